@@ -1,0 +1,1 @@
+"""The ports that perform requests; the only importer of the AWS SDKs."""

@@ -1,0 +1,1 @@
+"""Decisions: what happens to a task, without I/O, clock or SDK."""

@@ -1,0 +1,1 @@
+"""AWS requests as values: what is asked, and the type of the answer."""

@@ -1,0 +1,1 @@
+"""The two doors through which messages reach the executor."""
