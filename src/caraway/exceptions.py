@@ -14,6 +14,7 @@
     |   +-- ResourceMissing             a queue, table, bucket or object is not there
     |   +-- Throttled
     |   +-- RequestFailed               any other refusal of a request
+    +-- LocalError                      the local engine, a package or a deployment failed
     +-- TaskError
     |   +-- NotRegistered               (KeyError)
     |   +-- AlreadyRegistered
@@ -102,6 +103,10 @@ class RequestFailed(OperationalError):
     def __init__(self, message: str, code: str = "") -> None:
         super().__init__(message)
         self.code = code
+
+
+class LocalError(CarawayError):
+    """The local engine, a package or a deployment failed; the message says how to mend it."""
 
 
 class TaskError(CarawayError):
