@@ -1,0 +1,290 @@
+"""The task record: one DynamoDB item per task, its state machine, and nothing else.
+
+::
+
+    (none) --claim--> running --finish--> done: SUCCESS | FAILURE | IGNORED | REVOKED
+                        |  \\--retry, release--> retry --claim--> running
+                        |  \\--lease ran out--> running (new token, lost + held)
+                        \\--dead-letter--> failed (attempt + 1) --redrive: claim--> running
+    (none) | retry --revoke--> done: REVOKED          running --revoke--> flag
+
+``phase`` is the machine's, ``state`` is what users see. ``open_at`` is when a claim may take the
+record: the lease's end while running, 0 while it waits for its next attempt, absent when done.
+Every method of :class:`Records` returns one conditional write, as a value; the conditions are
+
+    RUN    token = :token AND phase = :running
+    CLAIM  no item, or open_at <= :now, attempt <= the message's, and the same digest
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+from caraway import states
+from caraway.requests.dynamodb import UpdateItem
+from caraway.requests.items import (
+    Absent,
+    AtMost,
+    Change,
+    Condition,
+    Equals,
+    Item,
+    OneOf,
+    OrElse,
+    Sum,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from caraway.core.message import Message
+
+Phase: TypeAlias = Literal["running", "retry", "failed", "done"]
+RUNNING: Final = "running"
+RETRY: Final = "retry"
+FAILED: Final = "failed"
+DONE: Final = "done"
+
+HORIZON_S: Final = 15 * 86_400
+"""How long a record outlives its last write: longer than SQS keeps any message (14 days)."""
+
+_OF_AN_ENDING: Final = ("result", "result_ref", "traceback", "done_at", "expires_at", "meta")
+
+
+@dataclass(frozen=True)
+class Record:
+    """A record as it was read.
+
+    Attributes
+    ----------
+    open_at
+        Seconds since the epoch; None when nothing may claim it any more.
+    lost
+        Claims that ended without a finish, before the present one.
+    retry
+        What the next attempt changes of the first message: retries, eta, args, kwargs.
+    result, result_ref
+        JSON text inline, or the ``s3://`` address of it.
+    """
+
+    id: str
+    phase: Phase | None = None
+    open_at: float | None = None
+    attempt: int = 0
+    token: str | None = None
+    lost: int = 0
+    revoked: str | None = None
+    digest: str | None = None
+    retry: Mapping[str, Any] = field(default_factory=dict)
+    state: str = states.PENDING
+    task: str | None = None
+    meta: str | None = None
+    result: str | None = None
+    result_ref: str | None = None
+    traceback: str | None = None
+    started_at: float | None = None
+    done_at: float | None = None
+    expires_at: float | None = None
+    door: str | None = None
+    queue: str | None = None
+    message: str | None = None
+
+    @classmethod
+    def read(cls, item: Item) -> Record:
+        """Return the record of an item; attributes that are none of its own are passed over."""
+        return cls(**{name: item[name] for name in _RECORD_FIELDS if name in item})
+
+
+_RECORD_FIELDS: Final = tuple(Record.__dataclass_fields__)
+
+
+@dataclass(frozen=True)
+class Written:
+    """The part of an ending that the record keeps.
+
+    Attributes
+    ----------
+    state
+        What users see.
+    result, result_ref
+        JSON text, or where it lies; both None when there is nothing to keep.
+    message
+        The message of a task that failed, for a replay.
+    """
+
+    state: str
+    result: str | None = None
+    result_ref: str | None = None
+    traceback: str | None = None
+    message: str | None = None
+
+    def attributes(self) -> dict[str, Any]:
+        """Return the attributes to set: those that hold something."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+    def missing(self) -> tuple[str, ...]:
+        """Return the attributes to remove: what an earlier ending may have left."""
+        return tuple(name for name in _OF_AN_ENDING[:3] if getattr(self, name) is None)
+
+
+def _mine(token: str) -> Condition:
+    """RUN: this claim still owns the record."""
+    return Equals("token", token) & Equals("phase", RUNNING)
+
+
+def _claimable(message: Message, now: float, *, fifo: bool, may_create: bool) -> Condition:
+    """CLAIM: nobody holds it, nothing later was asked for, and it is the same call."""
+    free: Condition = AtMost("open_at", now)
+    not_overtaken: Condition = AtMost("attempt", message.attempt)
+    if fifo:
+        # On FIFO the one message stays through all attempts, so the record counts them.
+        not_overtaken = OneOf("phase", (RUNNING, RETRY)) | not_overtaken
+    same_call = Absent("digest") | Equals("digest", message.digest)
+    existing = free & not_overtaken & same_call
+    return Absent("id") | existing if may_create else existing
+
+
+@dataclass(frozen=True)
+class Records:
+    """The transitions of the records in one table.
+
+    Times are seconds since the epoch. Each write sets ``ttl`` to :data:`HORIZON_S` from then, so a
+    record outlives every message that could still ask for it.
+    """
+
+    table: str
+
+    def _write(self, id: str, condition: Condition, now: float, change: Change) -> UpdateItem:  # noqa: A002
+        assign = {"ttl": int(now) + HORIZON_S, **change.assign}
+        return UpdateItem(self.table, id, Change(assign, change.remove), condition)
+
+    def claim(
+        self,
+        message: Message,
+        token: str,
+        now: float,
+        lease_s: float,
+        *,
+        fifo: bool = False,
+        may_create: bool = True,
+        shown: Mapping[str, Any] | None = None,
+    ) -> UpdateItem:
+        """Take the record for an attempt: first run, takeover after a lost lease, or redrive.
+
+        Parameters
+        ----------
+        may_create
+            False for a message so old that its record may have expired: it must not run again.
+        shown
+            What users may see of the claim: state, task, queue, door, started_at.
+        """
+        change = {
+            "phase": RUNNING,
+            "token": token,
+            "attempt": OrElse("attempt", message.attempt) if fifo else message.attempt,
+            "open_at": now + lease_s,
+            "lost": Sum(OrElse("lost", 0), OrElse("held", 0)),
+            "held": 1,
+            "digest": OrElse("digest", message.digest),
+            **(shown or {}),
+        }
+        condition = _claimable(message, now, fifo=fifo, may_create=may_create)
+        return self._write(message.id, condition, now, Change(change, _OF_AN_ENDING))
+
+    def finish(
+        self,
+        id: str,
+        token: str,
+        now: float,
+        written: Written,
+        expires_at: float | None,  # noqa: A002
+    ) -> UpdateItem:
+        """End the task for good."""
+        return self._write(id, _mine(token), now, _finish(now, written, expires_at))
+
+    def finish_unclaimed(
+        self, message: Message, now: float, written: Written, expires_at: float | None
+    ) -> UpdateItem:
+        """End a task that took no claim (``idempotent=True``), unless it has ended before."""
+        change = _finish(now, written, expires_at)
+        first = {"digest": OrElse("digest", message.digest), "attempt": message.attempt}
+        condition = _claimable(message, now, fifo=False, may_create=True)
+        return self._write(
+            message.id, condition, now, Change({**first, **change.assign}, change.remove)
+        )
+
+    def retry(
+        self,
+        id: str,  # noqa: A002
+        token: str,
+        now: float,
+        *,
+        attempt: int,
+        open_at: float,
+        changes: Mapping[str, Any],
+        written: Written,
+    ) -> UpdateItem:
+        """Hand the task to its next attempt, number ``attempt``, not to be claimed before."""
+        change = {
+            "phase": RETRY,
+            "attempt": attempt,
+            "open_at": open_at,
+            "held": 0,
+            "retry": dict(changes),
+            **written.attributes(),
+        }
+        return self._write(id, _mine(token), now, Change(change, written.missing()))
+
+    def release(self, id: str, token: str, now: float) -> UpdateItem:  # noqa: A002
+        """Give the claim back without an ending: the worker is going away."""
+        change = {"phase": RETRY, "open_at": 0, "held": 0}
+        return self._write(id, _mine(token), now, Change(change))
+
+    def heartbeat(self, id: str, token: str, now: float, lease_s: float) -> UpdateItem:  # noqa: A002
+        """Renew the lease; the answer's ``revoked`` says whether to stop."""
+        return self._write(id, _mine(token), now, Change({"open_at": now + lease_s}))
+
+    def update_state(self, id: str, token: str, now: float, state: str, meta: str) -> UpdateItem:  # noqa: A002
+        """Show a state of the user's own, with its JSON."""
+        return self._write(id, _mine(token), now, Change({"state": state, "meta": meta}))
+
+    def dead_letter(
+        self, message: Message, now: float, written: Written, *, attempt: int, token: str | None
+    ) -> UpdateItem:
+        """Fail the task so that only a redrive, which asks for a later attempt, can take it."""
+        condition = (
+            _mine(token)
+            if token is not None
+            else _claimable(message, now, fifo=False, may_create=True)
+        )
+        change = {
+            "phase": FAILED,
+            "attempt": attempt + 1,
+            "open_at": 0,
+            "held": 0,
+            "lost": 0,
+            "digest": OrElse("digest", message.digest),
+            "task": message.task,
+            "done_at": now,
+            **written.attributes(),
+        }
+        return self._write(
+            message.id, condition, now, Change(change, ("retry", "meta", *written.missing()))
+        )
+
+    def revoke(self, id: str, now: float, written: Written, expires_at: float | None) -> UpdateItem:  # noqa: A002
+        """End a task that does not run now. When this fails, :meth:`flag_revoked` is next."""
+        condition = Absent("id") | Equals("phase", RETRY)
+        return self._write(id, condition, now, _finish(now, written, expires_at))
+
+    def flag_revoked(self, id: str, now: float, mode: str) -> UpdateItem:  # noqa: A002
+        """Tell whoever runs the task, and every later claim, that it is revoked."""
+        return self._write(id, Equals("phase", RUNNING), now, Change({"revoked": mode}))
+
+
+def _finish(now: float, written: Written, expires_at: float | None) -> Change:
+    change = {"phase": DONE, "done_at": now, **written.attributes()}
+    if expires_at is not None:
+        change["expires_at"] = expires_at
+    return Change(change, ("open_at", "held", "retry", "meta", *written.missing()))

@@ -1,0 +1,232 @@
+"""Which queue a task goes to, by the task's name."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
+
+from caraway.exceptions import ImproperlyConfigured, QueueNotFound, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+Consumer: TypeAlias = Literal["lambda", "ecs"]
+RouteTarget: TypeAlias = "str | Mapping[str, Any] | None"
+RouterFunction: TypeAlias = Callable[..., Any]
+"""Called as ``router(name, args, kwargs, options, task=None)``, as in Celery; returns a queue's
+name, ``{"queue": name}``, or None to pass."""
+
+FIFO_SUFFIX: Final = ".fifo"
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,75}")
+
+
+@dataclass(frozen=True)
+class Queue:
+    """A queue, and who consumes it.
+
+    Parameters
+    ----------
+    name
+        As tasks and routes name it: letters, digits, ``-`` and ``_``, at most 75 characters. A
+        trailing ``.fifo`` makes it a FIFO queue.
+    consumer
+        ``"lambda"`` (default) or ``"ecs"``: which door runs its tasks.
+    visibility_timeout_s
+        How long a received message stays hidden, 1 to 43,200 seconds. On ECS it is also the lease
+        that a heartbeat renews; on Lambda it should be six times the function's time-out.
+    fifo
+        Whether SQS keeps order within message groups.
+    max_receive_count
+        SQS's own backstop. Receives are no failures, so it is high: 1,000.
+    dead_letter_queue
+        Name of the dead-letter queue; by default the queue's name and ``-dlq``.
+    retention_s
+        How long SQS keeps a message, 60 to 1,209,600 seconds (14 days, the default).
+    """
+
+    name: str
+    consumer: Consumer = "lambda"
+    visibility_timeout_s: int = 360
+    fifo: bool = False
+    max_receive_count: int = 1000
+    dead_letter_queue: str | None = None
+    retention_s: int = 1_209_600
+
+    def __post_init__(self) -> None:
+        if self.name.endswith(FIFO_SUFFIX):
+            object.__setattr__(self, "name", self.name.removesuffix(FIFO_SUFFIX))
+            object.__setattr__(self, "fifo", True)
+        if not _NAME.fullmatch(self.name):
+            raise ImproperlyConfigured(
+                f"queue name {self.name!r}: use letters, digits, '-' and '_', at most 75 characters"
+            )
+        if self.consumer not in get_args(Consumer):
+            raise ImproperlyConfigured(
+                f"queue {self.name!r}: consumer={self.consumer!r} is neither 'lambda' nor 'ecs'"
+                + nearest(str(self.consumer), get_args(Consumer))
+            )
+        if not 1 <= self.visibility_timeout_s <= 43_200:
+            raise ImproperlyConfigured(
+                f"queue {self.name!r}: visibility_timeout_s={self.visibility_timeout_s} "
+                "is not within SQS's 1 to 43200 seconds"
+            )
+        if not 1 <= self.max_receive_count <= 1000:
+            raise ImproperlyConfigured(
+                f"queue {self.name!r}: max_receive_count={self.max_receive_count} "
+                "is not within SQS's 1 to 1000"
+            )
+        if not 60 <= self.retention_s <= 1_209_600:
+            raise ImproperlyConfigured(
+                f"queue {self.name!r}: retention_s={self.retention_s} "
+                "is not within SQS's 60 to 1209600 seconds (14 days)"
+            )
+
+    def sqs_name(self, prefix: str = "") -> str:
+        """Return the queue's name in SQS."""
+        return f"{prefix}{self.name}{FIFO_SUFFIX if self.fifo else ''}"
+
+    def dead_letter_sqs_name(self, prefix: str = "") -> str:
+        """Return the name in SQS of its dead-letter queue."""
+        name = self.dead_letter_queue or f"{self.name}-dlq"
+        return f"{prefix}{name.removesuffix(FIFO_SUFFIX)}{FIFO_SUFFIX if self.fifo else ''}"
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """One entry of ``task_routes``: either a pattern and its queue, or a router function."""
+
+    matches: Callable[[str], bool]
+    target: RouterFunction | str
+    exact: bool = False
+
+    def queue(self, name: str, args: Any, kwargs: Any, options: Mapping[str, Any]) -> str | None:
+        if not self.matches(name):
+            return None
+        if isinstance(self.target, str):
+            return self.target
+        return _queue_name(self.target(name, args, kwargs, dict(options), task=None), self.target)
+
+
+def _queue_name(target: Any, where: object) -> str | None:
+    """Return the queue that a route's right side names."""
+    match target:
+        case None:
+            return None
+        case str():
+            return target
+        case Queue():
+            return target.name
+        case Mapping():
+            extra = set(target) - {"queue"}
+            if extra or not isinstance(target.get("queue"), str | Queue):
+                raise ImproperlyConfigured(
+                    f"task_routes: {where!r} -> {dict(target)!r}: a route takes 'queue' only; "
+                    "SQS has no exchanges, routing keys or priorities"
+                )
+            return _queue_name(target["queue"], where)
+        case _:
+            raise ImproperlyConfigured(
+                f"task_routes: {where!r} -> {target!r}: expected a queue's name or {{'queue': name}}"
+            )
+
+
+def _rule(pattern: str | re.Pattern[str], target: RouterFunction | str) -> _Rule:
+    if isinstance(pattern, re.Pattern):
+        return _Rule(lambda name: pattern.match(name) is not None, target)
+    if any(wild in pattern for wild in "*?["):
+        expression = re.compile(fnmatch.translate(pattern))
+        return _Rule(lambda name: expression.match(name) is not None, target)
+    return _Rule(lambda name: name == pattern, target, exact=True)
+
+
+def _rules(routes: Any) -> Iterable[_Rule]:
+    """Read ``task_routes`` in any of Celery's shapes."""
+    match routes:
+        case None:
+            return
+        case Mapping():
+            for pattern, target in routes.items():
+                queue = target if callable(target) else _queue_name(target, pattern)
+                if queue is None:
+                    raise ImproperlyConfigured(f"task_routes: {pattern!r} names no queue")
+                yield _rule(pattern, queue)
+        case [str() | re.Pattern() as pattern, str() | Mapping() as target]:
+            yield from _rules({pattern: target})
+        case list() | tuple():
+            for entry in routes:
+                yield from _rules(entry)
+        case _ if callable(routes):
+            yield _Rule(lambda _name: True, routes)
+        case _:
+            raise ImproperlyConfigured(
+                f"task_routes: {routes!r}: expected a mapping of patterns to queues, "
+                "a router function, or a list of these"
+            )
+
+
+class Router:
+    """Chooses the queue of a task: the call's, else the task's, else the first route, else default.
+
+    A queue exists by being named in ``task_queues``, in the right side of a route, or as the
+    default. Exact names, globs (``reports.*``) and compiled regular expressions are tried in the
+    order in which they are written, exact names first.
+
+    Raises
+    ------
+    ImproperlyConfigured
+        If two queues of one name differ, or ``task_routes`` has another shape.
+    """
+
+    def __init__(
+        self, queues: Sequence[Queue | str] = (), routes: Any = None, default: str = "default"
+    ) -> None:
+        self.default = default
+        self.queues: dict[str, Queue] = {}
+        rules = list(_rules(routes))
+        named = [rule.target for rule in rules if isinstance(rule.target, str)]
+        for each in (*queues, default, *named):
+            queue = Queue(each) if isinstance(each, str) else each
+            known = self.queues.setdefault(queue.name, queue)
+            if isinstance(each, Queue) and known != queue:
+                raise ImproperlyConfigured(
+                    f"task_queues: two different queues named {queue.name!r}"
+                )
+        self._rules = sorted(rules, key=lambda rule: not rule.exact)
+
+    def queue(self, name: str) -> Queue:
+        """Return a queue by its name.
+
+        Raises
+        ------
+        QueueNotFound
+            If no setting names it; the message suggests the nearest.
+        """
+        found = self.queues.get(name.removesuffix(FIFO_SUFFIX))
+        if found is None:
+            raise QueueNotFound(
+                f"no queue named {name!r}{nearest(name, self.queues)}; "
+                "name it in task_queues or task_routes"
+            )
+        return found
+
+    def route(
+        self,
+        name: str,
+        args: Any = (),
+        kwargs: Any = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> Queue:
+        """Return the queue for a task of that name.
+
+        ``options["queue"]``, where given, wins over every route.
+        """
+        options = options or {}
+        chosen: str | None = _queue_name(options.get("queue"), "queue")
+        for rule in self._rules:
+            if chosen is not None:
+                break
+            chosen = rule.queue(name, args, kwargs or {}, options)
+        return self.queue(chosen if chosen is not None else self.default)
