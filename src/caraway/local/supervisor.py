@@ -1,0 +1,60 @@
+"""Runs one command and makes sure that nothing of it survives whoever asked for it.
+
+A script, run by its path: it imports nothing but the standard library, and starts at once.
+
+    python supervisor.py FOLDER COMMAND...
+
+The command runs in a process group of its own. When it ends, when this process gets SIGTERM, or
+when this process's standard input closes (the kernel closes it when the asker dies, even by
+SIGKILL), the whole group is killed, with the functions that the engine started, and FOLDER, where
+they kept their files, is removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+_REMOVALS = 20
+_PAUSE_S = 0.1
+
+
+def main(folder: str, command: list[str]) -> int:
+    """Run `command` until one of the three ends; return its exit status."""
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603
+
+    def kill_group(*_: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+    def kill_when_the_asker_is_gone() -> None:
+        # Not through sys.stdin: its lock, held while reading, would hang the interpreter's exit.
+        while os.read(0, 1024):
+            pass
+        kill_group()
+
+    signal.signal(signal.SIGTERM, kill_group)
+    threading.Thread(target=kill_when_the_asker_is_gone, daemon=True).start()
+    status = process.wait()
+    kill_group()
+    remove(folder)
+    return status
+
+
+def remove(folder: str) -> None:
+    """Remove `folder`, into which killed processes may still be writing for a moment."""
+    for _ in range(_REMOVALS):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not os.path.exists(folder):
+            break
+        time.sleep(_PAUSE_S)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2:]))
