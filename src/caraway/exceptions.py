@@ -6,6 +6,7 @@
     +-- ImproperlyConfigured            a setting or declaration is wrong
     |   +-- UnknownSetting              a name that is no setting
     |   +-- UnknownOption               an option that no task or call takes
+    |   +-- InvalidOption               an option whose value cannot work
     +-- OperationalError                AWS could not be asked, or said no
     |   +-- RegionMissing
     |   +-- CredentialsMissing          none found, expired or not accepted
@@ -57,7 +58,7 @@ class CarawayError(Exception):
     """Base of every exception of Caraway."""
 
 
-class ImproperlyConfigured(CarawayError):  # noqa: N818 - Celery's name
+class ImproperlyConfigured(CarawayError):
     """A setting or a declaration is wrong; the message names it and says what is expected."""
 
 
@@ -67,6 +68,10 @@ class UnknownSetting(ImproperlyConfigured, AttributeError):
 
 class UnknownOption(ImproperlyConfigured, TypeError):
     """An option that no task and no call takes; nothing is dropped silently."""
+
+
+class InvalidOption(ImproperlyConfigured, ValueError):
+    """An option of a task or of a call has a value that cannot work; the message says why."""
 
 
 class OperationalError(CarawayError):
@@ -205,7 +210,7 @@ class TaskPredicate(CarawayError):
     """Base of the exceptions by which a task says how it ends."""
 
 
-class Retry(TaskPredicate):  # noqa: N818 - Celery's name
+class Retry(TaskPredicate):
     """The task is to be tried again; raised by :meth:`caraway.Task.retry`.
 
     Attributes
@@ -237,11 +242,11 @@ class Retry(TaskPredicate):  # noqa: N818 - Celery's name
         return f"Retry{when}: {self.exc!r}" if self.exc else f"Retry{when}"
 
 
-class Ignore(TaskPredicate):  # noqa: N818 - Celery's name
+class Ignore(TaskPredicate):
     """The task's outcome is to be ignored: no result, no callbacks."""
 
 
-class Reject(TaskPredicate):  # noqa: N818 - Celery's name
+class Reject(TaskPredicate):
     """The message is to be rejected.
 
     Parameters

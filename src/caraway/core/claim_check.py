@@ -11,14 +11,18 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from caraway.core.message import VERSION, Message, parse_envelope, read_message
 from caraway.exceptions import ImproperlyConfigured, InvalidMessage
 from caraway.requests.s3 import GetObject, PutObject
+from caraway.requests.sqs import MESSAGE_LIMIT_BYTES
 
 if TYPE_CHECKING:
     from caraway.core.port import Aws
+
+ITEM_TEXT_LIMIT_BYTES: Final = 300_000
+"""Longest text kept inline without a bucket; an item holds 400 KB in all."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,8 @@ class Store:
     Attributes
     ----------
     bucket
-        None when no bucket is configured: then nothing may be large.
+        None when no bucket is configured: then a message may have what SQS takes (1 MiB) and a
+        result what an item holds, and more raises.
     message_limit_bytes, result_limit_bytes
         Above these a message's body, or a result, goes to S3.
     """
@@ -49,6 +54,25 @@ class Store:
         if self.bucket is None or not uri.startswith(prefix):
             raise InvalidMessage(f"{uri!r} does not lie in the payload bucket {self.bucket!r}")
         return uri.removeprefix(prefix)
+
+
+async def keep_text(aws: Aws, store: Store, key: str, text: str, what: str) -> str:
+    """Return what a record keeps of a JSON text: the text, or the address where it was stored.
+
+    Raises
+    ------
+    ImproperlyConfigured
+        If it is larger than an item can hold and no bucket is configured.
+    """
+    limit = store.result_limit_bytes if store.bucket else ITEM_TEXT_LIMIT_BYTES
+    if len(text) * 4 <= limit or len(payload := text.encode()) <= limit:
+        return text
+    return await put(aws, store, key, payload, what)
+
+
+async def load_text(aws: Aws, store: Store, kept: str) -> str:
+    """Return the JSON text that :func:`keep_text` kept."""
+    return (await get(aws, store, kept)).decode() if kept.startswith("s3://") else kept
 
 
 async def put(aws: Aws, store: Store, key: str, payload: bytes, what: str) -> str:
@@ -83,11 +107,9 @@ async def get(aws: Aws, store: Store, uri: str) -> bytes:
 async def pack(aws: Aws, store: Store, message: Message) -> str:
     """Return the body to send for a message, its content stored in S3 when it is large."""
     body = message.to_body()
+    limit = store.message_limit_bytes if store.bucket else MESSAGE_LIMIT_BYTES
     # Most bodies are small: characters * 4 bounds the bytes without encoding.
-    if len(body) * 4 <= store.message_limit_bytes:
-        return body
-    payload = body.encode()
-    if len(payload) <= store.message_limit_bytes:
+    if len(body) * 4 <= limit or len(payload := body.encode()) <= limit:
         return body
     key = f"messages/{message.id}/{message.attempt}"
     uri = await put(aws, store, key, payload, f"the message of task {message.task}")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +17,8 @@ from caraway.core.ids import derived_id
 from caraway.exceptions import InvalidMessage
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from caraway.requests.base import Json
 
 VERSION: Final = 1
@@ -181,8 +182,8 @@ def parse_envelope(body: str) -> dict[str, Json]:
         raise InvalidMessage("the body is not a task message: it has no 'caraway' version")
     if type(envelope["caraway"]) is not int or envelope["caraway"] != VERSION:
         raise InvalidMessage(
-            f"message version {envelope['caraway']!r} is not known here (this code reads {VERSION}): "
-            "deploy the workers before the producers"
+            f"message version {envelope['caraway']!r} is not known here (this code reads "
+            f"{VERSION}): deploy the workers before the producers"
         )
     return envelope
 
@@ -198,21 +199,11 @@ def read_message(envelope: Mapping[str, Json]) -> Message:
     InvalidMessage
         If a field is missing or is not of its type.
     """
-    fields: dict[str, Any] = {}
-    for name in _FIELDS:
-        value = envelope.get(name)
-        if value is None:
-            continue
-        kind = _KINDS[name]
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise InvalidMessage(f"{name}: {value!r:.80} is not of the right type")
-        fields[name] = value
-    for name in _TIMES:
-        if name in fields:
-            fields[name] = read_time(fields[name], name)
-    for name in ("args", "link", "link_error"):
-        if name in fields:
-            fields[name] = tuple(fields[name])
+    fields = {
+        name: _read_field(name, envelope[name])
+        for name in _FIELDS
+        if envelope.get(name) is not None
+    }
     if "task" not in fields:
         raise InvalidMessage("the message names no task")
     if "id" not in fields:
@@ -220,6 +211,16 @@ def read_message(envelope: Mapping[str, Json]) -> Message:
     if min(fields.get("attempt", 0), fields.get("retries", 0)) < 0:
         raise InvalidMessage("attempt and retries count from 0")
     return Message(**fields)
+
+
+def _read_field(name: str, value: Json) -> Any:
+    """Return one field as the message keeps it."""
+    kind = _KINDS[name]
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise InvalidMessage(f"{name}: {value!r:.80} is not of the right type")
+    if isinstance(value, str) and name in _TIMES:
+        return read_time(value, name)
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _occurrence_id(fields: Mapping[str, Any]) -> str:

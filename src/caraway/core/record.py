@@ -1,11 +1,11 @@
-"""The task record: one DynamoDB item per task, its state machine, and nothing else.
+r"""The task record: one DynamoDB item per task, its state machine, and nothing else.
 
 ::
 
     (none) --claim--> running --finish--> done: SUCCESS | FAILURE | IGNORED | REVOKED
-                        |  \\--retry, release--> retry --claim--> running
-                        |  \\--lease ran out--> running (new token, lost + held)
-                        \\--dead-letter--> failed (attempt + 1) --redrive: claim--> running
+                        |  \--retry, release--> retry --claim--> running
+                        |  \--lease ran out--> running (new token, lost + held)
+                        \--dead-letter--> failed (attempt + 1) --redrive: claim--> running
     (none) | retry --revoke--> done: REVOKED          running --revoke--> flag
 
 ``phase`` is the machine's, ``state`` is what users see. ``open_at`` is when a claim may take the
@@ -18,7 +18,7 @@ Every method of :class:`Records` returns one conditional write, as a value; the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from caraway import states
@@ -49,7 +49,7 @@ DONE: Final = "done"
 HORIZON_S: Final = 15 * 86_400
 """How long a record outlives its last write: longer than SQS keeps any message (14 days)."""
 
-_OF_AN_ENDING: Final = ("result", "result_ref", "traceback", "done_at", "expires_at", "meta")
+_OF_AN_ENDING: Final = ("result", "traceback", "message", "done_at", "expires_at", "meta")
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,8 @@ class Record:
     lost
         Claims that ended without a finish, before the present one.
     retry
-        What the next attempt changes of the first message: retries, eta, args, kwargs.
-    result, result_ref
-        JSON text inline, or the ``s3://`` address of it.
+        What the next attempt changes of the message: retries, eta, args, kwargs. JSON text, or
+        the ``s3://`` address of it, as are ``result`` and ``message``.
     """
 
     id: str
@@ -76,12 +75,11 @@ class Record:
     lost: int = 0
     revoked: str | None = None
     digest: str | None = None
-    retry: Mapping[str, Any] = field(default_factory=dict)
+    retry: str | None = None
     state: str = states.PENDING
     task: str | None = None
     meta: str | None = None
     result: str | None = None
-    result_ref: str | None = None
     traceback: str | None = None
     started_at: float | None = None
     done_at: float | None = None
@@ -107,15 +105,14 @@ class Written:
     ----------
     state
         What users see.
-    result, result_ref
-        JSON text, or where it lies; both None when there is nothing to keep.
+    result
+        JSON text or its ``s3://`` address, None when there is nothing to keep.
     message
-        The message of a task that failed, for a replay.
+        The message of a task that failed, for a replay; likewise.
     """
 
     state: str
     result: str | None = None
-    result_ref: str | None = None
     traceback: str | None = None
     message: str | None = None
 
@@ -155,7 +152,7 @@ class Records:
 
     table: str
 
-    def _write(self, id: str, condition: Condition, now: float, change: Change) -> UpdateItem:  # noqa: A002
+    def _write(self, id: str, condition: Condition, now: float, change: Change) -> UpdateItem:
         assign = {"ttl": int(now) + HORIZON_S, **change.assign}
         return UpdateItem(self.table, id, Change(assign, change.remove), condition)
 
@@ -198,7 +195,7 @@ class Records:
         token: str,
         now: float,
         written: Written,
-        expires_at: float | None,  # noqa: A002
+        expires_at: float | None,
     ) -> UpdateItem:
         """End the task for good."""
         return self._write(id, _mine(token), now, _finish(now, written, expires_at))
@@ -216,13 +213,13 @@ class Records:
 
     def retry(
         self,
-        id: str,  # noqa: A002
+        id: str,
         token: str,
         now: float,
         *,
         attempt: int,
         open_at: float,
-        changes: Mapping[str, Any],
+        changes: str,
         written: Written,
     ) -> UpdateItem:
         """Hand the task to its next attempt, number ``attempt``, not to be claimed before."""
@@ -231,36 +228,39 @@ class Records:
             "attempt": attempt,
             "open_at": open_at,
             "held": 0,
-            "retry": dict(changes),
+            "retry": changes,
             **written.attributes(),
         }
         return self._write(id, _mine(token), now, Change(change, written.missing()))
 
-    def release(self, id: str, token: str, now: float) -> UpdateItem:  # noqa: A002
+    def release(self, id: str, token: str, now: float) -> UpdateItem:
         """Give the claim back without an ending: the worker is going away."""
         change = {"phase": RETRY, "open_at": 0, "held": 0}
         return self._write(id, _mine(token), now, Change(change))
 
-    def heartbeat(self, id: str, token: str, now: float, lease_s: float) -> UpdateItem:  # noqa: A002
+    def heartbeat(self, id: str, token: str, now: float, lease_s: float) -> UpdateItem:
         """Renew the lease; the answer's ``revoked`` says whether to stop."""
         return self._write(id, _mine(token), now, Change({"open_at": now + lease_s}))
 
-    def update_state(self, id: str, token: str, now: float, state: str, meta: str) -> UpdateItem:  # noqa: A002
+    def update_state(self, id: str, token: str, now: float, state: str, meta: str) -> UpdateItem:
         """Show a state of the user's own, with its JSON."""
         return self._write(id, _mine(token), now, Change({"state": state, "meta": meta}))
 
     def dead_letter(
-        self, message: Message, now: float, written: Written, *, attempt: int, token: str | None
+        self, message: Message, now: float, written: Written, token: str | None
     ) -> UpdateItem:
-        """Fail the task so that only a redrive, which asks for a later attempt, can take it."""
+        """Fail the task so that only a redrive, which asks for a later attempt, can take it.
+
+        ``token`` is None when the task was not claimed.
+        """
         condition = (
             _mine(token)
             if token is not None
-            else _claimable(message, now, fifo=False, may_create=True)
+            else _claimable(message, now, fifo=message.group_id is not None, may_create=True)
         )
         change = {
             "phase": FAILED,
-            "attempt": attempt + 1,
+            "attempt": message.attempt + 1,
             "open_at": 0,
             "held": 0,
             "lost": 0,
@@ -273,12 +273,12 @@ class Records:
             message.id, condition, now, Change(change, ("retry", "meta", *written.missing()))
         )
 
-    def revoke(self, id: str, now: float, written: Written, expires_at: float | None) -> UpdateItem:  # noqa: A002
+    def revoke(self, id: str, now: float, written: Written, expires_at: float | None) -> UpdateItem:
         """End a task that does not run now. When this fails, :meth:`flag_revoked` is next."""
         condition = Absent("id") | Equals("phase", RETRY)
         return self._write(id, condition, now, _finish(now, written, expires_at))
 
-    def flag_revoked(self, id: str, now: float, mode: str) -> UpdateItem:  # noqa: A002
+    def flag_revoked(self, id: str, now: float, mode: str) -> UpdateItem:
         """Tell whoever runs the task, and every later claim, that it is revoked."""
         return self._write(id, Equals("phase", RUNNING), now, Change({"revoked": mode}))
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from caraway.exceptions import ImproperlyConfigured
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Mapping
 
 

@@ -129,7 +129,7 @@ def _queue_name(target: Any, where: object) -> str | None:
             return _queue_name(target["queue"], where)
         case _:
             raise ImproperlyConfigured(
-                f"task_routes: {where!r} -> {target!r}: expected a queue's name or {{'queue': name}}"
+                f"task_routes: {where!r} -> {target!r}: expected a queue or {{'queue': name}}"
             )
 
 
@@ -168,7 +168,7 @@ def _rules(routes: Any) -> Iterable[_Rule]:
 
 
 class Router:
-    """Chooses the queue of a task: the call's, else the task's, else the first route, else default.
+    """Chooses the queue of a task: the one it asks for, else the first route's, else the default.
 
     A queue exists by being named in ``task_queues``, in the right side of a route, or as the
     default. Exact names, globs (``reports.*``) and compiled regular expressions are tried in the

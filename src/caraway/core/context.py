@@ -1,0 +1,136 @@
+"""The request of a running task: what ``self.request`` shows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from caraway.core.ids import derived_id, new_id
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from caraway.core.disposition import Delivery
+    from caraway.core.message import Message
+    from caraway.core.port import Aws
+    from caraway.exceptions import Retry
+
+
+@dataclass
+class Context:
+    """The request of one attempt, with Celery's names.
+
+    Attributes
+    ----------
+    id, task, args, kwargs
+        The task's id, name and arguments; ``id`` is None in a direct call.
+    retries
+        Retries made before this attempt.
+    attempt
+        The record's count, which redrives raise too.
+    hostname
+        The worker that runs it.
+    delivery_info
+        ``{"queue": ..., "redelivered": bool}``.
+    timelimit
+        ``(hard, soft)`` in seconds, None where there is none.
+    called_directly
+        True when the function was called, not sent.
+    """
+
+    id: str | None = None
+    task: str | None = None
+    args: Sequence[Any] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    retries: int = 0
+    attempt: int = 0
+    root_id: str | None = None
+    parent_id: str | None = None
+    headers: Mapping[str, Any] = field(default_factory=dict)
+    eta: datetime | None = None
+    expires: datetime | None = None
+    scheduled_time: datetime | None = None
+    hostname: str | None = None
+    delivery_info: Mapping[str, Any] = field(default_factory=dict)
+    timelimit: tuple[float | None, float | None] = (None, None)
+    ignore_result: bool = False
+    callbacks: Sequence[Any] = ()
+    errbacks: Sequence[Any] = ()
+    called_directly: bool = False
+    is_eager: bool = False
+    message: Message | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
+    port: Aws | None = field(default=None, repr=False)
+    """Where the task's own record is written from inside the task; None means the app's port."""
+    outer: Context | None = field(default=None, repr=False)
+    """The request in whose course this direct call was made."""
+    requested_retry: Retry | None = field(default=None, repr=False)
+    """Set by ``retry(throw=False)``: how the attempt ends, whatever it returns."""
+    described: Counter[str] = field(default_factory=Counter, repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        message: Message,
+        delivery: Delivery,
+        *,
+        token: str | None,
+        hostname: str,
+        ignore_result: bool,
+        port: Aws | None,
+    ) -> Context:
+        """Return the request of a message; ``ignore_result`` is the task's own wish."""
+        return cls(
+            id=message.id,
+            task=message.task,
+            args=message.args,
+            kwargs=message.kwargs,
+            retries=message.retries,
+            attempt=message.attempt,
+            root_id=message.root_id or message.id,
+            parent_id=message.parent_id,
+            headers=message.headers,
+            eta=message.eta,
+            expires=message.expires,
+            scheduled_time=message.scheduled_time,
+            hostname=hostname,
+            delivery_info={
+                "queue": delivery.queue.name,
+                "redelivered": delivery.receive_count > 1,
+            },
+            timelimit=(message.time_limit, message.soft_time_limit),
+            ignore_result=ignore_result if message.ignore_result is None else message.ignore_result,
+            callbacks=message.link,
+            errbacks=message.link_error,
+            is_eager=port is not None,
+            message=message,
+            token=token,
+            port=port,
+        )
+
+    def running(self) -> Context | None:
+        """Return the request of the message that is being run, None outside of one."""
+        context: Context | None = self
+        while context is not None and context.called_directly:
+            context = context.outer
+        return context
+
+    def child_id(self, digest: str) -> str:
+        """Return the id of the next child with this digest of name and arguments.
+
+        The same attempt describes the same ids when it is run again; the ordinal tells children
+        with the same name and arguments apart.
+        """
+        running = self.running()
+        if running is None or running.id is None:
+            return new_id()
+        running.described[digest] += 1
+        ordinal = running.described[digest]
+        return derived_id("child", running.id, running.attempt, digest, ordinal)
+
+
+current: ContextVar[Context | None] = ContextVar("caraway_request", default=None)
+"""The request that user code runs in, None outside of tasks."""

@@ -1,0 +1,61 @@
+"""Exceptions as JSON and back, in the shape of Celery's results."""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from typing import TYPE_CHECKING, Any
+
+from caraway.core.codec import decode, encode
+from caraway.exceptions import CarawayError, DecodeError, EncodeError, RemoteError
+
+if TYPE_CHECKING:
+    from caraway.requests.base import Json
+
+
+def error_to_json(error: BaseException) -> dict[str, Json]:
+    """Return ``{"exc_type", "exc_module", "exc_message"}``; the message is the list of arguments.
+
+    An argument that cannot be serialised is replaced by its ``repr``.
+    """
+    return {
+        "exc_type": type(error).__qualname__,
+        "exc_module": type(error).__module__,
+        "exc_message": [_argument(each) for each in error.args],
+    }
+
+
+def _argument(value: Any) -> Json:
+    try:
+        return encode(value)
+    except EncodeError:
+        return repr(value)
+
+
+def error_from_json(data: Json) -> BaseException:
+    """Return the exception that was recorded.
+
+    It is of its own type when that type's module is loaded here, else a
+    :class:`~caraway.exceptions.RemoteError`. Modules are never imported and only exception types
+    are ever called, so a record cannot make a reader run code.
+    """
+    if not isinstance(data, dict) or not isinstance(data.get("exc_type"), str):
+        return CarawayError(f"the recorded error cannot be read: {data!r:.200}")
+    name, module = data["exc_type"], str(data.get("exc_module"))
+    recorded = data.get("exc_message")
+    try:
+        arguments = (
+            [decode(each) for each in recorded] if isinstance(recorded, list) else [recorded]
+        )
+    except DecodeError:
+        arguments = [recorded]
+    found: Any = builtins if module == "builtins" else sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    if isinstance(found, type) and issubclass(found, BaseException):
+        try:
+            rebuilt: BaseException = found(*arguments)
+        except Exception:  # noqa: BLE001 - a type may refuse its own recorded arguments
+            return RemoteError(name, module, *arguments)
+        return rebuilt
+    return RemoteError(name, module, *arguments)

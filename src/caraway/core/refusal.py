@@ -1,0 +1,80 @@
+"""Why a claim failed, and what becomes of its message: the record as it is tells."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import TYPE_CHECKING, Final
+
+from caraway.core.disposition import Delete, Delivery, Disposition, Leave
+from caraway.core.endings import Recorded, dead_letter, follow_up, resumed
+from caraway.core.publish import Outgoing, Site, send
+from caraway.core.record import DONE, FAILED, RETRY, RUNNING, Record
+from caraway.requests.sqs import DELAY_LIMIT_S, VISIBILITY_LIMIT_S
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from caraway.core.message import Message
+    from caraway.core.port import Aws
+    from caraway.core.settle import Definition
+
+SKEW_S: Final = 2.0
+"""Added when waiting for somebody else's lease: clocks disagree."""
+
+
+async def refused(
+    aws: Aws,
+    site: Site,
+    tasks: Mapping[str, Definition],
+    delivery: Delivery,
+    message: Message,
+    record: Record,
+) -> Disposition:
+    """Return what to do with a message that may not run now.
+
+    ``record`` has no phase when there is none: the message is older than records are kept.
+    """
+    if record.phase is None:
+        reason = f"sent {message.sent_at}, longer ago than records are kept: it may have run"
+        await dead_letter(aws, site, delivery, message, reason)
+        return Delete(reason)
+    if record.digest not in (None, message.digest):
+        reason = f"task id {message.id} was used before with another task or other arguments"
+        await dead_letter(aws, site, delivery, message, reason)
+        return Delete(reason)
+    if record.phase in (DONE, FAILED):
+        done = await Recorded.read(aws, site, message, record)
+        await follow_up(aws, site, tasks, delivery, done)
+        return Delete(f"it is {record.state} already")
+    overtaken = message.attempt < record.attempt and not delivery.queue.fifo
+    if overtaken and record.phase == RUNNING:
+        return Delete(f"attempt {record.attempt} runs")
+    if overtaken and record.phase == RETRY:
+        # The retry was recorded, but its message may never have been sent.
+        following = await resumed(aws, site, message, record)
+        await send(aws, site, again(following, delivery, aws))
+        return Delete(f"attempt {record.attempt} is next")
+    wait_s = max(0.0, (record.open_at or 0) - aws.now().timestamp()) + SKEW_S
+    return await leave(aws, site, delivery, message, wait_s, "it runs elsewhere")
+
+
+def again(message: Message, delivery: Delivery, aws: Aws) -> Outgoing:
+    """Return the message of a retry for its queue, held until it is due."""
+    wait_s = (message.eta - aws.now()).total_seconds() if message.eta else 0.0
+    return Outgoing(message, delivery.queue, max(0, min(ceil(wait_s), DELAY_LIMIT_S)))
+
+
+async def leave(
+    aws: Aws, site: Site, delivery: Delivery, message: Message, wait_s: float, why: str
+) -> Disposition:
+    """Leave a message for later, or replace it by a copy when SQS would soon take it away.
+
+    SQS moves a message that was received too often, and drops one that it has kept too long.
+    """
+    queue = delivery.queue
+    age_s = aws.now().timestamp() - delivery.sent_at_s if delivery.sent_at_s else 0.0
+    worn = delivery.receive_count > queue.max_receive_count / 2 or age_s > queue.retention_s / 2
+    if worn and not queue.fifo:
+        await send(aws, site, Outgoing(message, queue, min(ceil(wait_s), DELAY_LIMIT_S)))
+        return Delete(f"{why}; a copy takes its place, as it was received or kept for long")
+    return Leave(min(ceil(wait_s), VISIBILITY_LIMIT_S), why)

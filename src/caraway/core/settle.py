@@ -1,0 +1,246 @@
+"""How an attempt ended: from the outcome of user code to an ending. Pure."""
+
+from __future__ import annotations
+
+import traceback as tracebacks
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from caraway import states
+from caraway.core.port import Raised, Returned
+from caraway.core.publish import delay_for
+from caraway.core.retry import exhausted
+from caraway.exceptions import Ignore, InvalidOption, Reject, Retry, TaskRevokedError
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Mapping
+
+    from caraway.core.context import Context
+    from caraway.core.message import Message
+    from caraway.core.port import Outcome
+    from caraway.core.retry import RetryPolicy
+    from caraway.core.routing import Queue
+    from caraway.exceptions import EncodeError
+    from caraway.requests.base import Json
+
+
+@dataclass(frozen=True)
+class Product:
+    """What a task returned, and its JSON; ``refused`` says why it has none."""
+
+    value: Any
+    wire: Json = None
+    refused: EncodeError | None = None
+
+
+@dataclass(frozen=True)
+class Succeeded:
+    """The task returned."""
+
+    product: Product
+
+    @property
+    def state(self) -> str:
+        """The state that users see."""
+        return states.SUCCESS
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The task raised, or its result could not be kept."""
+
+    error: BaseException
+    traceback: str | None = None
+
+    @property
+    def state(self) -> str:
+        """The state that users see."""
+        return states.FAILURE
+
+
+@dataclass(frozen=True)
+class Again:
+    """The task is to be tried again after ``delay_s`` seconds.
+
+    ``changes`` are the fields of the next message that differ, as JSON data.
+    """
+
+    delay_s: float
+    error: BaseException | None = None
+    traceback: str | None = None
+    changes: Mapping[str, Json] = field(default_factory=dict)
+
+    @property
+    def state(self) -> str:
+        """The state that users see."""
+        return states.RETRY
+
+
+@dataclass(frozen=True)
+class Ignored:
+    """The task asked for its outcome to be ignored."""
+
+    state: str = states.IGNORED
+
+
+@dataclass(frozen=True)
+class Revoked:
+    """The task was revoked, or received after it expired."""
+
+    reason: str
+
+    @property
+    def state(self) -> str:
+        """The state that users see."""
+        return states.REVOKED
+
+    @property
+    def error(self) -> BaseException:
+        """What waiting for the result raises."""
+        return TaskRevokedError(self.reason)
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """The message goes to the dead-letter queue: a redrive may still change the ending."""
+
+    reason: str
+    error: BaseException
+
+    @property
+    def state(self) -> str:
+        """The state that users see."""
+        return states.FAILURE
+
+
+@dataclass(frozen=True)
+class Requeued:
+    """The task asked for its message to be put back."""
+
+    reason: str
+
+    @property
+    def state(self) -> str:
+        """The state that users see."""
+        return states.RETRY
+
+
+Ending: TypeAlias = "Succeeded | Failed | Again | Ignored | Revoked | Rejected | Requeued"
+
+
+class Definition(Protocol):
+    """What the executor needs to know of a task."""
+
+    @property
+    def name(self) -> str:
+        """The task's name."""
+        ...
+
+    @property
+    def policy(self) -> RetryPolicy:
+        """When it is retried."""
+        ...
+
+    @property
+    def idempotent(self) -> bool:
+        """Whether it may run twice, and so takes no claim."""
+        ...
+
+    @property
+    def ignore_result(self) -> bool:
+        """Whether its result is dropped."""
+        ...
+
+    @property
+    def track_started(self) -> bool:
+        """Whether users see STARTED while it runs."""
+        ...
+
+    @property
+    def store_errors_even_if_ignored(self) -> bool:
+        """Whether failures are recorded although results are ignored."""
+        ...
+
+    @property
+    def runner(self) -> Callable[[Context], Any]:
+        """User code: rebuilds the arguments, runs the function, returns a :class:`Product`."""
+        ...
+
+    @property
+    def hooks(self) -> Callable[[Context, Ending], Any] | None:
+        """User code to run after an ending was recorded, None when the task has none."""
+        ...
+
+    def errback_arguments(self, failed: Message, error: Json, traceback: str | None) -> list[Json]:
+        """Return the arguments that this task takes as an errback."""
+        ...
+
+
+def format_traceback(error: BaseException) -> str:
+    """Return an exception's traceback as text."""
+    return "".join(tracebacks.format_exception(type(error), error, error.__traceback__))
+
+
+def settle(
+    outcome: Outcome[Product],
+    task: Definition,
+    context: Context,
+    queue: Queue,
+    now: datetime,
+    rng: random.Random,
+) -> Ending:
+    """Return how an attempt ended."""
+    if context.requested_retry is not None:
+        return _again(context.requested_retry, context, queue, now)
+    match outcome:
+        case Returned(product):
+            if product.refused is None:
+                return Succeeded(product)
+            # Not a failure of the function: running it again would change nothing.
+            return Failed(product.refused, format_traceback(product.refused))
+        case Raised(Retry() as retry):
+            return _again(retry, context, queue, now)
+        case Raised(Ignore()):
+            return Ignored()
+        case Raised(Reject() as reject):
+            reason = str(reject.reason) if reject.reason is not None else "rejected by the task"
+            return Requeued(reason) if reject.requeue else Rejected(reason, reject)
+        case Raised(error):
+            return _failed(error, task, context, queue, now, rng)
+    raise AssertionError(outcome)
+
+
+def _failed(
+    error: BaseException,
+    task: Definition,
+    context: Context,
+    queue: Queue,
+    now: datetime,
+    rng: random.Random,
+) -> Ending:
+    policy = task.policy
+    if not policy.retries_by_itself(error) or exhausted(
+        context.retries, policy.automatic_max_retries
+    ):
+        return Failed(error, format_traceback(error))
+    delay_s = policy.automatic_delay_s(context.retries, rng)
+    retry = Retry(exc=error, when=delay_s)
+    retry.__traceback__ = error.__traceback__
+    return _again(retry, context, queue, now)
+
+
+def _again(retry: Retry, context: Context, queue: Queue, now: datetime) -> Ending:
+    """Return the retry that was asked for, or the failure of asking for one that cannot be."""
+    when = retry.when or 0
+    delay_s = (when - now).total_seconds() if isinstance(when, datetime) else float(when)
+    cause = retry.exc or retry
+    if not queue.fifo:
+        try:
+            delay_for(now + timedelta(seconds=delay_s), queue, now)
+        except InvalidOption as error:
+            error.__cause__ = retry.exc
+            return Failed(error, format_traceback(error))
+    changes = {"retries": context.retries + 1, **retry.changes}
+    return Again(max(0.0, delay_s), cause, format_traceback(cause), changes)
