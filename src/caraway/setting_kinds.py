@@ -1,0 +1,308 @@
+"""What a setting may hold: one :class:`Kind` for each sort of value.
+
+A kind reads what code assigns (``30``, ``timedelta(seconds=30)``) and the text of an environment
+variable (``"30"``), and says in a few words what it expects: the same words in the error and in the
+documentation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+from caraway.exceptions import ImproperlyConfigured, nearest
+
+if TYPE_CHECKING:
+    from caraway.core.routing import Queue
+
+T = TypeVar("T")
+
+_LONGEST_SHOWN: Final = 120
+_LEVELS: Final = {50: "CRITICAL", 40: "ERROR", 30: "WARNING", 20: "INFO", 10: "DEBUG"}
+
+
+class Kind(Generic[T]):
+    """A sort of value: how it is read, and what to call it.
+
+    Parameters
+    ----------
+    expected
+        Completes the sentence "expected ...".
+    read
+        Turns what code assigned into the value; raises TypeError or ValueError, whose text, if
+        any, is added to the message.
+    parse
+        Turns the text of an environment variable into what ``read`` takes.
+    """
+
+    __slots__ = ("expected", "parse", "read")
+
+    def __init__(
+        self, expected: str, read: Callable[[Any], T], parse: Callable[[str], object]
+    ) -> None:
+        self.expected = expected
+        self.read = read
+        self.parse = parse
+
+    def value(self, name: str, given: object) -> T:
+        """Return ``given`` as a value of this kind.
+
+        Raises
+        ------
+        ImproperlyConfigured
+            If it is none; the message gives ``name``, what was given and what is expected.
+        """
+        return self._checked(name, given, lambda: self.read(given))
+
+    def value_of_text(self, name: str, text: str) -> T:
+        """Return the text of the environment variable ``name`` as a value of this kind.
+
+        Raises
+        ------
+        ImproperlyConfigured
+            If it is none; the message gives ``name``, what was given and what is expected.
+        """
+        return self._checked(name, text, lambda: self.read(self.parse(text)))
+
+    def _checked(self, name: str, given: object, read: Callable[[], T]) -> T:
+        try:
+            return read()
+        except (TypeError, ValueError) as error:
+            detail = f" ({error})" if str(error) else ""
+            raise ImproperlyConfigured(
+                f"{name} = {_shown(given)}: expected {self.expected}{detail}"
+            ) from None
+
+
+def _shown(given: object) -> str:
+    """``repr``, shortened, and without what a URL may hold of passwords."""
+    if isinstance(given, str) and "://" in given:
+        return repr(given.partition("://")[0] + "://...")
+    text = repr(given)
+    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "..."
+
+
+def _plain(text: str) -> str:
+    return text
+
+
+def _json(text: str) -> object:
+    import json
+
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise ValueError("not JSON") from None
+
+
+def _json_or_names(text: str) -> object:
+    if text.lstrip().startswith(("[", "{")):
+        return _json(text)
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _bool_of_text(text: str) -> object:
+    words = {"true": True, "1": True, "yes": True, "on": True}
+    words |= {"false": False, "0": False, "no": False, "off": False}
+    return words.get(text.strip().lower())
+
+
+def optional(kind: Kind[T]) -> Kind[T | None]:
+    """Return the same kind, or None (as text: empty, ``none`` or ``null``)."""
+
+    def parse(text: str) -> object:
+        return None if text.strip().lower() in {"", "none", "null"} else kind.parse(text)
+
+    def read(given: Any) -> T | None:
+        return None if given is None else kind.read(given)
+
+    return Kind(f"{kind.expected}, or None", read, parse)
+
+
+def text(expected: str = "a text", alphabet: str = "", shortest: int = 1) -> Kind[str]:
+    """Return the kind of texts of at least ``shortest`` characters.
+
+    Only characters of ``alphabet`` are allowed, where that is given.
+    """
+    allowed = frozenset(alphabet)
+
+    def read(given: object) -> str:
+        if not isinstance(given, str) or len(given) < shortest:
+            raise ValueError
+        if allowed and not allowed.issuperset(given):
+            raise ValueError
+        return given
+
+    return Kind(expected, read, _plain)
+
+
+def choice(*names: str) -> Kind[str]:
+    """Return the kind that is one of several words."""
+
+    def read(given: object) -> str:
+        if isinstance(given, str) and given in names:
+            return given
+        raise ValueError
+
+    return Kind(", ".join(map(repr, names[:-1])) + f" or {names[-1]!r}", read, _plain)
+
+
+def whole_number(lowest: int, highest: int) -> Kind[int]:
+    """Return the kind of ints from ``lowest`` to ``highest``, both included."""
+
+    def read(given: object) -> int:
+        if isinstance(given, int) and not isinstance(given, bool) and lowest <= given <= highest:
+            return given
+        raise ValueError
+
+    return Kind(f"a whole number from {lowest} to {highest}", read, _json)
+
+
+def seconds(*, zero: bool = False) -> Kind[float]:
+    """Return the kind of durations, read as float; ``zero`` says whether 0 is one."""
+
+    def read(given: object) -> float:
+        number = given.total_seconds() if isinstance(given, timedelta) else given
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            raise TypeError
+        if 0 < number < float("inf") or (zero and number == 0):
+            return float(number)
+        raise ValueError
+
+    bound = "0 or more" if zero else "above 0"
+    return Kind(f"seconds {bound} (a number or a timedelta)", read, _json)
+
+
+def _read_bool(given: object) -> bool:
+    if isinstance(given, bool):
+        return given
+    raise ValueError
+
+
+def _read_expiry(given: object) -> float | None:
+    return None if given is None else seconds(zero=True).read(given) or None
+
+
+def _read_backend(given: object) -> str:
+    if given in (None, "disabled", "disabled://"):
+        return "disabled"
+    if given == "dynamodb":
+        return "dynamodb"
+    raise ValueError("results are kept in the DynamoDB table that task_table names")
+
+
+def _read_level(given: object) -> str:
+    level = _LEVELS.get(given) if isinstance(given, int) else given
+    if isinstance(level, str) and level.upper() in _LEVELS.values():
+        return level.upper()
+    raise ValueError
+
+
+def _read_zone(given: object) -> str:
+    if given is None or given == "UTC":
+        return "UTC"
+    if not isinstance(given, str):
+        raise TypeError
+    import zoneinfo
+
+    try:
+        return zoneinfo.ZoneInfo(given).key
+    except (KeyError, ValueError, OSError):
+        zones = zoneinfo.available_timezones()
+        if not zones:
+            raise ValueError("no time zones are installed: add the package tzdata") from None
+        raise ValueError(f"no such zone{nearest(given, zones)}") from None
+
+
+def _read_url(given: object) -> str:
+    if isinstance(given, str) and given.startswith(("http://", "https://")):
+        return given
+    raise ValueError
+
+
+def _read_modules(given: object) -> tuple[str, ...]:
+    names = [given] if isinstance(given, str) else [] if given is None else given
+    if not isinstance(names, Iterable):
+        raise TypeError
+    modules = tuple(names)
+    if all(isinstance(name, str) and name for name in modules):
+        return modules
+    raise ValueError
+
+
+def _read_queues(given: object) -> tuple[Queue, ...]:
+    from caraway.core.routing import Router
+
+    if given is None:
+        return ()
+    if isinstance(given, Mapping):  # Celery's {name: options}
+        given = [{"name": name, **(options or {})} for name, options in given.items()]
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise TypeError
+    queues = tuple(map(_read_queue, given))
+    Router(queues)  # raises when two of them differ and have one name
+    return queues
+
+
+def _read_queue(given: object) -> Queue:
+    from caraway.core.routing import Queue
+
+    match given:
+        case Queue():
+            return given
+        case str():
+            return Queue(given)
+        case Mapping():
+            return Queue(**given)
+        case _:
+            kind = f"{type(given).__module__}.{type(given).__qualname__}"
+            raise TypeError(f"a {kind} is none: write caraway.Queue(name)")
+
+
+def _read_routes(given: Any) -> Any:
+    from caraway.core.routing import Router
+
+    Router(routes=given)  # raises when the shape is wrong
+    return given
+
+
+def _read_schedule(given: object) -> dict[str, Any]:
+    if given is None:
+        return {}
+    if isinstance(given, Mapping) and all(isinstance(name, str) for name in given):
+        return dict(given)
+    raise ValueError
+
+
+_ALNUM: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+
+BOOL: Final = Kind("True or False", _read_bool, _bool_of_text)
+TEXT: Final = text()
+QUEUE_NAME: Final = text("a queue's name (letters, digits, '-', '_', '.')", _ALNUM + "-_.")
+PREFIX: Final = text("a text of letters, digits, '-' and '_', or ''", _ALNUM + "-_", 0)
+TABLE: Final = text(
+    "a table's name or ARN (letters, digits, '_', '-', '.'; at least 3)", _ALNUM + "_-.:/", 3
+)
+BUCKET: Final = text(
+    "a bucket's name (lower-case letters, digits, '-', '.'; at least 3)",
+    "abcdefghijklmnopqrstuvwxyz0123456789-.",
+    3,
+)
+URL: Final = Kind("an http:// or https:// address", _read_url, _plain)
+EXPIRY: Final = Kind[float | None](
+    "seconds above 0 (a number or a timedelta), or None or 0 for never",
+    _read_expiry,
+    optional(seconds()).parse,
+)
+BACKEND: Final = Kind("'dynamodb' or 'disabled'", _read_backend, _plain)
+LEVEL: Final = Kind("a log level: " + ", ".join(_LEVELS.values()), _read_level, _plain)
+ZONE: Final = Kind("an IANA time zone such as 'Asia/Seoul'", _read_zone, _plain)
+MODULES: Final = Kind("names of modules", _read_modules, _json_or_names)
+QUEUES: Final = Kind(
+    "queues: caraway.Queue, names, or dicts of a Queue's fields", _read_queues, _json_or_names
+)
+ROUTES: Final = Kind[Any](
+    "{pattern: queue}, a router function, or a list of these", _read_routes, _json
+)
+SCHEDULE: Final = Kind("{name: entry}", _read_schedule, _json)
