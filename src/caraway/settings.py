@@ -242,7 +242,7 @@ class Settings(Mapping[str, Any]):
             raise UnknownSetting(_why_unknown(name))
 
         def __setattr__(self, name: str, value: Any) -> None:
-            if name in self.__slots__:
+            if name in self.__slots__ or name in SETTINGS:
                 object.__setattr__(self, name, value)
             else:
                 self[name] = value

@@ -267,3 +267,13 @@ def test_importing_the_settings_imports_nothing_that_is_slow() -> None:
         cwd=Path(caraway.__file__).parents[1],
     )
     assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_the_class_gives_each_settings_declaration() -> None:
+    assert Settings.timezone is SETTINGS["timezone"]
+    assert Settings.timezone.default == "UTC"
+
+
+def test_an_address_is_http_or_https(conf: Settings) -> None:
+    conf.aws_endpoint_url = "http://127.0.0.1:4566"
+    assert conf.aws_endpoint_url == "http://127.0.0.1:4566"
