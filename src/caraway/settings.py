@@ -21,8 +21,10 @@ T = TypeVar("T")
 
 ENVIRONMENT_PREFIX: Final = "CARAWAY_"
 
-_NO_SETTINGS: Final = frozenset({"CARAWAY_APP"})
-"""Variables of that prefix that are not settings: CARAWAY_APP names the app itself."""
+_NO_SETTINGS: Final = frozenset(
+    {"CARAWAY_APP", "CARAWAY_CACHE", "CARAWAY_FOLDER", "CARAWAY_SCHEDULE_STATE"}
+)
+"""Variables of that prefix that others read: the doors, the local engine, the LocalStack hook."""
 
 _said: Final[set[str]] = set()
 """What was warned about in this process: each is said once."""

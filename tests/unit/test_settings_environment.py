@@ -114,7 +114,12 @@ def test_a_variable_with_a_name_of_celery_is_ignored_with_what_takes_its_place(
 def test_variables_of_others_and_the_name_of_the_app_are_left_alone(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    environ = {"CARAWAY_APP": "shop:app", "CELERY_TIMEZONE": "Asia/Seoul", "TIMEZONE": "x"}
+    environ = {
+        "CARAWAY_APP": "shop:app",
+        "CARAWAY_CACHE": "/x",
+        "CELERY_TIMEZONE": "Asia/Seoul",
+        "TIMEZONE": "x",
+    }
     assert Settings(environ).timezone == "UTC"
     assert caplog.records == []
 
