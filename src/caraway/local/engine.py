@@ -46,6 +46,7 @@ runpy.run_module("ministack", run_name="__main__")
 """
 _START_S = 30.0
 _STOP_S = 10.0
+_ANSWER_S = 1.0
 _POLL_S = 0.03
 _LAST_LINES = 15
 
@@ -256,7 +257,7 @@ def _is_free(port: int) -> bool:
 
 
 def _health(port: int) -> dict[str, Any]:
-    connection = http.client.HTTPConnection(HOST, port, timeout=_STOP_S)
+    connection = http.client.HTTPConnection(HOST, port, timeout=_ANSWER_S)
     try:
         connection.request("GET", "/_ministack/health")
         answer = json.loads(connection.getresponse().read())

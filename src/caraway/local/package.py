@@ -86,9 +86,10 @@ def build_package(
 
 
 def project_sources(folder: Path) -> list[Path]:
-    """Modules and folders at the top of a project, sorted: its code and the data beside it.
+    """Modules and folders at the top of a project, sorted: its code, with the data in its folders.
 
-    Left out are virtual environments, tests, documents, build products and hidden files.
+    Left out are virtual environments, tests, documents, build products, what is hidden, and files
+    other than modules.
     """
     return sorted(
         entry
