@@ -113,8 +113,9 @@ def _dependencies(requirements: Path | None, caraway: bool, progress: Progress) 
         progress("Installing the dependencies of the Lambda package (only the first time)")
         wheel, installed = folder / f"{name}-py3-none-any.whl", folder / "installed"
         _write_wheel(wheel, name, about)
-        # The wheel stands for Caraway wherever a requirement names it.
-        arguments = [f"caraway[{_EXTRA}] @ {wheel.as_uri()}"] if caraway else []
+        # The wheel stands for Caraway wherever a requirement names it, with an extra or without.
+        own = [str(wheel), f"caraway[{_EXTRA}] @ {wheel.as_uri()}"]
+        arguments = own if caraway else []
         if requirements:
             arguments += ["--requirement", str(requirements)]
         pip_install(engine_environment(progress), ["--target", str(installed), *arguments])
