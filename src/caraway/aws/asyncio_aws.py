@@ -1,0 +1,319 @@
+"""The asynchronous port: coalesces requests, over aiobotocore or over boto3 in threads."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from caraway.aws.blocking_aws import Boto3
+from caraway.aws.clients import ClientSettings
+from caraway.aws.clock import Clock
+from caraway.aws.coalesce import kind
+from caraway.aws.failures import translate
+from caraway.aws.user_code import call_async, call_blocking
+from caraway.requests.sqs import BATCH_LIMIT, MESSAGE_LIMIT_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+    from concurrent.futures import Executor as Threads
+    from datetime import datetime
+
+    from caraway.aws.coalesce import Batch
+    from caraway.core.port import Outcome
+    from caraway.requests.base import Request
+
+R = TypeVar("R")
+
+
+class Wire(Protocol):
+    """Puts one operation to an SDK."""
+
+    async def send(self, service: str, operation: str, params: dict[str, Any]) -> dict[str, Any]:
+        """Perform one operation; a streamed body comes back read."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
+class AiobotocoreWire:
+    """aiobotocore clients, made at their first use; they belong to one event loop."""
+
+    def __init__(self, settings: ClientSettings) -> None:
+        from aiobotocore.session import AioSession
+
+        self._session = AioSession(profile=settings.profile)
+        self._settings = settings
+        self._clients: dict[str, Any] = {}
+        self._opened: list[Any] = []
+        self._lock = asyncio.Lock()
+
+    async def send(self, service: str, operation: str, params: dict[str, Any]) -> dict[str, Any]:
+        """Perform one operation."""
+        client = self._clients.get(service) or await self._client(service)
+        response: dict[str, Any] = await getattr(client, operation)(**params)
+        if "Body" in response:
+            async with response["Body"] as stream:
+                response["Body"] = await stream.read()
+        return response
+
+    async def _client(self, service: str) -> Any:
+        from aiobotocore.config import AioConfig
+
+        async with self._lock:
+            if service not in self._clients:
+                opening = self._session.create_client(
+                    **self._settings.client_arguments(service),
+                    config=self._settings.config(AioConfig),
+                )
+                self._clients[service] = await opening.__aenter__()
+                self._opened.append(opening)
+            return self._clients[service]
+
+    async def close(self) -> None:
+        """Close the connections."""
+        self._clients.clear()
+        while self._opened:
+            await self._opened.pop().__aexit__(None, None, None)
+
+
+class ThreadWire:
+    """boto3 calls in threads: no further dependency, and the SDK that Lambda has already.
+
+    Parameters
+    ----------
+    threads
+        Requests in flight at a time; the loop's own threads when None.
+    """
+
+    def __init__(self, settings: ClientSettings, threads: Threads | None = None) -> None:
+        self._boto3 = Boto3(settings)
+        self._threads = threads
+
+    async def send(self, service: str, operation: str, params: dict[str, Any]) -> dict[str, Any]:
+        """Perform one operation."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._boto3, service, operation, params)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        self._boto3.close()
+
+
+def best_wire(settings: ClientSettings) -> Wire:
+    """Return aiobotocore's wire where it is installed, else boto3 in threads."""
+    try:
+        return AiobotocoreWire(settings)
+    except ModuleNotFoundError:
+        return ThreadWire(settings)
+
+
+async def call_anywhere(function: Callable[..., Any], *args: Any) -> Outcome[Any]:
+    """Await a coroutine function on this loop, run any other function in a thread."""
+    if inspect.iscoroutinefunction(function):
+        return await call_async(function, *args)
+    return await asyncio.to_thread(call_blocking, function, *args)
+
+
+class _Gathering:
+    """The requests that wait to travel together."""
+
+    def __init__(self) -> None:
+        self.requests: list[Any] = []
+        self.answers: list[asyncio.Future[Any]] = []
+        self.total_bytes = 0
+
+
+class AsyncioAws:
+    """Performs requests on an event loop; those that AWS takes in batches find each other here.
+
+    A batch leaves when it is full, or when a turn of the loop brought nothing new to it (deletes
+    wait a little longer). Every caller waits for its own answer, so nothing counts as done before
+    AWS has said so, and each entry's failure goes to its own caller.
+
+    Parameters
+    ----------
+    wire
+        The SDK; :func:`best_wire` by default.
+    caller
+        Runs user code; :func:`call_anywhere` by default.
+    """
+
+    def __init__(
+        self,
+        wire: Wire | None = None,
+        caller: Callable[..., Awaitable[Outcome[Any]]] = call_anywhere,
+        settings: ClientSettings | None = None,
+    ) -> None:
+        self._wire = wire or best_wire(settings or ClientSettings())
+        self._caller = caller
+        self._clock = Clock()
+        self._remembered: dict[Request[Any], asyncio.Future[Any]] = {}
+        self._gathering: dict[Any, _Gathering] = {}
+        self._flights: dict[Any, asyncio.Task[None]] = {}
+        self._flying: set[asyncio.Task[None]] = set()
+        self._lifetime: AsyncGenerator[None] | None = None
+
+    async def perform(self, request: Request[R]) -> R:
+        """Perform one request."""
+        if self._lifetime is None:
+            await self._open()
+        if request.memoised:
+            return await self._remember(request)
+        joins = kind(request)
+        answer: R = await (self._single(request) if joins is None else self._join(joins, request))
+        return answer
+
+    async def perform_all(self, requests: Sequence[Request[R]]) -> list[R | Exception]:
+        """Perform many requests at once."""
+        answers = await asyncio.gather(
+            *(self.perform(request) for request in requests), return_exceptions=True
+        )
+        for answer in answers:
+            if isinstance(answer, BaseException) and not isinstance(answer, Exception):
+                raise answer
+        return answers  # type: ignore[return-value]
+
+    async def call(self, function: Callable[..., Any], *args: Any) -> Outcome[Any]:
+        """Run user code where the door wants it to run."""
+        return await self._caller(function, *args)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await asyncio.sleep(seconds)
+
+    def now(self) -> datetime:
+        """Return the time in UTC."""
+        return self._clock.now()
+
+    async def close(self) -> None:
+        """Wait for what is in flight, then close the connections."""
+        if self._lifetime is not None:
+            await self._lifetime.aclose()
+
+    async def _open(self) -> None:
+        """Arrange for the connections to be closed with the loop at the latest.
+
+        An event loop closes its asynchronous generators when it ends, so a producer that only ever
+        awaits ``adelay`` leaves no open connection behind.
+        """
+
+        async def lifetime() -> AsyncGenerator[None]:
+            try:
+                yield
+            finally:
+                if self._flying:
+                    await asyncio.wait(self._flying)
+                await self._wire.close()
+                self._lifetime = None
+
+        self._lifetime = lifetime()
+        await anext(self._lifetime)
+
+    # -- one request ------------------------------------------------------------------------
+
+    async def _remember(self, request: Request[R]) -> R:
+        """Ask once; whoever asks meanwhile waits for the same answer, a failure is forgotten."""
+        found = self._remembered.get(request)
+        if found is None or (found.done() and (found.cancelled() or found.exception())):
+            found = asyncio.ensure_future(self._single(request))
+            self._remembered[request] = found
+        answer: R = await asyncio.shield(found)
+        return answer
+
+    async def _single(self, request: Request[R]) -> R:
+        response = await self._respond(
+            request, request.service, request.operation, request.params()
+        )
+        return request.answer(response)
+
+    async def _respond(
+        self, request: Request[Any], service: str, operation: str, params: dict[str, Any]
+    ) -> dict[str, Any]:
+        asked = self._clock.wall()
+        try:
+            response = await self._wire.send(service, operation, params)
+        except Exception as error:
+            translated = translate(error, request)
+            if translated is error:
+                raise
+            raise translated from error
+        self._clock.learn(response, asked)
+        return response
+
+    # -- many together ----------------------------------------------------------------------
+
+    async def _join(self, key: tuple[Batch, str], request: Any) -> Any:
+        loop = asyncio.get_running_loop()
+        batch = key[0]
+        size = batch.size_bytes(request)
+        gathering = self._gathering.get(key)
+        if gathering is not None and gathering.total_bytes + size > MESSAGE_LIMIT_BYTES:
+            self._depart(key)
+            gathering = None
+        if gathering is None:
+            gathering = self._gathering[key] = _Gathering()
+            if batch.linger_s:
+                loop.call_later(batch.linger_s, self._depart, key, gathering)
+            else:
+                loop.call_soon(self._depart_when_still, key, gathering, 0)
+        answer: asyncio.Future[Any] = loop.create_future()
+        gathering.requests.append(request)
+        gathering.answers.append(answer)
+        gathering.total_bytes += size
+        if len(gathering.requests) == BATCH_LIMIT:
+            self._depart(key)
+        return await answer
+
+    def _depart_when_still(self, key: Any, gathering: _Gathering, seen: int) -> None:
+        """Leave when the last turn of the loop brought nothing new."""
+        if self._gathering.get(key) is not gathering:
+            return
+        if len(gathering.requests) == seen:
+            self._depart(key, gathering)
+        else:
+            loop = asyncio.get_running_loop()
+            loop.call_soon(self._depart_when_still, key, gathering, len(gathering.requests))
+
+    def _depart(self, key: Any, gathering: _Gathering | None = None) -> None:
+        if gathering is not None and self._gathering.get(key) is not gathering:
+            return
+        leaving = self._gathering.pop(key)
+        ahead = self._flights.get(key) if _keeps_order(key) else None
+        flight = asyncio.get_running_loop().create_task(self._fly(key[0], leaving, ahead))
+        self._flying.add(flight)
+        flight.add_done_callback(self._flying.discard)
+        if _keeps_order(key):
+            self._flights[key] = flight
+
+    async def _fly(
+        self, batch: Batch, gathering: _Gathering, ahead: asyncio.Task[None] | None
+    ) -> None:
+        """Perform a batch and hand each caller its answer; after the batch ahead, on FIFO."""
+        if ahead is not None:
+            await asyncio.wait([ahead])
+        requests = gathering.requests
+        try:
+            if len(requests) == 1:
+                outcomes = [await self._single(requests[0])]
+            else:
+                response = await self._respond(
+                    requests[0], batch.service, batch.operation, batch.params(requests)
+                )
+                outcomes = batch.outcomes(requests, response)
+        except Exception as error:  # noqa: BLE001 - it is the callers' answer
+            outcomes = [error] * len(requests)
+        for answer, outcome in zip(gathering.answers, outcomes, strict=True):
+            if answer.done():
+                continue  # its caller was cancelled
+            if isinstance(outcome, Exception):
+                answer.set_exception(outcome)
+            else:
+                answer.set_result(outcome)
+
+
+def _keeps_order(key: tuple[Batch, str]) -> bool:
+    """Say whether batches to this queue must arrive in the order in which they left."""
+    return key[1].endswith(".fifo")

@@ -1,0 +1,147 @@
+"""The blocking port: boto3 calls, for synchronous producers and in-process moto."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from caraway.aws.clients import ClientSettings
+from caraway.aws.clock import Clock
+from caraway.aws.coalesce import chunks, kind
+from caraway.aws.failures import translate
+from caraway.aws.user_code import call_blocking
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from caraway.core.port import Outcome
+    from caraway.requests.base import Request
+
+R = TypeVar("R")
+
+
+class Boto3:
+    """boto3 clients, made at their first use, one per service; safe to share between threads."""
+
+    def __init__(self, settings: ClientSettings) -> None:
+        self._settings = settings
+        self._clients: dict[str, Any] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, service: str, operation: str, params: dict[str, Any]) -> dict[str, Any]:
+        """Perform one operation; a streamed body comes back read."""
+        client = self._clients.get(service) or self._client(service)
+        response: dict[str, Any] = getattr(client, operation)(**params)
+        if "Body" in response:
+            response["Body"] = response["Body"].read()
+        return response
+
+    def _client(self, service: str) -> Any:
+        with self._lock:  # making a client is not thread-safe, using one is
+            if service not in self._clients:
+                import boto3
+                from botocore.config import Config
+
+                session = boto3.session.Session(profile_name=self._settings.profile)
+                self._clients[service] = session.client(
+                    **self._settings.client_arguments(service),
+                    config=self._settings.config(Config),
+                )
+            return self._clients[service]
+
+    def close(self) -> None:
+        """Close the connections."""
+        for client in self._clients.values():
+            client.close()
+        self._clients.clear()
+
+
+class BlockingAws:
+    """Performs each request at once, in the calling thread; nothing ever suspends.
+
+    Parameters
+    ----------
+    settings
+        How clients are made.
+    """
+
+    def __init__(self, settings: ClientSettings | None = None) -> None:
+        self._send = Boto3(settings or ClientSettings())
+        self._clock = Clock()
+        self._remembered: dict[Request[Any], Any] = {}
+
+    async def perform(self, request: Request[R]) -> R:
+        """Perform one request."""
+        if request.memoised and request in self._remembered:
+            remembered: R = self._remembered[request]
+            return remembered
+        answer = request.answer(
+            self._respond(request, request.service, request.operation, request.params())
+        )
+        if request.memoised:
+            self._remembered[request] = answer
+        return answer
+
+    async def perform_all(self, requests: Sequence[Request[R]]) -> list[R | Exception]:
+        """Perform many requests, in batches where AWS has them."""
+        answers: list[Any] = [None] * len(requests)
+        groups: dict[Any, list[int]] = {}
+        for place, request in enumerate(requests):
+            groups.setdefault(kind(request) or place, []).append(place)
+        for key, places in groups.items():
+            members = [requests[place] for place in places]
+            if isinstance(key, int) or len(members) == 1:
+                for place, request in zip(places, members, strict=True):
+                    answers[place] = await self._attempt(request)
+                continue
+            batch = key[0]
+            for chosen in chunks(batch, members):
+                together: list[Any] = [members[index] for index in chosen]
+                try:
+                    response = self._respond(
+                        together[0], batch.service, batch.operation, batch.params(together)
+                    )
+                    outcomes = batch.outcomes(together, response)
+                except Exception as error:  # noqa: BLE001 - each request's own answer
+                    outcomes = [error] * len(together)
+                for index, outcome in zip(chosen, outcomes, strict=True):
+                    answers[places[index]] = outcome
+        return answers
+
+    async def _attempt(self, request: Request[R]) -> R | Exception:
+        try:
+            return await self.perform(request)
+        except Exception as error:  # noqa: BLE001 - the answer of a batch's entry
+            return error
+
+    def _respond(
+        self, request: Request[Any], service: str, operation: str, params: dict[str, Any]
+    ) -> dict[str, Any]:
+        asked = self._clock.wall()
+        try:
+            response = self._send(service, operation, params)
+        except Exception as error:
+            translated = translate(error, request)
+            if translated is error:
+                raise
+            raise translated from error
+        self._clock.learn(response, asked)
+        return response
+
+    async def call(self, function: Callable[..., Any], *args: Any) -> Outcome[Any]:
+        """Run user code in the calling thread."""
+        return call_blocking(function, *args)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)
+
+    def now(self) -> datetime:
+        """Return the time in UTC."""
+        return self._clock.now()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._send.close()

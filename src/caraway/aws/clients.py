@@ -1,0 +1,50 @@
+"""How AWS clients are made: from the usual environment, with settings chosen for task work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from botocore.config import Config
+
+
+@dataclass(frozen=True)
+class ClientSettings:
+    """What clients are made with; None takes what the AWS environment says.
+
+    Attributes
+    ----------
+    connections
+        Connections kept open per client; one caller each.
+    """
+
+    region: str | None = None
+    endpoint_url: str | None = None
+    profile: str | None = None
+    connections: int = 32
+
+    def config(self, config_class: type[Config]) -> Config:
+        """Return the SDK's configuration object, boto3's or aiobotocore's."""
+        return config_class(
+            max_pool_connections=self.connections,
+            # Three tries in all with jittered back-off; the caller decides about more.
+            retries={"mode": "standard", "total_max_attempts": 3},
+            connect_timeout=5,
+            # Above the longest long poll (20 s): a receive that is given up on may still take a
+            # message with it.
+            read_timeout=40,
+            tcp_keepalive=True,
+            # TLS guards the way already; a checksum of every body costs CPU.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        )
+
+    def client_arguments(self, service: str) -> dict[str, Any]:
+        """Return the arguments that boto3 and aiobotocore have in common."""
+        arguments: dict[str, Any] = {"service_name": service}
+        if self.region:
+            arguments["region_name"] = self.region
+        if self.endpoint_url:
+            arguments["endpoint_url"] = self.endpoint_url
+        return arguments

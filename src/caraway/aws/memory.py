@@ -1,0 +1,220 @@
+"""The port to nothing: SQS, DynamoDB and S3 in memory, with a clock that only moves when told.
+
+Eager tasks run over it, and so do tests. Conditional writes mean what
+:mod:`caraway.requests.items` says they mean, which the contract suite holds against real engines.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
+
+from caraway.aws.user_code import call_blocking
+from caraway.exceptions import EndpointUnreachable, RequestFailed, ResourceMissing
+from caraway.requests.dynamodb import ConditionFailed, GetItem, UpdateItem
+from caraway.requests.s3 import GetObject, HeadBucket, PutObject
+from caraway.requests.sqs import (
+    ChangeMessageVisibility,
+    DeleteMessage,
+    GetQueueUrl,
+    PurgeQueue,
+    ReceivedMessage,
+    ReceiveMessages,
+    SendMessage,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from caraway.core.port import Outcome
+    from caraway.requests.base import Request
+    from caraway.requests.items import Item
+
+R = TypeVar("R")
+Fate: TypeAlias = Literal["ok", "fail", "lose", "repeat"]
+"""What becomes of a request: it works; it never arrives; it arrives and its answer is lost; its
+answer is lost and the SDK asks again, so it is performed twice."""
+
+_VISIBILITY_S = 30.0
+
+
+@dataclass
+class _Stored:
+    """A message on a queue in memory."""
+
+    number: int
+    request: SendMessage
+    sent_at_s: float
+    visible_at_s: float
+    receive_count: int = 0
+
+
+@dataclass
+class MemoryAws:
+    """An AWS account in memory that answers, fails and loses answers as told.
+
+    Parameters
+    ----------
+    fate
+        Decides what becomes of each request; everything works by default.
+    time
+        Where the clock stands; ``sleep`` and tests move it.
+    """
+
+    fate: Callable[[Request[Any]], Fate] = lambda _request: "ok"
+    time: datetime = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    queues: dict[str, list[_Stored]] = field(default_factory=dict)
+    items: dict[tuple[str, str], Item] = field(default_factory=dict)
+    objects: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    requests: list[Request[Any]] = field(default_factory=list)
+    """Every request that was performed, in order."""
+    _sent: int = 0
+    _deduplicated: set[tuple[str, str]] = field(default_factory=set)
+
+    # -- the port ---------------------------------------------------------------------------
+
+    async def perform(self, request: Request[R]) -> R:
+        """Perform one request."""
+        fate = self.fate(request)
+        if fate == "fail":
+            raise EndpointUnreachable("the request did not arrive")
+        self.requests.append(request)
+        if fate in ("lose", "repeat"):
+            with suppress(ConditionFailed):
+                self._answer(request)
+            if fate == "lose":
+                raise EndpointUnreachable("the answer was lost")
+        return cast("R", self._answer(request))
+
+    async def perform_all(self, requests: Sequence[Request[R]]) -> list[R | Exception]:
+        """Perform many requests, one by one."""
+        answers: list[R | Exception] = []
+        for request in requests:
+            try:
+                answers.append(await self.perform(request))
+            except Exception as error:  # noqa: BLE001, PERF203 - each request's own answer
+                answers.append(error)
+        return answers
+
+    async def call(self, function: Callable[..., Any], *args: Any) -> Outcome[Any]:
+        """Run user code in the calling thread."""
+        return call_blocking(function, *args)
+
+    async def sleep(self, seconds: float) -> None:
+        """Move the clock."""
+        self.pass_time(seconds)
+
+    def now(self) -> datetime:
+        """Return where the clock stands."""
+        return self.time
+
+    # -- for those who hold the account in their hands ----------------------------------------
+
+    def pass_time(self, seconds: float) -> None:
+        """Move the clock forward."""
+        self.time += timedelta(seconds=seconds)
+
+    def item(self, table: str, id: str) -> Item | None:
+        """Return an item, if it exists."""
+        return self.items.get((table, id))
+
+    def bodies(self, queue: str) -> list[str]:
+        """Return the bodies on a queue, visible or not, in the order in which they were sent."""
+        return [stored.request.body for stored in self.queues.get(queue, ())]
+
+    def next_visible_at(self, queue: str) -> datetime | None:
+        """Return when the queue's next message can be received, None when it is empty."""
+        times = [stored.visible_at_s for stored in self.queues.get(queue, ())]
+        return datetime.fromtimestamp(min(times), timezone.utc) if times else None
+
+    # -- what each request means ------------------------------------------------------------
+
+    def _answer(self, request: Request[Any]) -> Any:  # noqa: C901 - one flat table
+        match request:
+            case GetQueueUrl():
+                return f"memory://{request.name}"
+            case SendMessage():
+                return self._store(request)
+            case ReceiveMessages():
+                return self._receive(request)
+            case DeleteMessage():
+                queue = self._queue(request.queue_url)
+                queue[:] = [each for each in queue if not _held(each, request.receipt_handle)]
+                return None
+            case ChangeMessageVisibility():
+                for stored in self._queue(request.queue_url):
+                    if _held(stored, request.receipt_handle):
+                        stored.visible_at_s = self._now_s() + request.visible_in_s
+                return None
+            case PurgeQueue():
+                self._queue(request.queue_url).clear()
+                return None
+            case GetItem():
+                return self.items.get((request.table, request.id))
+            case UpdateItem():
+                return self._update(request)
+            case PutObject():
+                self.objects[request.bucket, request.key] = request.body
+                return None
+            case GetObject():
+                if (request.bucket, request.key) not in self.objects:
+                    raise ResourceMissing(f"s3://{request.bucket}/{request.key} does not exist")
+                return self.objects[request.bucket, request.key]
+            case HeadBucket():
+                return None
+            case _:
+                raise RequestFailed(f"{type(request).__name__} has no meaning in memory")
+
+    def _now_s(self) -> float:
+        return self.time.timestamp()
+
+    def _queue(self, url: str) -> list[_Stored]:
+        return self.queues.setdefault(url.removeprefix("memory://"), [])
+
+    def _store(self, request: SendMessage) -> str:
+        self._sent += 1
+        known = (request.queue_url, request.deduplication_id or "")
+        if request.deduplication_id is None or known not in self._deduplicated:
+            self._deduplicated.add(known)
+            now = self._now_s()
+            stored = _Stored(self._sent, request, now, now + request.delay_s)
+            self._queue(request.queue_url).append(stored)
+        return f"message-{self._sent}"
+
+    def _receive(self, request: ReceiveMessages) -> list[ReceivedMessage]:
+        now = self._now_s()
+        timeout_s = request.visibility_timeout_s
+        received: list[ReceivedMessage] = []
+        for stored in self._queue(request.queue_url):
+            if stored.visible_at_s > now or len(received) == request.limit:
+                continue
+            stored.visible_at_s = now + (_VISIBILITY_S if timeout_s is None else timeout_s)
+            stored.receive_count += 1
+            received.append(
+                ReceivedMessage(
+                    message_id=f"message-{stored.number}",
+                    receipt_handle=f"{stored.number}/{stored.receive_count}",
+                    body=stored.request.body,
+                    receive_count=stored.receive_count,
+                    sent_at_s=stored.sent_at_s,
+                    group_id=stored.request.group_id,
+                    attributes=stored.request.attributes,
+                )
+            )
+        return received
+
+    def _update(self, request: UpdateItem) -> Item:
+        key = (request.table, request.id)
+        before = self.items.get(key, {})
+        if not request.condition.holds(before):
+            raise ConditionFailed(dict(before))
+        after = {"id": request.id, **request.change.apply(before)}
+        self.items[key] = after
+        return dict(after)
+
+
+def _held(stored: _Stored, receipt_handle: str) -> bool:
+    """Say whether a receipt is of this message; any of its receipts will do, as on SQS."""
+    return receipt_handle.partition("/")[0] == str(stored.number)
