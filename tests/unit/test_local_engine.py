@@ -27,7 +27,8 @@ def test_the_engine_listens_on_loopback_only_and_keeps_its_files_together() -> N
 
 
 @pytest.mark.parametrize(
-    ("known", "hosts"), [("", "127.0.0.1"), ("example.com", "example.com,127.0.0.1")]
+    ("known", "hosts"),
+    [("", "127.0.0.1,localhost"), ("example.com", "example.com,127.0.0.1,localhost")],
 )
 def test_a_proxy_is_not_asked_for_the_engine(
     monkeypatch: pytest.MonkeyPatch, known: str, hosts: str

@@ -292,5 +292,6 @@ def _engine_environ(port: int, folder: Path, name: str, region: str) -> dict[str
 
 def _past_the_proxy() -> dict[str, str]:
     known = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
-    hosts = f"{known},{HOST}" if known else HOST
+    own = f"{HOST},localhost"  # the engine writes queue URLs with localhost
+    hosts = f"{known},{own}" if known else own
     return {"no_proxy": hosts, "NO_PROXY": hosts}
