@@ -4,8 +4,6 @@ Plain JSON goes as it is. What JSON cannot say is tagged, so that it comes back 
 readable where the message is looked at: ``{"__type__": "date", "__value__": "2026-01-01"}``.
 
 ================================  ===============================================================
-value                             written as
-================================  ===============================================================
 str, int, bool, None, float       itself; ``nan``, ``inf``, ``-inf``: tag ``float``, a string
 list, tuple, named tuple          list
 dict                              object; tag ``dict``, a list of pairs, if a key is no string or
@@ -15,9 +13,8 @@ timedelta                         tag, ``{"days": .., "seconds": .., "microsecon
 Decimal, UUID                     tag, string
 bytes, bytearray                  tag ``bytes``, base64
 set, frozenset                    tag, a list in a stable order
-Enum member                       its value; an annotation rebuilds it
+Enum member, path                 its value, a string; an annotation rebuilds it
 pydantic model, dataclass         an object of its fields; an annotation rebuilds it
-path                              string; an annotation rebuilds it
 ================================  ===============================================================
 
 Decoding calls only the functions in the table of tags. The data names a tag, never a class, so no
@@ -115,8 +112,7 @@ def register_type(
     encode
         Gives a value that the codec can encode: plain data, dates, other registered types.
     decode
-        Rebuilds the object from that value. It is called with data from the queue, so it must not
-        trust it.
+        Rebuilds the object from that value, which comes from the queue: do not trust it.
 
     Raises
     ------
@@ -125,9 +121,9 @@ def register_type(
     """
     if cls in (*_PLAIN, float, list, tuple, dict):
         raise ValueError(f"{cls.__name__} is plain JSON: it cannot be registered under a tag")
-    if name in _decoders and _registered.get(name) != type_name(cls):
+    if name in _decoders and _registered.get(name) != _name(cls):
         raise ValueError(f"the tag {name!r} belongs to another type: choose another name")
-    _registered[name] = type_name(cls)
+    _registered[name] = _name(cls)
     _encoders[cls] = lambda value: {TYPE: name, VALUE: _encode(_call(encode, value, value))}
     _decoders[name] = decode
 
@@ -147,31 +143,32 @@ def dumps(data: Json) -> str:
     return text if text.isascii() or not _REFUSED_BY_SQS.search(text) else _write(_ascii, data)
 
 
-def loads(text: str | bytes) -> Json:
-    """Return what a JSON document says, before :func:`decode`.
-
-    Raises
-    ------
-    DecodeError
-        If it is not JSON; ``NaN`` and ``Infinity`` are not.
-    """
-    try:
-        return _parser.decode(text if isinstance(text, str) else text.decode())
-    except (ValueError, RecursionError) as error:
-        raise DecodeError(f"not JSON: {error}") from error
-
-
 def canonical(data: Json) -> bytes:
     """Return encoded data as the one UTF-8 text that all equal data has, for digests.
 
-    Keys are sorted and nothing is indented; it is the same before and after a trip through JSON.
+    It is compact and sorted, and the same before and after a trip through JSON.
 
     Raises
     ------
     EncodeError
         If ``data`` is not what :func:`encode` returns.
     """
-    return _write(_sorted, data).encode("utf-8", "surrogatepass")
+    text = _write(_sorted, data)
+    if _PAIRS in text:
+        text = _write(_sorted, _pairs_sorted(data))
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _pairs_sorted(data: Json) -> Json:
+    """Return data with the pairs of its ``dict`` tags, which keep their order, sorted."""
+    if isinstance(data, list):
+        return [_pairs_sorted(item) for item in data]
+    if not isinstance(data, dict):
+        return data
+    data = {key: _pairs_sorted(item) for key, item in data.items()}
+    if data.get(TYPE) == "dict" and isinstance(data.get(VALUE), list):
+        data[VALUE] = sorted(data[VALUE], key=_sorted.encode)
+    return data
 
 
 def _write(encoder: json.JSONEncoder, data: Json) -> str:
@@ -181,25 +178,19 @@ def _write(encoder: json.JSONEncoder, data: Json) -> str:
         raise EncodeError(f"not JSON: {error}") from error
 
 
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a JSON value")
-
-
 # What encode returns is a tree, so the encoders need not look for circles.
 _COMPACT: Any = {"allow_nan": False, "check_circular": False, "separators": (",", ":")}
 _readable = json.JSONEncoder(ensure_ascii=False, **_COMPACT)
 _ascii = json.JSONEncoder(ensure_ascii=True, **_COMPACT)
 _sorted = json.JSONEncoder(ensure_ascii=False, sort_keys=True, **_COMPACT)
-_parser = json.JSONDecoder(parse_constant=_no_constant)
+_PAIRS = '"__type__":"dict"'
 # SendMessage, "Important": #x9 | #xA | #xD | #x20-#xD7FF | #xE000-#xFFFD | #x10000-#x10FFFF are
 # allowed. JSON escapes what is below #x20 in any case.
 _REFUSED_BY_SQS = re.compile("[\ud800-\udfff\ufffe\uffff]")
 
 
-def type_name(cls: type) -> str:
-    """Return how an error message calls a type: ``int``, ``decimal.Decimal``."""
-    name = cls.__qualname__
-    return name if cls.__module__ == "builtins" else f"{cls.__module__}.{name}"
+def _name(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}".removeprefix("builtins.")
 
 
 class _Refused(Exception):  # noqa: N818 - never leaves this module
@@ -233,8 +224,7 @@ def _encoder_of(cls: type) -> Callable[[Any], Json]:
 
 
 def _refuse(value: object) -> Json:
-    name = type_name(type(value))
-    raise _Refused(f"object of type {name} cannot be serialised; {_ADVICE}")
+    raise _Refused(f"object of type {_name(type(value))} cannot be serialised; {_ADVICE}")
 
 
 def _encode_items(items: Collection[Any]) -> list[Json]:
@@ -248,6 +238,10 @@ def _encode_items(items: Collection[Any]) -> list[Json]:
         refused.steps.append(f"[{len(done)}]")
         raise
     return done
+
+
+def _text(name: str, text: Callable[[Any], str]) -> Callable[[Any], Json]:
+    return lambda value: {TYPE: name, VALUE: text(value)}
 
 
 def _encode_dict(fields: dict[Any, Any], step: str = "[{!r}]") -> Json:
@@ -275,11 +269,11 @@ def _encode_values(fields: dict[Any, Any], step: str) -> dict[Any, Json]:
     return done
 
 
-def _encode_set(members: Collection[Any]) -> list[Json]:
+def _encode_set(name: str, members: Collection[Any]) -> Json:
     encoded = _encode_items(members)
     _check_members(encoded, "members of a set")
     # Strings hash differently in every process: without an order, equal sets had unequal digests.
-    return sorted(encoded, key=_sorted.encode)
+    return {TYPE: name, VALUE: sorted(encoded, key=_sorted.encode)}
 
 
 def _check_members(encoded: list[Json], what: str) -> None:
@@ -298,8 +292,9 @@ def _encode_float(value: float) -> Json:
     return value if math.isfinite(value) else {TYPE: "float", VALUE: repr(value)}
 
 
-def _encode_bytes(value: bytes | bytearray) -> Json:
-    return {TYPE: "bytes", VALUE: base64.b64encode(value).decode()}
+def _encode_timedelta(value: timedelta) -> Json:
+    units = ("days", "seconds", "microseconds")
+    return {TYPE: "timedelta", VALUE: {unit: getattr(value, unit) for unit in units}}
 
 
 def _encode_time(value: time) -> Json:
@@ -322,8 +317,8 @@ def _call(function: Callable[..., T], value: object, *args: object) -> T:
     try:
         return function(*args)
     except Exception as error:
-        name = type_name(type(value))
-        raise _Refused(f"object of type {name} cannot be serialised: {error}") from error
+        what = f"object of type {_name(type(value))}"
+        raise _Refused(f"{what} cannot be serialised: {error}") from error
 
 
 def _decode(data: Json) -> Any:
@@ -335,7 +330,7 @@ def _decode(data: Json) -> Any:
             return data.copy()
         return [item if type(item) in _SCALARS else _decode(item) for item in data]
     if cls is not dict:
-        raise DecodeError(f"object of type {type_name(cls)} is not JSON")
+        raise DecodeError(f"object of type {_name(cls)} is not JSON")
     if TYPE in data:
         return _decode_tagged(data)
     if _SCALARS.issuperset(map(type, data.values())):
@@ -374,10 +369,6 @@ def _iso(text: str) -> str:
     return text[:-1] + "+00:00" if text[-1:] in {"Z", "z"} else text
 
 
-def _text(name: str, text: Callable[[Any], str]) -> Callable[[Any], Json]:
-    return lambda value: {TYPE: name, VALUE: text(value)}
-
-
 # The methods are taken from the class: a subclass (a pandas Timestamp, a safe string of a template
 # engine) is written as the type that it comes back as.
 _encoders: dict[type, Callable[[Any], Json]] = {
@@ -390,16 +381,13 @@ _encoders: dict[type, Callable[[Any], Json]] = {
     datetime: _text("datetime", datetime.isoformat),
     date: _text("date", date.isoformat),
     time: _encode_time,
-    timedelta: lambda value: {
-        TYPE: "timedelta",
-        VALUE: {f: getattr(value, f) for f in ("days", "seconds", "microseconds")},
-    },
+    timedelta: _encode_timedelta,
     Decimal: _text("decimal", Decimal.__str__),
     UUID: _text("uuid", UUID.__str__),
-    bytes: _encode_bytes,
-    bytearray: _encode_bytes,
-    set: lambda value: {TYPE: "set", VALUE: _encode_set(value)},
-    frozenset: lambda value: {TYPE: "frozenset", VALUE: _encode_set(value)},
+    bytes: _text("bytes", lambda value: base64.b64encode(value).decode()),
+    bytearray: _text("bytes", lambda value: base64.b64encode(value).decode()),
+    set: lambda value: _encode_set("set", value),
+    frozenset: lambda value: _encode_set("frozenset", value),
     PurePath: str,
 }
 _decoders: dict[str, Callable[[Any], Any]] = {
