@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Final
 
 from caraway import states
 from caraway.core.claim_check import keep_text, load_text, pack
+from caraway.core.codec import dumps
 from caraway.core.errors import error_to_json
 from caraway.core.message import Message, read_time
 from caraway.core.publish import Outgoing, Site, from_signature, send_all
 from caraway.core.record import FAILED, Record, Written
 from caraway.core.settle import Failed, Succeeded
-from caraway.exceptions import ImproperlyConfigured
+from caraway.exceptions import EncodeError, ImproperlyConfigured
 from caraway.requests.sqs import GetQueueUrl, SendMessage
 
 if TYPE_CHECKING:
@@ -75,12 +76,12 @@ async def written(
     if isinstance(ending, Succeeded):
         if not keeps:
             return Written(ending.state), ending
-        text = json.dumps(ending.product.wire, separators=(",", ":"), ensure_ascii=False)
         try:
+            text = dumps(ending.product.wire)
             kept = await keep_text(
                 aws, store, f"results/{message.id}/{token}", text, f"the result of {message.task}"
             )
-        except ImproperlyConfigured as refused:
+        except (EncodeError, ImproperlyConfigured) as refused:
             ending = Failed(refused)
         else:
             return Written(ending.state, kept), ending

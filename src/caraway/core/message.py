@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
-from caraway.core.codec import canonical
+from caraway.core.codec import canonical, dumps
 from caraway.core.ids import derived_id
 from caraway.exceptions import InvalidMessage
 
@@ -116,7 +116,7 @@ class Message:
 
     def to_body(self) -> str:
         """Return the envelope as the text of an SQS message."""
-        return json.dumps(self.to_json(), separators=(",", ":"), ensure_ascii=False)
+        return dumps(self.to_json())
 
     def next_attempt(self, **changes: Any) -> Message:
         """Return the message of the attempt after this one."""
@@ -166,6 +166,10 @@ def read_time(text: str, what: str) -> datetime:
     return time if time.tzinfo else time.replace(tzinfo=timezone.utc)
 
 
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not a JSON value")
+
+
 def parse_envelope(body: str) -> dict[str, Json]:
     """Return the JSON object of a message body, after a look at its version.
 
@@ -175,7 +179,7 @@ def parse_envelope(body: str) -> dict[str, Json]:
         If it is not a JSON object, or not of a version that this code knows.
     """
     try:
-        envelope = json.loads(body)
+        envelope = json.loads(body, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise InvalidMessage(f"the body is not JSON: {error}") from error
     if not isinstance(envelope, dict) or "caraway" not in envelope:
