@@ -48,8 +48,7 @@ T = TypeVar("T")
 TYPE = "__type__"
 VALUE = "__value__"
 
-_PLAIN = frozenset({str, int, bool, type(None)})
-"""The types that are JSON already, whatever the value."""
+_PLAIN = frozenset({str, int, bool, type(None)})  # JSON already, whatever the value
 _STR = frozenset({str})
 _SCALARS = _PLAIN | {float}
 _ADVICE = "pass plain data (an id, a dict), or teach Caraway the type with register_type(...)"
@@ -71,7 +70,7 @@ def encode(value: object, *, path: str = "value") -> Json:
     ------
     EncodeError
         If something in it has no JSON form, if it contains itself or is nested too deep. The
-        message says where: ``args[0]['user'].avatar: object of type Socket cannot be serialised``.
+        message names the place: ``args[0]['user'].avatar: object of type Socket cannot ...``.
     """
     try:
         return _encode(value)
@@ -109,10 +108,9 @@ def register_type(
         The type; its subclasses are encoded with it, and come back as ``cls``.
     name
         Its tag in the JSON. It must not change while messages or results carry it.
-    encode
-        Gives a value that the codec can encode: plain data, dates, other registered types.
-    decode
-        Rebuilds the object from that value, which comes from the queue: do not trust it.
+    encode, decode
+        Give a value that the codec can encode, and rebuild the object from it. What ``decode``
+        gets comes from a queue: do not trust it.
 
     Raises
     ------
@@ -120,7 +118,7 @@ def register_type(
         If ``name`` belongs to another type, or ``cls`` is one that JSON has.
     """
     if cls in (*_PLAIN, float, list, tuple, dict):
-        raise ValueError(f"{cls.__name__} is plain JSON: it cannot be registered under a tag")
+        raise ValueError(f"{cls.__name__} is plain JSON: it takes no tag")
     if name in _decoders and _registered.get(name) != _name(cls):
         raise ValueError(f"the tag {name!r} belongs to another type: choose another name")
     _registered[name] = _name(cls)
@@ -131,8 +129,7 @@ def register_type(
 def dumps(data: Json) -> str:
     """Return encoded data as compact JSON that SQS, S3 and DynamoDB accept.
 
-    Text stays readable (``{"city":"서울"}``). Only a document with a character that SQS refuses or
-    UTF-8 cannot carry is escaped throughout.
+    Text stays readable, unless it has characters that SQS refuses: then all of it is escaped.
 
     Raises
     ------
@@ -403,5 +400,4 @@ _decoders: dict[str, Callable[[Any], Any]] = {
     "set": lambda members: set(map(_frozen, _list(members))),
     "frozenset": lambda members: frozenset(map(_frozen, _list(members))),
 }
-_registered: dict[str, str] = {}
-"""Which type (by name: a module may be reloaded) has which tag."""
+_registered: dict[str, str] = {}  # tag: the name of its type, which a reload does not change
