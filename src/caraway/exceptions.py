@@ -7,6 +7,7 @@
     |   +-- UnknownSetting              a name that is no setting
     |   +-- UnknownOption               an option that no task or call takes
     |   +-- InvalidOption               an option whose value cannot work
+    |   +-- ParseException              (ValueError) a crontab field that cannot be read
     +-- OperationalError                AWS could not be asked, or said no
     |   +-- RegionMissing
     |   +-- CredentialsMissing          none found, expired or not accepted
@@ -72,6 +73,10 @@ class UnknownOption(ImproperlyConfigured, TypeError):
 
 class InvalidOption(ImproperlyConfigured, ValueError):
     """An option of a task or of a call has a value that cannot work; the message says why."""
+
+
+class ParseException(ImproperlyConfigured, ValueError):
+    """A crontab field cannot be read; the message names the field and what it may hold."""
 
 
 class OperationalError(CarawayError):

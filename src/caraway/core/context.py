@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from caraway.core.codec import register_type
 from caraway.core.ids import derived_id, new_id
 
 if TYPE_CHECKING:
@@ -134,3 +135,27 @@ class Context:
 
 current: ContextVar[Context | None] = ContextVar("caraway_request", default=None)
 """The request that user code runs in, None outside of tasks."""
+
+
+_TRAVELS: Final = (
+    "id",
+    "task",
+    "args",
+    "kwargs",
+    "retries",
+    "root_id",
+    "parent_id",
+    "headers",
+)
+
+
+def _to_json(context: Context) -> dict[str, Any]:
+    """Return what an errback sees of the request of the task that failed."""
+    return {name: getattr(context, name) for name in _TRAVELS}
+
+
+def _from_json(data: Any) -> Context:
+    return Context(**{name: data[name] for name in _TRAVELS if name in data})
+
+
+register_type(Context, "request", _to_json, _from_json)

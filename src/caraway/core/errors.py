@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import builtins
+import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from caraway.core.codec import decode, encode
+from caraway.core.codec import TYPE, VALUE, decode, encode, register_type
 from caraway.exceptions import CarawayError, DecodeError, EncodeError, RemoteError
 
 if TYPE_CHECKING:
@@ -59,3 +60,16 @@ def error_from_json(data: Json) -> BaseException:
             return RemoteError(name, module, *arguments)
         return rebuilt
     return RemoteError(name, module, *arguments)
+
+
+def error_argument(data: Json) -> Json:
+    """Return a recorded error as an argument of a task: it arrives as the exception."""
+    return {TYPE: "exception", VALUE: json.dumps(data)}
+
+
+register_type(
+    BaseException,
+    "exception",
+    lambda error: json.dumps(error_to_json(error)),
+    lambda text: error_from_json(json.loads(text)),
+)

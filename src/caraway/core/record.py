@@ -282,6 +282,11 @@ class Records:
         """Tell whoever runs the task, and every later claim, that it is revoked."""
         return self._write(id, Equals("phase", RUNNING), now, Change({"revoked": mode}))
 
+    def forget(self, id: str, now: float) -> UpdateItem:
+        """Hide the result of a task that has ended; the record goes on to guard its id."""
+        change = Change({"expires_at": now}, ("result", "traceback"))
+        return self._write(id, Equals("phase", DONE), now, change)
+
 
 def _finish(now: float, written: Written, expires_at: float | None) -> Change:
     change = {"phase": DONE, "done_at": now, **written.attributes()}

@@ -37,8 +37,8 @@ class Request(ABC, Generic[R_co]):
     def answer(self, response: Mapping[str, Any]) -> R_co:
         """Return what the response means."""
 
-    def refusal(self, code: str, response: Mapping[str, Any]) -> Exception | None:  # noqa: ARG002
-        """Return the exception that an error code means for this request, None for the usual one."""
+    def refusal(self, code: str, response: Mapping[str, Any]) -> Exception | None:
+        """Return the exception that an error code means here, None for the usual one."""
         return None
 
     def subject(self) -> str:

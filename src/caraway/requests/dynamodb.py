@@ -1,0 +1,118 @@
+"""Requests to DynamoDB."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from caraway.requests.base import Request
+from caraway.requests.items import Change, Condition, Item, Names, from_item, to_attribute, to_item
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ITEM_LIMIT_BYTES: Final = 400 * 1024
+"""Largest item (Amazon DynamoDB Developer Guide, "Quotas in Amazon DynamoDB")."""
+
+
+class ConditionFailed(Exception):
+    """A conditional write found its condition false.
+
+    Attributes
+    ----------
+    item
+        The item as it is, empty when there is none.
+    """
+
+    def __init__(self, item: Item) -> None:
+        super().__init__("the write's condition does not hold")
+        self.item = item
+
+
+@dataclass(frozen=True)
+class GetItem(Request["Item | None"]):
+    """Read one item; answers None when there is none."""
+
+    service: ClassVar[str] = "dynamodb"
+    operation: ClassVar[str] = "get_item"
+
+    table: str
+    id: str
+    consistent: bool = True
+
+    def params(self) -> dict[str, Any]:
+        return {
+            "TableName": self.table,
+            "Key": to_item({"id": self.id}),
+            "ConsistentRead": self.consistent,
+        }
+
+    def answer(self, response: Mapping[str, Any]) -> Item | None:
+        return from_item(response["Item"]) if "Item" in response else None
+
+    def subject(self) -> str:
+        return f"table {self.table!r}"
+
+
+@dataclass(frozen=True)
+class UpdateItem(Request[Item]):
+    """Change one item, or create it, if the condition holds; answers the item as it is then.
+
+    Raises :class:`ConditionFailed` with the item as it is when the condition does not hold.
+    """
+
+    service: ClassVar[str] = "dynamodb"
+    operation: ClassVar[str] = "update_item"
+
+    table: str
+    id: str
+    change: Change
+    condition: Condition
+
+    def params(self) -> dict[str, Any]:
+        names = Names()
+        update = self.change.render(names)
+        condition = self.condition.render(names)
+        return {
+            "TableName": self.table,
+            "Key": to_item({"id": self.id}),
+            "UpdateExpression": update,
+            "ConditionExpression": condition,
+            "ExpressionAttributeNames": names.attributes,
+            "ExpressionAttributeValues": {
+                placeholder: to_attribute(value) for placeholder, value in names.values.items()
+            },
+            "ReturnValues": "ALL_NEW",
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+
+    def answer(self, response: Mapping[str, Any]) -> Item:
+        return from_item(response["Attributes"])
+
+    def refusal(self, code: str, response: Mapping[str, Any]) -> Exception | None:
+        if code == "ConditionalCheckFailedException":
+            return ConditionFailed(from_item(response.get("Item", {})))
+        return None
+
+    def subject(self) -> str:
+        return f"table {self.table!r}"
+
+
+@dataclass(frozen=True)
+class DescribeTable(Request["dict[str, Any]"]):
+    """Describe a table: its status, keys and settings."""
+
+    service: ClassVar[str] = "dynamodb"
+    operation: ClassVar[str] = "describe_table"
+
+    table: str
+
+    def params(self) -> dict[str, Any]:
+        return {"TableName": self.table}
+
+    def answer(self, response: Mapping[str, Any]) -> dict[str, Any]:
+        description: dict[str, Any] = response["Table"]
+        return description
+
+    def subject(self) -> str:
+        return f"table {self.table!r}"
