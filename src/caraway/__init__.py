@@ -1,5 +1,76 @@
-"""Caraway: Celery's task API on SQS, Lambda, ECS, DynamoDB and EventBridge."""
+"""Caraway: Celery's task API on SQS, Lambda, ECS, DynamoDB and EventBridge.
+
+The names here are the public face. They are imported at their first use, because start-up time is
+a feature: a worker that needs no schedules does not load them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from caraway._version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from caraway._state import current_app, shared_task
+    from caraway.app import Caraway
+    from caraway.canvas import Signature
+    from caraway.core.codec import register_type
+    from caraway.core.context import Context
+    from caraway.core.routing import Queue
+    from caraway.result import AsyncResult, EagerResult, allow_join_result
+    from caraway.schedules import crontab, schedule
+    from caraway.task import Task
+    from caraway.workers.aws_lambda import lambda_handler
+
+__all__ = [
+    "__version__",
+    # app and tasks
+    "Caraway",
+    "Queue",
+    "Task",
+    "current_app",
+    "shared_task",
+    # calls and results
+    "AsyncResult",
+    "Context",
+    "EagerResult",
+    "Signature",
+    "allow_join_result",
+    "register_type",
+    # time
+    "crontab",
+    "schedule",
+    # doors
+    "lambda_handler",
+]
+
+_WHERE = {
+    "AsyncResult": "caraway.result",
+    "Caraway": "caraway.app",
+    "Context": "caraway.core.context",
+    "EagerResult": "caraway.result",
+    "Queue": "caraway.core.routing",
+    "Signature": "caraway.canvas",
+    "Task": "caraway.task",
+    "allow_join_result": "caraway.result",
+    "crontab": "caraway.schedules",
+    "current_app": "caraway._state",
+    "lambda_handler": "caraway.workers.aws_lambda",
+    "register_type": "caraway.core.codec",
+    "schedule": "caraway.schedules",
+    "shared_task": "caraway._state",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'caraway' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_WHERE[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -96,7 +96,7 @@ class Settings(Mapping[str, Any]):
         that has no meaning here is accepted, with one warning that says what takes its place.
     """
 
-    __slots__ = ("_environ", "_given", "_overrides")
+    __slots__ = ("_environ", "_given", "_overrides", "version")
 
     task_queues = Setting(
         kinds.QUEUES, (), "The queues, and who consumes each. Those that routes name need no entry."
@@ -231,8 +231,11 @@ class Settings(Mapping[str, Any]):
         object.__setattr__(self, "_environ", environ)
         object.__setattr__(self, "_given", {})
         object.__setattr__(self, "_overrides", None)
+        object.__setattr__(self, "version", 0)
 
     if TYPE_CHECKING:
+        version: int
+        """Counts the changes, so that what is built from settings knows when to be built anew."""
         _environ: Mapping[str, str] | None
         _given: dict[str, Any]
         _overrides: dict[str, Any] | None
@@ -300,6 +303,7 @@ class Settings(Mapping[str, Any]):
             if setting is not None:
                 accepted[setting.name] = setting.kind.value(name, value)
         self._given.update(accepted)
+        object.__setattr__(self, "version", self.version + 1)
 
     def config_from_object(self, source: object, namespace: str | None = None) -> None:
         """Set the values that an object holds.

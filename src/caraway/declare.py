@@ -1,0 +1,129 @@
+"""Declaring tasks: from a function and its options to a task, and the registry of tasks."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from functools import cache
+from typing import TYPE_CHECKING, Any, Concatenate, Final, Protocol, TypeVar, overload
+
+from typing_extensions import ParamSpec
+
+from caraway.exceptions import ImproperlyConfigured, NotRegistered, UnknownOption, nearest
+from caraway.task import AsyncTask, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_NEEDLESS: Final = {
+    "acks_late": "a message is always deleted late, after the ending is recorded",
+    "acks_on_failure_or_timeout": "a failed task's message goes once its failure is recorded",
+    "reject_on_worker_lost": "a lost worker's message comes back by itself",
+    "send_events": "the task records are the monitor",
+    "trail": "the ids of children derive from their parent's",
+}
+"""Celery's task options that need no setting here, and why: accepted with one line."""
+_REFUSED: Final = {
+    "rate_limit": "SQS has no rate limits; bound the queue's consumers (MaximumConcurrency, -c)",
+    "priority": "SQS has no priorities; give urgent tasks a queue of their own",
+    "serializer": "messages are JSON",
+    "compression": "large messages travel by S3",
+    "backend": "results are kept in the app's table",
+}
+
+
+class TaskRegistry(dict[str, "Task[..., Any]"]):
+    """The tasks of an app by name."""
+
+    def __missing__(self, name: str) -> Task[..., Any]:
+        raise NotRegistered(f"no task named {name!r} is registered{nearest(name, self)}")
+
+
+class Decorator(Protocol):
+    """What ``@app.task(...)`` returns."""
+
+    @overload
+    def __call__(self, fun: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
+    @overload
+    def __call__(self, fun: Callable[P, R], /) -> Task[P, R]: ...
+
+
+class BoundDecorator(Protocol):
+    """What ``@app.task(bind=True, ...)`` returns: the first parameter is the task itself."""
+
+    @overload
+    def __call__(
+        self, fun: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]], /
+    ) -> AsyncTask[P, R]: ...
+    @overload
+    def __call__(self, fun: Callable[Concatenate[Any, P], R], /) -> Task[P, R]: ...
+
+
+def make_task(
+    fun: Callable[..., Any],
+    name: str,
+    base: type[Task[..., Any]] | None,
+    options: Mapping[str, Any],
+) -> Task[..., Any]:
+    """Return the task of a function: an instance of a class of its own below ``base``.
+
+    Raises
+    ------
+    UnknownOption
+        If an option does not exist; the message suggests the nearest.
+    """
+    is_async = inspect.iscoroutinefunction(fun)
+    base = base or (AsyncTask if is_async else Task)
+    if is_async and not issubclass(base, AsyncTask):
+        base = type(base.__name__, (base, AsyncTask), {})
+    members = {
+        **checked_options(base, options),
+        "name": name,
+        "run": fun if options.get("bind") else staticmethod(fun),
+        "__doc__": fun.__doc__,
+        "__module__": fun.__module__,
+        "__wrapped__": staticmethod(fun),
+    }
+    task: Task[..., Any] = type(fun.__name__, (base,), members)()
+    return task
+
+
+def checked_options(base: type[Task[..., Any]], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options to set on a task of class ``base``; nothing is dropped silently."""
+    kept: dict[str, Any] = {}
+    for name, value in options.items():
+        if name in Task.OPTIONS or (hasattr(base, name) and not hasattr(Task, name)):
+            kept[name] = value
+        elif name in _NEEDLESS:
+            _say_once(name)
+        elif name in _REFUSED:
+            raise UnknownOption(f"task option {name!r} has no meaning here: {_REFUSED[name]}")
+        else:
+            raise UnknownOption(f"no task option named {name!r}{nearest(name, Task.OPTIONS)}")
+    return kept
+
+
+@cache
+def _say_once(name: str) -> None:
+    logging.getLogger("caraway").warning(
+        "task option %r needs no setting here: %s", name, _NEEDLESS[name]
+    )
+
+
+def origin(task: Task[..., Any]) -> str:
+    """Return where a task's function or class is defined."""
+    defined: Any = getattr(task, "__wrapped__", type(task))
+    return f"{defined.__module__}.{defined.__qualname__}"
+
+
+def as_task_instance(task: Any, options: Mapping[str, Any]) -> Task[..., Any]:
+    """Return the instance to register for a task class, or for an instance of one."""
+    instance = task() if isinstance(task, type) else task
+    if not isinstance(instance, Task):
+        raise ImproperlyConfigured(f"{task!r} is not a subclass of caraway.Task")
+    for name, value in checked_options(type(instance), options).items():
+        setattr(instance, name, value)
+    return instance

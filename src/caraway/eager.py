@@ -1,0 +1,62 @@
+"""Eager tasks: the executor over an account in memory, in the caller's process."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from caraway.aws.memory import MemoryAws
+from caraway.core.disposition import Delete, Delivery
+from caraway.core.executor import EAGER, Executor
+from caraway.core.port import run_now
+from caraway.core.publish import Outgoing, send
+from caraway.requests.sqs import ChangeMessageVisibility, DeleteMessage, ReceiveMessages
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from caraway.app import Caraway
+    from caraway.core.routing import Queue
+
+_LEASE_S = 86_400.0
+
+
+def run(app: Caraway, outgoing: Outgoing, now: datetime) -> MemoryAws:
+    """Run a call, its retries and its callbacks to their end; return the account they ran in.
+
+    Delays pass at once. The result is kept whatever ``ignore_result`` says, as in Celery.
+    """
+    site = app.eager_site
+    memory = MemoryAws(time=now)
+    executor = Executor(memory, site, app.tasks, door=EAGER, hostname="eager")
+    kept = replace(outgoing, message=replace(outgoing.message, ignore_result=False))
+    run_now(send(memory, site, kept))
+    queues = {queue.sqs_name(site.queue_prefix): queue for queue in site.router.queues.values()}
+    while (due := _next_queue(memory, queues)) is not None:
+        run_now(_deliver(memory, executor, due, queues[due]))
+    return memory
+
+
+def _next_queue(memory: MemoryAws, queues: dict[str, Queue]) -> str | None:
+    """Return the queue whose message is due first, with the clock moved there."""
+    due = [(at, name) for name in queues if (at := memory.next_visible_at(name)) is not None]
+    if not due:
+        return None
+    at, name = min(due)
+    memory.time = max(memory.time, at)
+    return name
+
+
+async def _deliver(memory: MemoryAws, executor: Executor, name: str, queue: Queue) -> None:
+    url = f"memory://{name}"
+    for message in await memory.perform(ReceiveMessages(url, limit=1)):
+        delivery = Delivery(
+            message.body, queue, _LEASE_S, message.receive_count, group_id=message.group_id
+        )
+        disposition = await executor.execute(delivery)
+        if isinstance(disposition, Delete):
+            await memory.perform(DeleteMessage(url, message.receipt_handle))
+        else:
+            await memory.perform(
+                ChangeMessageVisibility(url, message.receipt_handle, disposition.visible_in_s)
+            )

@@ -1,0 +1,248 @@
+"""The result of a task, seen from the caller's side."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from caraway import states
+from caraway.core import results
+from caraway.core.codec import decode
+from caraway.core.context import current
+from caraway.core.port import run_now
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from caraway.app import Caraway
+    from caraway.core.port import Aws
+    from caraway.core.results import Seen
+
+R_co = TypeVar("R_co", covariant=True)
+
+_join_allowed: ContextVar[bool] = ContextVar("caraway_join_allowed", default=False)
+
+
+@contextmanager
+def allow_join_result() -> Iterator[None]:
+    """Allow waiting for results inside a task: for those who know that it cannot deadlock."""
+    token = _join_allowed.set(True)
+    try:
+        yield
+    finally:
+        _join_allowed.reset(token)
+
+
+class AsyncResult(Generic[R_co]):
+    """The result of a task that may be anywhere: queued, running, done, or unknown.
+
+    Parameters
+    ----------
+    id
+        The task's id.
+    app
+        The app whose records are asked.
+    task_name
+        Lets the value be rebuilt to the function's return annotation.
+    """
+
+    def __init__(self, id: str, app: Caraway, task_name: str | None = None) -> None:
+        self.id = id
+        self.app = app
+        self._task_name = task_name
+        self._seen: Seen | None = None
+
+    task_id = property(lambda self: self.id, doc="The task's id.")
+
+    # -- looking ------------------------------------------------------------------------------
+
+    def _port(self) -> Aws:
+        return self.app.aws
+
+    def _look(self) -> Seen:
+        """Look once; what has ended is remembered, as it does not change any more."""
+        if self._seen is not None:
+            return self._seen
+        return self._remember(run_now(results.look(self._port(), self.app.site, self.id)))
+
+    async def _alook(self) -> Seen:
+        if self._seen is not None:
+            return self._seen
+        return self._remember(await results.look(self.app.aio, self.app.site, self.id))
+
+    def _remember(self, seen: Seen) -> Seen:
+        if seen.ready:
+            self._seen = seen
+        return seen
+
+    @property
+    def state(self) -> str:
+        """The task's state now; PENDING also when nothing is known of the id."""
+        return self._look().state
+
+    status = state
+
+    @property
+    def result(self) -> Any:
+        """The value when done, the exception when failed, else the ``meta`` of its state."""
+        return self._value(self._look())
+
+    info = result
+
+    @property
+    def traceback(self) -> str | None:
+        """The traceback of a failure, as text."""
+        return self._look().record.traceback
+
+    @property
+    def date_done(self) -> datetime | None:
+        """When the task ended, in UTC."""
+        done_at = self._look().record.done_at
+        return None if done_at is None else datetime.fromtimestamp(done_at, timezone.utc)
+
+    @property
+    def name(self) -> str | None:
+        """The task's name, when it is known."""
+        return self._task_name or self._look().record.task
+
+    @property
+    def attempts(self) -> int:
+        """Attempts begun so far, retries included."""
+        record = self._look().record
+        if record.phase is None:
+            return 0
+        return record.attempt if record.phase in ("failed", "retry") else record.attempt + 1
+
+    def ready(self) -> bool:
+        """Whether the task has ended."""
+        return self._look().ready
+
+    def successful(self) -> bool:
+        """Whether the task returned a value."""
+        return self.state == states.SUCCESS
+
+    def failed(self) -> bool:
+        """Whether the task failed."""
+        return self.state == states.FAILURE
+
+    async def astate(self) -> str:
+        """Return the task's state now, from asynchronous code."""
+        return (await self._alook()).state
+
+    # -- waiting ------------------------------------------------------------------------------
+
+    def get(
+        self,
+        timeout: float | None = None,
+        propagate: bool = True,
+        interval: float | None = None,
+        *,
+        disable_sync_subtasks: bool = True,
+    ) -> R_co:
+        """Wait for the task to end, and return its value.
+
+        Parameters
+        ----------
+        timeout
+            Seconds to wait at most; None waits for ever.
+        propagate
+            Raise the task's exception; False returns it.
+        interval
+            Seconds between looks; None looks early and then less and less often, up to 1 s.
+        disable_sync_subtasks
+            Refuse to wait inside a task, as in Celery: a worker that waits for another task can
+            wait for itself.
+
+        Raises
+        ------
+        TimeoutError
+            If the task has not ended in time.
+        RuntimeError
+            If called inside a task.
+        BaseException
+            What the task raised, where ``propagate`` is set.
+        """
+        if disable_sync_subtasks:
+            _refuse_inside_a_task()
+        if self._seen is None:
+            waiting = results.wait(self._port(), self.app.site, self.id, timeout, interval)
+            self._seen = run_now(waiting)
+        return self._outcome(self._seen, propagate)
+
+    wait = get
+
+    async def aget(
+        self, timeout: float | None = None, propagate: bool = True, interval: float | None = None
+    ) -> R_co:
+        """Wait as :meth:`get` does, without blocking the event loop."""
+        if self._seen is None:
+            self._seen = await results.wait(self.app.aio, self.app.site, self.id, timeout, interval)
+        return self._outcome(self._seen, propagate)
+
+    def _outcome(self, seen: Seen, propagate: bool) -> R_co:
+        if propagate and seen.state in states.PROPAGATE_STATES:
+            raise (
+                seen.result
+                if seen.result is not None
+                else RuntimeError(f"task {self.id} ended as {seen.state}; its error was not kept")
+            )
+        value: R_co = self._value(seen)
+        return value
+
+    def _value(self, seen: Seen) -> Any:
+        """Return a value as the task's function returned it."""
+        if seen.state != states.SUCCESS:
+            return decode(seen.result) if isinstance(seen.result, dict | list) else seen.result
+        task = self.app.tasks.get(self._task_name or seen.record.task or "")
+        return (
+            decode(seen.result) if task is None else task.parameters.result_from_wire(seen.result)
+        )
+
+    def maybe_throw(self, propagate: bool = True) -> Any:
+        """Raise the task's exception if it has failed; else return its value so far."""
+        return self._outcome(self._look(), propagate)
+
+    def forget(self) -> None:
+        """Hide the result. The task's id stays known, so that it does not run again."""
+        run_now(results.forget(self._port(), self.app.site, self.id))
+        self._seen = None
+
+    # -- identity -----------------------------------------------------------------------------
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, AsyncResult):
+            return self.id == other.id
+        return self.id == other if isinstance(other, str) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __str__(self) -> str:
+        return self.id
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.id}>"
+
+
+class EagerResult(AsyncResult[R_co]):
+    """The result of a task that has run in this process; its record is in memory."""
+
+    def __init__(self, id: str, app: Caraway, task_name: str | None, port: Aws) -> None:
+        super().__init__(id, app, task_name)
+        self._memory = port
+        self._seen = run_now(results.look(port, app.eager_site, id))
+
+    def _port(self) -> Aws:
+        return self._memory
+
+
+def _refuse_inside_a_task() -> None:
+    context = current.get()
+    running = context.running() if context is not None else None
+    if running is not None and not running.is_eager and not _join_allowed.get():
+        raise RuntimeError(
+            f"never call result.get() within a task ({running.task}): it can wait for itself; link "
+            "the tasks instead, or pass disable_sync_subtasks=False if you know better"
+        )
