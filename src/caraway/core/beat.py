@@ -1,0 +1,328 @@
+"""``beat_schedule`` as EventBridge rules; :mod:`caraway.core.beat_sync` brings them to AWS.
+
+A rule sends the ready-made task message to the task's queue, so there is no process that keeps the
+time. EventBridge fills in when the rule was due; the task's id derives from that and the entry's
+name, so an occurrence that is fired twice is one task.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from caraway.core.codec import encode
+from caraway.core.cron import expression
+from caraway.core.publish import describe
+from caraway.exceptions import (
+    ImproperlyConfigured,
+    InvalidOption,
+    TaskError,
+    UnknownOption,
+    nearest,
+)
+from caraway.requests.eventbridge import (
+    DESCRIPTION_LIMIT,
+    RULE_NAME_LIMIT,
+    TAG_VALUE_LIMIT,
+    TEMPLATE_LIMIT,
+)
+from caraway.schedules import crontab, maybe_schedule, schedule
+
+if TYPE_CHECKING:
+    from datetime import datetime, tzinfo
+
+    from caraway.core.message import Message
+    from caraway.core.publish import Site
+    from caraway.requests.base import Json
+
+PATHS: Final = {"time": "$.time"}
+"""What a rule's template takes from the event."""
+ENTRY_TAG: Final = "caraway:entry"
+_HASH_DIGITS: Final = 12
+
+ToWire: TypeAlias = Callable[
+    [str, Sequence[Any], Mapping[str, Any]], tuple["list[Json]", "dict[str, Json]"]
+]
+"""Returns the arguments of a task, given by its name, as they go into a message."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of ``beat_schedule``.
+
+    Attributes
+    ----------
+    options
+        What ``apply_async`` takes, as far as it has a meaning for a schedule.
+    enabled
+        False keeps the rule, but it does not fire.
+    """
+
+    name: str
+    task: str
+    schedule: schedule | crontab
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    enabled: bool = True
+
+
+_KINDS: Final[dict[str, tuple[Any, str]]] = {
+    "task": (str, "the task's name"),
+    "schedule": (object, "crontab(...), schedule(...), a timedelta or seconds"),
+    "args": (list | tuple, "a tuple, as in (1,)"),
+    "kwargs": (Mapping, "a dict"),
+    "options": (Mapping, "a dict"),
+    "enabled": (bool, "True or False"),
+}
+_NO_KEYS: Final = {
+    "relative": "EventBridge counts an interval from the rule's creation; for round times use "
+    "crontab, such as crontab(minute='*/10')",
+}
+_OCCURRENCE: Final = "every occurrence is a task of its own, with an id that its time decides"
+_NO_OPTIONS: Final = {
+    "countdown": "an occurrence is sent when it is due; move the schedule instead",
+    "eta": "an occurrence is sent when it is due; move the schedule instead",
+    "expires": "EventBridge sends the same message every time, so it cannot carry a later time",
+    "retry": "EventBridge sends it, and tries for up to 24 hours",
+    "retry_policy": "EventBridge sends it, and tries for up to 24 hours",
+    "task_id": _OCCURRENCE,
+}
+
+
+def entries(beat_schedule: Mapping[str, Any]) -> list[Entry]:
+    """Return the entries of a ``beat_schedule``, checked.
+
+    Parameters
+    ----------
+    beat_schedule
+        As in Celery: ``{name: {"task": ..., "schedule": ..., "args": (), "kwargs": {},
+        "options": {"queue": ...}}}``. Of these, task and schedule are required.
+        ``"enabled": False`` keeps an entry from firing.
+
+    Raises
+    ------
+    UnknownOption
+        If an entry has a key that means nothing here; the message names the nearest.
+    ImproperlyConfigured
+        If a value is missing or of another kind.
+    """
+    return [_entry(str(name), fields) for name, fields in beat_schedule.items()]
+
+
+def _entry(name: str, fields: Any) -> Entry:
+    where = f"beat_schedule[{name!r}]"
+    if not isinstance(fields, Mapping):
+        raise ImproperlyConfigured(
+            f"{where}: expected {{'task': ..., 'schedule': ...}}, not {fields!r}"
+        )
+    given = {key: value for key, value in fields.items() if value is not None}
+    for key, value in given.items():
+        if key in _NO_KEYS:
+            raise UnknownOption(f"{where}: {key!r} has no meaning here: {_NO_KEYS[key]}")
+        if key not in _KINDS:
+            raise UnknownOption(f"{where}: no key named {key!r}{nearest(str(key), _KINDS)}")
+        kind, expected = _KINDS[key]
+        if not isinstance(value, kind):
+            raise ImproperlyConfigured(f"{where}: {key!r} is {value!r}, expected {expected}")
+    for key in ("task", "schedule"):
+        if key not in given:
+            raise ImproperlyConfigured(f"{where}: {key!r} is missing: {_KINDS[key][1]}")
+    try:
+        when = maybe_schedule(given["schedule"])
+    except ImproperlyConfigured as error:
+        raise ImproperlyConfigured(f"{where}: 'schedule': {error}") from error
+    return Entry(
+        name,
+        given["task"],
+        when,
+        tuple(given.get("args", ())),
+        given.get("kwargs", {}),
+        given.get("options", {}),
+        given.get("enabled", True),
+    )
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whose rules they are: of one app in one environment (the queue-name prefix).
+
+    The tags of a rule say so, and nothing without them is ever changed or deleted.
+    """
+
+    app: str
+    prefix: str = ""
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The tags that every rule of this owner has."""
+        return {"caraway:app": _tag_value(self.app), "caraway:prefix": _tag_value(self.prefix)}
+
+    def owns(self, tags: Mapping[str, str]) -> bool:
+        """Tell whether the tags of a rule say that it is this owner's."""
+        return all(tags.get(key) == value for key, value in self.tags.items())
+
+    def entry_tags(self, entry: str) -> dict[str, str]:
+        """Return the tags of an entry's rule."""
+        return {**self.tags, ENTRY_TAG: _tag_value(entry)}
+
+    @property
+    def name_prefix(self) -> str:
+        """How the name of every rule of this owner begins."""
+        return _rule_text(f"{self.prefix}{self.app}-")[: RULE_NAME_LIMIT - _HASH_DIGITS - 1]
+
+    def rule_name(self, entry: str) -> str:
+        """Return an entry's rule name, made unique by a hash where it cannot stay as it is."""
+        wanted = f"{self.prefix}{self.app}-{entry}"
+        name = _rule_text(wanted)
+        if name == wanted and len(name) <= RULE_NAME_LIMIT:
+            return name
+        digits = hashlib.sha256(wanted.encode()).hexdigest()[:_HASH_DIGITS]
+        return f"{name[: RULE_NAME_LIMIT - _HASH_DIGITS - 1]}-{digits}"
+
+
+def _rule_text(text: str) -> str:
+    return re.sub(r"[^.\-_A-Za-z0-9]", "_", text)
+
+
+def _tag_value(text: str) -> str:
+    return re.sub(r"[^\w .:/=+\-@]", "_", text)[:TAG_VALUE_LIMIT]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A scheduled rule, as the code wants it or as EventBridge has it.
+
+    Attributes
+    ----------
+    entry
+        The entry's name; where EventBridge has it, from a tag.
+    queue
+        The target's name in SQS; empty if the rule has no target of ours.
+    template
+        The message, with ``<time>`` where EventBridge puts the time.
+    """
+
+    name: str
+    expression: str
+    queue: str
+    template: str
+    entry: str = field(compare=False)
+    description: str = ""
+    enabled: bool = True
+    group_id: str | None = None
+
+
+def plain_arguments(
+    _task: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> tuple[list[Json], dict[str, Json]]:
+    """Return arguments as they go into a message, for a task whose function is not at hand."""
+    return (
+        [encode(value, path=f"args[{place}]") for place, value in enumerate(args)],
+        {name: encode(value, path=f"kwargs[{name!r}]") for name, value in kwargs.items()},
+    )
+
+
+def rules(
+    site: Site,
+    owner: Owner,
+    wanted: Sequence[Entry],
+    *,
+    zone: tzinfo,
+    now: datetime,
+    to_wire: ToWire = plain_arguments,
+) -> list[Rule]:
+    """Return the rule of each entry.
+
+    Parameters
+    ----------
+    zone
+        The time zone in which crontabs are meant.
+    now
+        From when on they are to be exact, with a time zone.
+    to_wire
+        Checks the arguments against the task's function, where the app knows it.
+
+    Raises
+    ------
+    ImproperlyConfigured
+        If an entry cannot be a rule, naming the entry and what can be done.
+    """
+    made: dict[str, Rule] = {}
+    for entry in wanted:
+        try:
+            rule = _rule(site, owner, entry, zone, now, to_wire)
+        except (ImproperlyConfigured, TaskError) as error:
+            raise ImproperlyConfigured(f"beat_schedule[{entry.name!r}]: {error}") from error
+        if rule.name in made:
+            raise ImproperlyConfigured(
+                f"beat_schedule: entries {made[rule.name].entry!r} and {entry.name!r} are both "
+                f"named {rule.name!r} in EventBridge: rename one"
+            )
+        made[rule.name] = rule
+    return list(made.values())
+
+
+def _rule(
+    site: Site, owner: Owner, entry: Entry, zone: tzinfo, now: datetime, to_wire: ToWire
+) -> Rule:
+    for option in entry.options:
+        if option in _NO_OPTIONS:
+            raise InvalidOption(
+                f"option {option!r} has no meaning in a schedule: {_NO_OPTIONS[option]}"
+            )
+    args, kwargs = to_wire(entry.task, entry.args, entry.kwargs)
+    described = describe(
+        site, entry.task, args, kwargs, entry.options, now=now, new_id=lambda _digest: ""
+    )
+    message = replace(described.message, schedule=entry.name)
+    where = f" {zone}" if isinstance(entry.schedule, crontab) else ""
+    return Rule(
+        name=owner.rule_name(entry.name),
+        expression=expression(entry.schedule, zone, now),
+        queue=described.queue.sqs_name(site.queue_prefix),
+        template=_template(message),
+        entry=entry.name,
+        description=f"{entry.task} {entry.schedule!r}{where}"[:DESCRIPTION_LIMIT],
+        enabled=entry.enabled,
+        group_id=message.group_id,
+    )
+
+
+_DECIDED_AT_RECEPTION: Final = ("id", "root_id", "sent_at", "digest")
+_ESCAPED = re.compile(r"\\(?:u[0-9a-f]{4}|.)|[<>]")
+
+
+def _template(message: Message) -> str:
+    r"""Return a message as an InputTemplate.
+
+    ``<`` and ``>`` can stand for themselves nowhere in a template ("Transforming input", Amazon
+    EventBridge User Guide), and engines differ about ``\"`` and ``\n`` in it, so every such
+    character is written by its number.
+    """
+    envelope = {
+        name: value
+        for name, value in message.to_json().items()
+        if name not in _DECIDED_AT_RECEPTION
+    }
+    text = json.dumps(envelope, separators=(",", ":"), ensure_ascii=False)
+    text = _ESCAPED.sub(_by_number, text)
+    template = f'{text[:-1]},"scheduled_time":"<time>"}}'
+    if len(template) > TEMPLATE_LIMIT:
+        raise InvalidOption(
+            f"its message has {len(template):,} characters, above EventBridge's limit of "
+            f"{TEMPLATE_LIMIT:,}: keep the data in S3 or a table, and pass where it is"
+        )
+    return template
+
+
+def _by_number(found: re.Match[str]) -> str:
+    text = found[0]
+    if text.startswith("\\u"):
+        return text
+    character: str = json.loads(f'"{text}"')
+    return f"\\u{ord(character):04x}"
