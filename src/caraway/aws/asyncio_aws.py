@@ -73,8 +73,9 @@ class AiobotocoreWire:
             return self._clients[service]
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; another loop may open new ones."""
         self._clients.clear()
+        self._lock = asyncio.Lock()
         while self._opened:
             await self._opened.pop().__aexit__(None, None, None)
 
@@ -121,8 +122,7 @@ class _Gathering:
     """The requests that wait to travel together."""
 
     def __init__(self) -> None:
-        self.requests: list[Any] = []
-        self.answers: list[asyncio.Future[Any]] = []
+        self.members: list[tuple[Any, asyncio.Future[Any]]] = []
         self.total_bytes = 0
 
 
@@ -189,7 +189,7 @@ class AsyncioAws:
         return self._clock.now()
 
     async def close(self) -> None:
-        """Wait for what is in flight, then close the connections."""
+        """Send what waits for company, wait for what is in flight, then close the connections."""
         if self._lifetime is not None:
             await self._lifetime.aclose()
 
@@ -204,6 +204,8 @@ class AsyncioAws:
             try:
                 yield
             finally:
+                for key in list(self._gathering):
+                    self._depart(key)
                 if self._flying:
                     await asyncio.wait(self._flying)
                 await self._wire.close()
@@ -224,22 +226,20 @@ class AsyncioAws:
         return answer
 
     async def _single(self, request: Request[R]) -> R:
-        response = await self._respond(
-            request, request.service, request.operation, request.params()
-        )
-        return request.answer(response)
-
-    async def _respond(
-        self, request: Request[Any], service: str, operation: str, params: dict[str, Any]
-    ) -> dict[str, Any]:
-        asked = self._clock.wall()
         try:
-            response = await self._wire.send(service, operation, params)
+            response = await self._respond(request.service, request.operation, request.params())
         except Exception as error:
             translated = translate(error, request)
             if translated is error:
                 raise
             raise translated from error
+        return request.answer(response)
+
+    async def _respond(
+        self, service: str, operation: str, params: dict[str, Any]
+    ) -> dict[str, Any]:
+        asked = self._clock.wall()
+        response = await self._wire.send(service, operation, params)
         self._clock.learn(response, asked)
         return response
 
@@ -260,10 +260,9 @@ class AsyncioAws:
             else:
                 loop.call_soon(self._depart_when_still, key, gathering, 0)
         answer: asyncio.Future[Any] = loop.create_future()
-        gathering.requests.append(request)
-        gathering.answers.append(answer)
+        gathering.members.append((request, answer))
         gathering.total_bytes += size
-        if len(gathering.requests) == BATCH_LIMIT:
+        if len(gathering.members) == BATCH_LIMIT:
             self._depart(key)
         return await answer
 
@@ -271,16 +270,19 @@ class AsyncioAws:
         """Leave when the last turn of the loop brought nothing new."""
         if self._gathering.get(key) is not gathering:
             return
-        if len(gathering.requests) == seen:
+        if len(gathering.members) == seen:
             self._depart(key, gathering)
         else:
             loop = asyncio.get_running_loop()
-            loop.call_soon(self._depart_when_still, key, gathering, len(gathering.requests))
+            loop.call_soon(self._depart_when_still, key, gathering, len(gathering.members))
 
     def _depart(self, key: Any, gathering: _Gathering | None = None) -> None:
         if gathering is not None and self._gathering.get(key) is not gathering:
             return
-        leaving = self._gathering.pop(key)
+        waiting = self._gathering.pop(key).members
+        leaving = [(request, answer) for request, answer in waiting if not answer.cancelled()]
+        if not leaving:
+            return
         ahead = self._flights.get(key) if _keeps_order(key) else None
         flight = asyncio.get_running_loop().create_task(self._fly(key[0], leaving, ahead))
         self._flying.add(flight)
@@ -289,23 +291,26 @@ class AsyncioAws:
             self._flights[key] = flight
 
     async def _fly(
-        self, batch: Batch, gathering: _Gathering, ahead: asyncio.Task[None] | None
+        self,
+        batch: Batch,
+        members: list[tuple[Any, asyncio.Future[Any]]],
+        ahead: asyncio.Task[None] | None,
     ) -> None:
         """Perform a batch and hand each caller its answer; after the batch ahead, on FIFO."""
         if ahead is not None:
             await asyncio.wait([ahead])
-        requests = gathering.requests
+        requests = [request for request, _ in members]
         try:
             if len(requests) == 1:
                 outcomes = [await self._single(requests[0])]
             else:
                 response = await self._respond(
-                    requests[0], batch.service, batch.operation, batch.params(requests)
+                    batch.service, batch.operation, batch.params(requests)
                 )
                 outcomes = batch.outcomes(requests, response)
-        except Exception as error:  # noqa: BLE001 - it is the callers' answer
-            outcomes = [error] * len(requests)
-        for answer, outcome in zip(gathering.answers, outcomes, strict=True):
+        except Exception as error:  # noqa: BLE001 - it is the callers' answer, one for each
+            outcomes = [translate(error, request) for request in requests]
+        for (_, answer), outcome in zip(members, outcomes, strict=True):
             if answer.done():
                 continue  # its caller was cancelled
             if isinstance(outcome, Exception):

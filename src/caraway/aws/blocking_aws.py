@@ -28,6 +28,7 @@ class Boto3:
     def __init__(self, settings: ClientSettings) -> None:
         self._settings = settings
         self._clients: dict[str, Any] = {}
+        self._session: Any = None
         self._lock = threading.Lock()
 
     def __call__(self, service: str, operation: str, params: dict[str, Any]) -> dict[str, Any]:
@@ -44,8 +45,10 @@ class Boto3:
                 import boto3
                 from botocore.config import Config
 
-                session = boto3.session.Session(profile_name=self._settings.profile)
-                self._clients[service] = session.client(
+                self._session = self._session or boto3.session.Session(
+                    profile_name=self._settings.profile
+                )
+                self._clients[service] = self._session.client(
                     **self._settings.client_arguments(service),
                     config=self._settings.config(Config),
                 )
@@ -77,9 +80,14 @@ class BlockingAws:
         if request.memoised and request in self._remembered:
             remembered: R = self._remembered[request]
             return remembered
-        answer = request.answer(
-            self._respond(request, request.service, request.operation, request.params())
-        )
+        try:
+            response = self._respond(request.service, request.operation, request.params())
+        except Exception as error:
+            translated = translate(error, request)
+            if translated is error:
+                raise
+            raise translated from error
+        answer = request.answer(response)
         if request.memoised:
             self._remembered[request] = answer
         return answer
@@ -100,12 +108,10 @@ class BlockingAws:
             for chosen in chunks(batch, members):
                 together: list[Any] = [members[index] for index in chosen]
                 try:
-                    response = self._respond(
-                        together[0], batch.service, batch.operation, batch.params(together)
-                    )
+                    response = self._respond(batch.service, batch.operation, batch.params(together))
                     outcomes = batch.outcomes(together, response)
-                except Exception as error:  # noqa: BLE001 - each request's own answer
-                    outcomes = [error] * len(together)
+                except Exception as error:  # noqa: BLE001 - the answer of each request
+                    outcomes = [translate(error, each) for each in together]
                 for index, outcome in zip(chosen, outcomes, strict=True):
                     answers[places[index]] = outcome
         return answers
@@ -116,17 +122,9 @@ class BlockingAws:
         except Exception as error:  # noqa: BLE001 - the answer of a batch's entry
             return error
 
-    def _respond(
-        self, request: Request[Any], service: str, operation: str, params: dict[str, Any]
-    ) -> dict[str, Any]:
+    def _respond(self, service: str, operation: str, params: dict[str, Any]) -> dict[str, Any]:
         asked = self._clock.wall()
-        try:
-            response = self._send(service, operation, params)
-        except Exception as error:
-            translated = translate(error, request)
-            if translated is error:
-                raise
-            raise translated from error
+        response = self._send(service, operation, params)
         self._clock.learn(response, asked)
         return response
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,12 @@ class ClientSettings:
             # TLS guards the way already; a checksum of every body costs CPU.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
+            # An engine on localhost has no name in DNS for each of its buckets.
+            s3={"addressing_style": "path"} if self._own_endpoint() else None,
         )
+
+    def _own_endpoint(self) -> bool:
+        return bool(self.endpoint_url or os.environ.get("AWS_ENDPOINT_URL"))
 
     def client_arguments(self, service: str) -> dict[str, Any]:
         """Return the arguments that boto3 and aiobotocore have in common."""

@@ -34,7 +34,7 @@ class Clock:
     def learn(self, response: Mapping[str, Any], asked: float) -> None:
         """Look at a response; ``asked`` is this machine's time when the request was sent."""
         answered = self._wall()
-        if answered - self._checked < CHECK_EVERY_S:
+        if 0 <= answered - self._checked < CHECK_EVERY_S:  # below 0: the clock was set back
             return
         date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
         if date is None:

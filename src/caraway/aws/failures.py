@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from caraway.exceptions import (
     AccessDenied,
-    CarawayError,
     CredentialsMissing,
     EndpointUnreachable,
     OperationalError,
@@ -80,6 +79,7 @@ def error_of_code(
     own = request.refusal(code, response)
     if own is not None:
         return own
+    message = _line(message)
     asked = f"{request.service}:{request.operation}"
     subject = request.subject()
     where = f" on {subject}" if subject else ""
@@ -104,34 +104,64 @@ def error_of_code(
 
 
 def translate(error: Exception, request: Request[Any]) -> Exception:
-    """Return Caraway's exception for one that an SDK raised; others come back as they are."""
+    """Return Caraway's exception for one that an SDK raised, which is then its cause.
+
+    Others come back as they are.
+    """
     import botocore.exceptions as sdk
 
+    translated = error
+    if isinstance(error, sdk.ClientError):
+        details = error.response.get("Error", {})
+        code, message = details.get("Code", ""), details.get("Message", "")
+        translated = error_of_code(request, code, message, error.response)
+    elif isinstance(error, sdk.BotoCoreError | ValueError):
+        translated = _without_an_answer(error, request)
+    if translated is not error:
+        translated.__cause__ = error
+    return translated
+
+
+def _without_an_answer(error: Exception, request: Request[Any]) -> Exception:
+    """Return the exception for a request that AWS did not answer."""
+    import botocore.exceptions as sdk
+
+    asked, why = f"{request.service}:{request.operation}", _line(str(error))
     match error:
-        case CarawayError():
-            return error
-        case sdk.ClientError():
-            details = error.response.get("Error", {})
-            code, message = details.get("Code", ""), details.get("Message", "")
-            return error_of_code(request, code, message, error.response)
-        case sdk.NoRegionError():
+        case sdk.NoRegionError() | sdk.InvalidRegionError():
             return RegionMissing(
-                "no AWS region is configured: set AWS_REGION (such as eu-central-1) or a region in "
-                "your AWS profile"
+                f"no usable AWS region is configured ({why}): set AWS_REGION (such as "
+                "eu-central-1) or a region in your AWS profile"
             )
-        case sdk.NoCredentialsError() | sdk.PartialCredentialsError() | sdk.ProfileNotFound():
+        case (
+            sdk.NoCredentialsError()
+            | sdk.PartialCredentialsError()
+            | sdk.CredentialRetrievalError()
+            | sdk.ProfileNotFound()
+            | sdk.SSOError()
+            | sdk.TokenRetrievalError()
+        ):
             return CredentialsMissing(
-                f"no usable AWS credentials ({error}): run 'aws configure' or 'aws sso login', set "
+                f"no usable AWS credentials ({why}): run 'aws configure' or 'aws sso login', set "
                 "AWS_PROFILE, or give the machine a role; for a local engine, 'caraway dev' prints "
                 "what to export"
             )
         case sdk.HTTPClientError() | sdk.ConnectionError():
             return EndpointUnreachable(
-                f"AWS does not answer ({error}): check the network, the region and AWS_ENDPOINT_URL"
+                f"AWS does not answer ({why}): check the network, the region and AWS_ENDPOINT_URL"
             )
         case sdk.ParamValidationError():
-            return RequestFailed(f"{request.service}:{request.operation}: {error}")
+            return RequestFailed(f"{asked}: {why}")
         case sdk.BotoCoreError():
-            return OperationalError(f"{request.service}:{request.operation} failed: {error}")
+            return OperationalError(f"{asked} failed: {why}")
+        case ValueError() if why.startswith("Invalid endpoint"):
+            return EndpointUnreachable(
+                f"{why}: set AWS_ENDPOINT_URL to a whole address, such as http://127.0.0.1:4566"
+            )
         case _:
             return error
+
+
+def _line(text: str) -> str:
+    """Return a text of several lines as one."""
+    return " ".join(text.split())

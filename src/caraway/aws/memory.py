@@ -187,9 +187,15 @@ class MemoryAws:
         now = self._now_s()
         timeout_s = request.visibility_timeout_s
         received: list[ReceivedMessage] = []
+        in_flight: set[str | None] = set()
         for stored in self._queue(request.queue_url):
-            if stored.visible_at_s > now or len(received) == request.limit:
+            group_id = stored.request.group_id
+            if stored.visible_at_s > now and request.queue_url.endswith(".fifo"):
+                in_flight.add(group_id)  # what comes after it in its group waits
+            if stored.visible_at_s > now or group_id in in_flight:
                 continue
+            if len(received) == request.limit:
+                break
             stored.visible_at_s = now + (_VISIBILITY_S if timeout_s is None else timeout_s)
             stored.receive_count += 1
             received.append(
@@ -199,7 +205,7 @@ class MemoryAws:
                     body=stored.request.body,
                     receive_count=stored.receive_count,
                     sent_at_s=stored.sent_at_s,
-                    group_id=stored.request.group_id,
+                    group_id=group_id,
                     attributes=stored.request.attributes,
                 )
             )

@@ -29,12 +29,28 @@ def call_blocking(function: Callable[..., Any], *args: Any) -> Outcome[Any]:
 
 
 async def call_async(function: Callable[..., Any], *args: Any) -> Outcome[Any]:
-    """Await a coroutine function on the running loop; a cancellation goes through."""
+    """Await a coroutine function on the running loop.
+
+    A cancellation of the caller goes to the function, and then through. A ``CancelledError`` of the
+    function's own, such as from awaiting what was cancelled, is its outcome.
+    """
     import asyncio
 
+    # In a task of its own: else the two cancellations could not be told apart.
+    running = asyncio.create_task(_outcome(function, *args))
+    try:
+        await asyncio.wait([running])
+    except asyncio.CancelledError:
+        running.cancel()
+        await asyncio.wait([running])
+        raise
+    return running.result()
+
+
+async def _outcome(function: Callable[..., Any], *args: Any) -> Outcome[Any]:
     try:
         return Returned(await function(*args))
-    except (KeyboardInterrupt, GeneratorExit, asyncio.CancelledError):
+    except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:  # noqa: BLE001 - as above
         return Raised(error)

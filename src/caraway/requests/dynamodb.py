@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from caraway.requests.base import Request
-from caraway.requests.items import Change, Condition, Item, Names, from_item, to_attribute, to_item
+from caraway.requests.items import Change, Condition, Item, Names, from_item, to_item
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,18 +73,18 @@ class UpdateItem(Request[Item]):
         names = Names()
         update = self.change.render(names)
         condition = self.condition.render(names)
-        return {
+        params = {
             "TableName": self.table,
             "Key": to_item({"id": self.id}),
             "UpdateExpression": update,
             "ConditionExpression": condition,
             "ExpressionAttributeNames": names.attributes,
-            "ExpressionAttributeValues": {
-                placeholder: to_attribute(value) for placeholder, value in names.values.items()
-            },
             "ReturnValues": "ALL_NEW",
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
+        if names.values:  # DynamoDB refuses an empty map
+            params["ExpressionAttributeValues"] = to_item(names.values)
+        return params
 
     def answer(self, response: Mapping[str, Any]) -> Item:
         return from_item(response["Attributes"])

@@ -167,7 +167,7 @@ class Equals(Condition):
         return f"{names.attribute(self.name)} = {names.value(self.value)}"
 
     def holds(self, item: Mapping[str, Any]) -> bool:
-        return self.name in item and bool(item[self.name] == self.value)
+        return self.name in item and _equal(item[self.name], self.value)
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,10 @@ class AtMost(Condition):
         return f"{names.attribute(self.name)} <= {names.value(self.value)}"
 
     def holds(self, item: Mapping[str, Any]) -> bool:
-        return self.name in item and bool(item[self.name] <= self.value)
+        present = item.get(self.name)
+        if isinstance(present, bool) or not isinstance(present, int | float):
+            return False
+        return present <= self.value
 
 
 @dataclass(frozen=True)
@@ -196,7 +199,12 @@ class OneOf(Condition):
         return f"{names.attribute(self.name)} IN ({listed})"
 
     def holds(self, item: Mapping[str, Any]) -> bool:
-        return self.name in item and item[self.name] in self.values
+        return self.name in item and any(_equal(item[self.name], each) for each in self.values)
+
+
+def _equal(left: Any, right: Any) -> bool:
+    """Compare as DynamoDB does, where True is no number."""
+    return isinstance(left, bool) == isinstance(right, bool) and bool(left == right)
 
 
 class Operand(Protocol):
@@ -251,14 +259,15 @@ class Change:
     remove: tuple[str, ...] = ()
 
     def render(self, names: Names) -> str:
-        """Return DynamoDB's update expression."""
+        """Return DynamoDB's update expression; a change must change something."""
         sets = ", ".join(
             f"{names.attribute(name)} = "
             + (value.render(names) if isinstance(value, OrElse | Sum) else names.value(value))
             for name, value in self.assign.items()
         )
         removes = ", ".join(names.attribute(name) for name in self.remove)
-        return f"SET {sets}" + (f" REMOVE {removes}" if removes else "")
+        clauses = {"SET": sets, "REMOVE": removes}
+        return " ".join(f"{verb} {listed}" for verb, listed in clauses.items() if listed)
 
     def apply(self, item: Mapping[str, Any]) -> Item:
         """Return the item after the write."""

@@ -1,4 +1,4 @@
-"""What the end-to-end tests share: one local engine, on a free port, for the whole session."""
+"""What the suites share: one local engine, on a free port, for the whole session."""
 
 from __future__ import annotations
 

@@ -1,0 +1,225 @@
+"""The places where the contract is kept: each engine, through each port that reaches it.
+
+moto answers in this process (the blocking port only) or as a server in a thread; ministack is the
+local engine; :class:`~caraway.aws.memory.MemoryAws` is engine and port at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+import pytest
+from moto import mock_aws
+from moto.server import ThreadedMotoServer
+
+from caraway.aws.asyncio_aws import AiobotocoreWire, AsyncioAws, ThreadWire
+from caraway.aws.blocking_aws import BlockingAws, Boto3
+from caraway.aws.clients import ClientSettings
+from caraway.aws.memory import MemoryAws
+from caraway.core.port import Aws, run_now
+from caraway.requests.sqs import GetQueueUrl, ReceivedMessage, ReceiveMessages
+
+if TYPE_CHECKING:
+    from caraway.local.engine import LocalEngine
+    from caraway.requests.base import Request
+
+T = TypeVar("T")
+Run: TypeAlias = Callable[[Coroutine[Any, Any, Any]], Any]
+
+REGION = "us-east-1"
+PLACES = (
+    ("memory", "memory"),
+    ("moto", "blocking"),
+    *(
+        (engine, port)
+        for engine in ("moto-server", "ministack")
+        for port in ("blocking", "aiobotocore", "threads")
+    ),
+)
+LONG_POLL_S = 5
+"""Far longer than anything here takes to become visible."""
+
+_unique = count(1)
+
+
+@dataclass
+class Harness:
+    """One engine through one port, with fresh queues, tables and buckets for the asking."""
+
+    engine: str
+    port: str
+    aws: Aws
+    settings: ClientSettings
+    _run: Run
+    _closing: ExitStack
+    _admin: Boto3 | None = None
+    names: list[str] = field(default_factory=list)
+
+    def run(self, decision: Coroutine[Any, Any, T]) -> T:
+        """Run a decision to its end."""
+        result: T = self._run(decision)
+        return result
+
+    def perform(self, request: Request[T]) -> T:
+        """Perform one request."""
+        return self.run(self.aws.perform(request))
+
+    def another_port(self, settings: ClientSettings) -> Harness:
+        """Return a harness with a new port of the same kind, made with other settings."""
+        aws, run = self._closing.enter_context(_port(self.port, settings))
+        return Harness(self.engine, self.port, aws, settings, run, self._closing, self._admin)
+
+    def ask(self, service: str, operation: str, **params: Any) -> Any:
+        """Put an operation to the engine, past the port."""
+        return None if self._admin is None else self._admin(service, operation, params)
+
+    def unique_name(self) -> str:
+        """Return a name that no other test uses."""
+        return f"contract-{os.getpid()}-{next(_unique)}"
+
+    def queue_name(self, *, fifo: bool = False, **attributes: str) -> str:
+        """Create a queue; return its name."""
+        name = self.unique_name()
+        if fifo:
+            name += ".fifo"
+            attributes["FifoQueue"] = "true"
+        self.ask("sqs", "create_queue", QueueName=name, Attributes=attributes)
+        return name
+
+    def queue(self, *, fifo: bool = False, **attributes: str) -> str:
+        """Create a queue; return its address."""
+        return self.perform(GetQueueUrl(self.queue_name(fifo=fifo, **attributes)))
+
+    def table(self) -> str:
+        """Create a table with the key ``id``; return its name."""
+        name = self.unique_name()
+        self.ask(
+            "dynamodb",
+            "create_table",
+            TableName=name,
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        return name
+
+    def bucket(self) -> str:
+        """Create a bucket; return its name."""
+        name = self.unique_name()
+        self.ask("s3", "create_bucket", Bucket=name)
+        return name
+
+    def visible_now(self, url: str, **options: Any) -> list[ReceivedMessage]:
+        """Receive what is visible at this moment."""
+        return self.perform(ReceiveMessages(url, wait_s=0, **options))
+
+    def next_visible(self, url: str, **options: Any) -> list[ReceivedMessage]:
+        """Receive what is visible, or becomes so before long."""
+        if isinstance(self.aws, MemoryAws):
+            due = self.aws.next_visible_at(url.removeprefix("memory://"))
+            if due is not None and due > self.aws.time:
+                self.aws.time = due
+            return self.visible_now(url, **options)
+        return self.perform(ReceiveMessages(url, wait_s=LONG_POLL_S, **options))
+
+
+@contextmanager
+def _port(kind: str, settings: ClientSettings) -> Iterator[tuple[Aws, Run]]:
+    """Yield a port and what runs decisions over it."""
+    if kind == "memory":
+        yield MemoryAws(), run_now
+    elif kind == "blocking":
+        blocking = BlockingAws(settings)
+        yield blocking, run_now
+        blocking.close()
+    else:
+        wire = AiobotocoreWire(settings) if kind == "aiobotocore" else ThreadWire(settings)
+        aws = AsyncioAws(wire)
+        loop = asyncio.new_event_loop()
+        yield aws, loop.run_until_complete
+        loop.run_until_complete(aws.close())
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
+
+
+@pytest.fixture(scope="session")
+def moto_server() -> Iterator[str]:
+    """Yield the endpoint of a moto server in a thread of this process."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+    assert server._server is not None
+    server._server.server_close()
+
+
+@pytest.fixture(scope="session")
+def kept() -> Iterator[tuple[dict[Any, Any], ExitStack]]:
+    """Yield the ports that are in use already: making a client takes far longer than using it."""
+    with ExitStack() as closing:
+        yield {}, closing
+
+
+@pytest.fixture
+def aws_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide what this machine knows of AWS; there are credentials, and nothing else."""
+    for name in os.environ:
+        if name.startswith("AWS_"):
+            monkeypatch.delenv(name)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, os.devnull)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "127.0.0.1,localhost")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "wired: a case of the ports that reach AWS, not of memory")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "harness" in metafunc.fixturenames:
+        wired = metafunc.definition.get_closest_marker("wired")
+        places = [place for place in PLACES if not wired or place[0] != "memory"]
+        metafunc.parametrize("harness", places, indirect=True, ids="-".join)
+
+
+@pytest.fixture
+def harness(
+    request: pytest.FixtureRequest,
+    aws_environment: None,
+    kept: tuple[dict[Any, Any], ExitStack],
+) -> Iterator[Harness]:
+    """Yield an engine through a port."""
+    engine, port = request.param
+    endpoint: str | None = None
+    with ExitStack() as closing:
+        if engine == "moto":
+            closing.enter_context(mock_aws(config={"core": {"mock_credentials": False}}))
+        elif engine == "moto-server":
+            endpoint = request.getfixturevalue("moto_server")
+        elif engine == "ministack":
+            local: LocalEngine = request.getfixturevalue("engine")
+            endpoint = local.endpoint_url
+        settings = ClientSettings(region=REGION, endpoint_url=endpoint)
+        ports, until_the_end = kept
+        if request.param not in ports:
+            ports[request.param] = until_the_end.enter_context(_port(port, settings))
+        admins = engine, "admin"
+        if admins not in ports and engine != "memory":
+            ports[admins] = Boto3(settings)
+            until_the_end.callback(ports[admins].close)
+        aws, run = ports[request.param]
+        if isinstance(aws, MemoryAws):
+            aws.requests.clear()
+        yield Harness(engine, port, aws, settings, run, closing, ports.get(admins))
