@@ -10,7 +10,7 @@ import asyncio
 import os
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -23,11 +23,14 @@ from caraway.aws.blocking_aws import BlockingAws, Boto3
 from caraway.aws.clients import ClientSettings
 from caraway.aws.memory import MemoryAws
 from caraway.core.port import Aws, run_now
+from caraway.requests.dynamodb import ConditionFailed, GetItem, UpdateItem
+from caraway.requests.items import to_item
 from caraway.requests.sqs import GetQueueUrl, ReceivedMessage, ReceiveMessages
 
 if TYPE_CHECKING:
     from caraway.local.engine import LocalEngine
     from caraway.requests.base import Request
+    from caraway.requests.items import Change, Condition, Item
 
 T = TypeVar("T")
 Run: TypeAlias = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -59,7 +62,6 @@ class Harness:
     _run: Run
     _closing: ExitStack
     _admin: Boto3 | None = None
-    names: list[str] = field(default_factory=list)
 
     def run(self, decision: Coroutine[Any, Any, T]) -> T:
         """Run a decision to its end."""
@@ -108,6 +110,30 @@ class Harness:
             BillingMode="PAY_PER_REQUEST",
         )
         return name
+
+    def put_item(self, table: str, item: Item) -> None:
+        """Make an item what it is to be, past the port."""
+        if isinstance(self.aws, MemoryAws):
+            self.aws.items[table, item["id"]] = dict(item)
+        self.ask("dynamodb", "put_item", TableName=table, Item=to_item(item))
+
+    def check_write(
+        self, table: str, before: Item | None, condition: Condition, change: Change
+    ) -> None:
+        """Write on the engine, and compare with what the condition and the change mean."""
+        id = self.unique_name()
+        present = {} if before is None else {**before, "id": id}
+        if before is not None:
+            self.put_item(table, present)
+        write = UpdateItem(table, id, change, condition)
+        if condition.holds(present):
+            expected = {"id": id, **change.apply(present)}
+            assert self.perform(write) == expected
+            assert self.perform(GetItem(table, id)) == expected
+        else:
+            with pytest.raises(ConditionFailed) as failed:
+                self.perform(write)
+            assert failed.value.item == present
 
     def bucket(self) -> str:
         """Create a bucket; return its name."""
@@ -184,13 +210,16 @@ def aws_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "wired: a case of the ports that reach AWS, not of memory")
+    config.addinivalue_line(
+        "markers",
+        "without(engine, because): a case that this engine cannot play, whatever the port",
+    )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "harness" in metafunc.fixturenames:
-        wired = metafunc.definition.get_closest_marker("wired")
-        places = [place for place in PLACES if not wired or place[0] != "memory"]
+        absent = {mark.args[0] for mark in metafunc.definition.iter_markers("without")}
+        places = [(engine, port) for engine, port in PLACES if engine.split("-")[0] not in absent]
         metafunc.parametrize("harness", places, indirect=True, ids="-".join)
 
 

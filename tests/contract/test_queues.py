@@ -109,7 +109,7 @@ def test_a_queue_is_looked_up_once(harness: Harness) -> None:
     assert harness.perform(GetQueueUrl(name)) == url
 
 
-@pytest.mark.wired
+@pytest.mark.without("memory", because="its queues exist by being used")
 def test_a_look_up_that_failed_is_asked_again(harness: Harness) -> None:
     name = harness.unique_name()
     with pytest.raises(ResourceMissing):
@@ -118,7 +118,7 @@ def test_a_look_up_that_failed_is_asked_again(harness: Harness) -> None:
     assert harness.perform(GetQueueUrl(name)).endswith(name)
 
 
-@pytest.mark.wired
+@pytest.mark.without("memory", because="its queues have no attributes")
 def test_attributes_of_a_queue_are_text(harness: Harness) -> None:
     url = harness.queue(VisibilityTimeout="77")
     harness.perform(SendMessage(url, "deep"))
@@ -194,7 +194,7 @@ def test_more_bytes_than_one_batch_takes_are_sent(harness: Harness) -> None:
     assert {len(each.body) for each in drain(harness, url, 3)} == {len(body)}
 
 
-@pytest.mark.wired
+@pytest.mark.without("memory", because="it takes any receipt handle")
 def test_one_entry_that_fails_fails_its_own_caller_only(harness: Harness) -> None:
     url = harness.queue()
     harness.run(harness.aws.perform_all([SendMessage(url, f"{number}") for number in range(4)]))
@@ -217,7 +217,7 @@ def test_one_entry_that_fails_fails_its_own_caller_only(harness: Harness) -> Non
     assert attributes["ApproximateNumberOfMessagesNotVisible"] == "0"
 
 
-@pytest.mark.wired
+@pytest.mark.without("memory", because="its queues exist by being used")
 def test_a_batch_that_fails_fails_each_caller_with_an_exception_of_its_own(
     harness: Harness,
 ) -> None:
