@@ -7,6 +7,7 @@ local engine; :class:`~caraway.aws.memory.MemoryAws` is engine and port at once.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
@@ -85,11 +86,10 @@ class Harness:
         """Return a name that no other test uses."""
         return f"contract-{os.getpid()}-{next(_unique)}"
 
-    def queue_name(self, *, fifo: bool = False, **attributes: str) -> str:
-        """Create a queue; return its name."""
-        name = self.unique_name()
-        if fifo:
-            name += ".fifo"
+    def queue_name(self, name: str | None = None, *, fifo: bool = False, **attributes: str) -> str:
+        """Create a queue, of that name or of a fresh one; return its name."""
+        name = name or self.unique_name() + (".fifo" if fifo else "")
+        if name.endswith(".fifo"):
             attributes["FifoQueue"] = "true"
         self.ask("sqs", "create_queue", QueueName=name, Attributes=attributes)
         return name
@@ -178,6 +178,7 @@ def _port(kind: str, settings: ClientSettings) -> Iterator[tuple[Aws, Run]]:
 @pytest.fixture(scope="session")
 def moto_server() -> Iterator[str]:
     """Yield the endpoint of a moto server in a thread of this process."""
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # it logs every request
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

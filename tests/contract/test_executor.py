@@ -1,0 +1,293 @@
+"""From a message sent to a result seen, on every engine through every port."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from caraway import states
+from caraway.core import results
+from caraway.core.claim_check import Store
+from caraway.core.disposition import Delete, Delivery, Leave
+from caraway.core.executor import Executor
+from caraway.core.port import Raised, Returned
+from caraway.core.publish import Outgoing, Site, describe, send
+from caraway.core.record import Records
+from caraway.core.retry import RetryPolicy
+from caraway.core.routing import Queue, Router
+from caraway.core.settle import Product
+from caraway.requests.sqs import ChangeMessageVisibility, DeleteMessage, GetQueueUrl
+
+if TYPE_CHECKING:
+    from caraway.core.context import Context
+    from caraway.core.disposition import Disposition
+    from caraway.core.message import Message
+    from caraway.requests.base import Json
+    from caraway.requests.sqs import ReceivedMessage
+    from tests.contract.conftest import Harness
+
+QUEUE = Queue("work")
+FIFO = Queue("ordered.fifo")
+
+
+@dataclass
+class FakeTask:
+    """A task as the executor knows it: what it runs takes the arguments as they travelled."""
+
+    name: str
+    function: Callable[..., Any]
+    policy: RetryPolicy = field(default_factory=RetryPolicy)
+    idempotent: bool = False
+    ignore_result: bool = False
+    track_started: bool = False
+    store_errors_even_if_ignored: bool = False
+    hooks: None = None
+    ran: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def runner(self, context: Context) -> Product:
+        self.ran.append(tuple(context.args))
+        value = self.function(*context.args)
+        return Product(value, value)
+
+    def errback_arguments(self, failed: Message, error: Json, traceback: str | None) -> list[Json]:
+        return [failed.id]
+
+
+class House:
+    """An app's things on an engine: two queues with their dead letters, a table, a bucket."""
+
+    def __init__(self, harness: Harness, *tasks: FakeTask) -> None:
+        prefix = harness.unique_name() + "-"
+        for queue in (QUEUE, FIFO):
+            for name in (queue.sqs_name(prefix), queue.dead_letter_sqs_name(prefix)):
+                harness.queue_name(name)
+        self.harness = harness
+        self.site = Site(
+            Router([QUEUE, FIFO], default=QUEUE.name),
+            Records(harness.table()),
+            Store(harness.bucket()),
+            queue_prefix=prefix,
+        )
+        registered = {task.name: task for task in tasks}
+        self.executor = Executor(harness.aws, self.site, registered, door="contract")
+
+    def send(self, task: str, *args: Json, **options: Any) -> str:
+        outgoing: Outgoing = describe(
+            self.site,
+            task,
+            args,
+            {},
+            options,
+            now=self.harness.aws.now(),
+            new_id=lambda _digest: self.harness.unique_name(),
+        )
+        self.harness.run(send(self.harness.aws, self.site, outgoing))
+        return outgoing.message.id
+
+    def url(self, name: str) -> str:
+        return self.harness.perform(GetQueueUrl(name))
+
+    def receive(self, queue: Queue = QUEUE) -> ReceivedMessage:
+        (received,) = self.harness.next_visible(self.url(queue.sqs_name(self.site.queue_prefix)))
+        return received
+
+    def execute(self, received: ReceivedMessage, queue: Queue = QUEUE) -> Disposition:
+        """Run one delivery."""
+        delivery = Delivery(
+            received.body,
+            queue,
+            lease_s=60,
+            receive_count=received.receive_count,
+            sent_at_s=received.sent_at_s,
+            group_id=received.group_id,
+            attributes=received.attributes,
+        )
+        return self.harness.run(self.executor.execute(delivery))
+
+    def run(self, received: ReceivedMessage, queue: Queue = QUEUE) -> Disposition:
+        """Run one delivery and do with it what the executor says, as a door does."""
+        disposition = self.execute(received, queue)
+        url = self.url(queue.sqs_name(self.site.queue_prefix))
+        match disposition:
+            case Delete():
+                self.harness.perform(DeleteMessage(url, received.receipt_handle))
+            case Leave(visible_in_s):
+                self.harness.perform(
+                    ChangeMessageVisibility(url, received.receipt_handle, visible_in_s)
+                )
+        return disposition
+
+    def look(self, id: str) -> results.Seen:
+        return self.harness.run(results.look(self.harness.aws, self.site, id))
+
+    def is_empty(self, queue: Queue = QUEUE) -> bool:
+        return not self.harness.visible_now(self.url(queue.sqs_name(self.site.queue_prefix)))
+
+
+def test_a_task_that_is_sent_is_run_and_its_result_is_seen(harness: Harness) -> None:
+    add = FakeTask("add", lambda x, y: x + y)
+    house = House(harness, add)
+    id = house.send("add", 2, 3)
+    assert house.look(id).state == states.PENDING
+    assert isinstance(house.run(house.receive()), Delete)
+    seen = house.look(id)
+    assert (seen.state, seen.result) == (states.SUCCESS, 5)
+    assert (seen.record.task, seen.record.door, seen.record.queue) == ("add", "contract", "work")
+    assert house.is_empty()
+
+
+def test_a_redelivery_does_not_run_a_task_twice(harness: Harness) -> None:
+    once = FakeTask("once", lambda: "done")
+    house = House(harness, once)
+    id = house.send("once")
+    received = house.receive()
+    house.execute(received)  # the worker is lost before it deletes the message
+    assert house.run(received) == Delete("it is SUCCESS already")
+    assert once.ran == [()]
+    assert house.look(id).result == "done"
+    assert house.is_empty()
+
+
+def test_a_task_sent_twice_runs_once(harness: Harness) -> None:
+    once = FakeTask("once", lambda: "done")
+    house = House(harness, once)
+    for _ in range(2):
+        house.send("once", task_id=f"the-same-{house.site.queue_prefix}")
+        house.run(house.receive())
+    assert once.ran == [()]
+
+
+def test_a_failure_is_seen_with_its_exception(harness: Harness) -> None:
+    def fail() -> None:
+        raise ValueError("no such thing ☕")
+
+    house = House(harness, FakeTask("fail", fail))
+    id = house.send("fail")
+    house.run(house.receive())
+    seen = house.look(id)
+    assert seen.state == states.FAILURE
+    assert isinstance(seen.result, ValueError)
+    assert seen.result.args == ("no such thing ☕",)
+    assert "ValueError" in (seen.record.traceback or "")
+    assert house.is_empty()
+
+
+def failing_once() -> Callable[[], str]:
+    tries = count(1)
+
+    def function() -> str:
+        if next(tries) == 1:
+            raise ConnectionError("not yet")
+        return "at last"
+
+    return function
+
+
+PATIENT = RetryPolicy(autoretry_for=(ConnectionError,), default_retry_delay_s=0)
+
+
+def test_a_retry_is_recorded_sent_and_run(harness: Harness) -> None:
+    flaky = FakeTask("flaky", failing_once(), PATIENT)
+    house = House(harness, flaky)
+    id = house.send("flaky")
+    assert isinstance(house.run(house.receive()), Delete)
+    between = house.look(id)
+    assert between.state == states.RETRY
+    assert isinstance(between.result, ConnectionError)
+    house.run(house.receive())
+    seen = house.look(id)
+    assert (seen.state, seen.result, seen.record.attempt) == (states.SUCCESS, "at last", 1)
+    assert house.is_empty()
+
+
+def test_a_retry_on_fifo_keeps_its_message_and_its_place(harness: Harness) -> None:
+    flaky = FakeTask("flaky", failing_once(), PATIENT)
+    house = House(harness, flaky, FakeTask("next", lambda: None))
+    first = house.send("flaky", queue="ordered")
+    received = house.receive(FIFO)
+    house.send("next", queue="ordered")
+    assert isinstance(house.run(received, FIFO), Leave)
+    (again, following) = house.harness.next_visible(
+        house.url(FIFO.sqs_name(house.site.queue_prefix))
+    )
+    assert again.message_id == received.message_id
+    house.run(again, FIFO)
+    house.run(following, FIFO)
+    seen = house.look(first)
+    assert (seen.state, seen.result, seen.record.attempt) == (states.SUCCESS, "at last", 1)
+    assert house.is_empty(FIFO)
+
+
+@pytest.mark.parametrize("queue", [QUEUE, FIFO], ids=lambda queue: queue.name)
+def test_what_cannot_be_run_goes_to_the_dead_letters_with_its_reason(
+    harness: Harness, queue: Queue
+) -> None:
+    house = House(harness, FakeTask("known", lambda: None))
+    id = house.send("unknown", queue=queue.name)
+    assert isinstance(house.run(house.receive(queue), queue), Delete)
+    url = house.url(queue.dead_letter_sqs_name(house.site.queue_prefix))
+    (letter,) = harness.next_visible(url)
+    assert letter.attributes["id"] == id
+    assert letter.attributes["queue"] == queue.name
+    assert "'unknown'" in letter.attributes["reason"]
+    assert house.look(id).state == states.FAILURE
+    assert house.is_empty(queue)
+
+
+def test_large_arguments_and_results_travel_by_claim_check(harness: Harness) -> None:
+    echo = FakeTask("echo", lambda text: text[::-1])
+    house = House(harness, echo)
+    text = "seeds travel ☕ " * 20_000
+    id = house.send("echo", text)
+    received = house.receive()
+    assert len(received.body) < 1_000
+    house.run(received)
+    assert echo.ran == [(text,)]
+    seen = house.look(id)
+    assert seen.result == text[::-1]
+    assert (seen.record.result or "").startswith(f"s3://{house.site.store.bucket}/results/{id}/")
+
+
+def test_a_claim_check_whose_payload_is_gone_is_a_dead_letter(harness: Harness) -> None:
+    house = House(harness, FakeTask("echo", len))
+    bucket = house.site.store.bucket
+    house.send("echo", "x" * 300_000, task_id=f"gone-{bucket}")
+    elsewhere = Site(
+        house.site.router, house.site.records, Store(harness.bucket()), house.site.queue_prefix
+    )
+    house.executor = Executor(harness.aws, elsewhere, {}, door="contract")
+    assert isinstance(house.run(house.receive()), Delete)
+    url = house.url(QUEUE.dead_letter_sqs_name(house.site.queue_prefix))
+    (letter,) = harness.next_visible(url)
+    assert f"s3://{bucket}/messages/gone-{bucket}/0" in letter.attributes["reason"]
+
+
+def test_an_idempotent_task_without_a_result_leaves_no_record(harness: Harness) -> None:
+    light = FakeTask("light", lambda: "dropped", idempotent=True, ignore_result=True)
+    house = House(harness, light)
+    id = house.send("light")
+    assert isinstance(house.run(house.receive()), Delete)
+    assert light.ran == [()]
+    assert house.look(id).state == states.PENDING
+    assert house.is_empty()
+
+
+async def greet(name: str) -> str:
+    return f"hello {name}"
+
+
+def leave() -> None:
+    raise SystemExit(3)
+
+
+def test_user_code_ends_as_a_value(harness: Harness) -> None:
+    assert harness.run(harness.aws.call(len, "four")) == Returned(4)
+    assert harness.run(harness.aws.call(greet, "you")) == Returned("hello you")
+    assert isinstance(harness.run(harness.aws.call(int, "x")), Raised)
+    left = harness.run(harness.aws.call(leave))
+    assert isinstance(left, Raised)
+    assert isinstance(left.error, SystemExit)
