@@ -540,4 +540,5 @@ def test_the_list_shows_what_is_wanted_and_what_is_there() -> None:
 def test_requests_say_what_they_are_about() -> None:
     assert {EnableRule("r").subject(), DisableRule("r").subject()} == {"rule 'r'"}
     assert ListRules("dev-").subject() == "rules dev-*"
+    assert ListRules("dev-", "t").params() == {"NamePrefix": "dev-", "NextToken": "t"}
     assert ListTagsForResource("arn:aws:events:eu:1:rule/r").subject() == "rule 'r'"
