@@ -165,6 +165,10 @@ def test_options_travel_in_the_message() -> None:
     assert (message.headers, message.time_limit, message.ignore_result) == ({"a": 1}, 5, True)
 
 
+def test_an_option_of_none_is_one_that_was_not_given() -> None:
+    assert one(options={"task_id": None, "queue": None}) == one()
+
+
 @pytest.mark.parametrize(
     ("fields", "problem"),
     [

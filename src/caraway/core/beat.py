@@ -270,14 +270,15 @@ def rules(
 def _rule(
     site: Site, owner: Owner, entry: Entry, zone: tzinfo, now: datetime, to_wire: ToWire
 ) -> Rule:
-    for option in entry.options:
+    options = {name: value for name, value in entry.options.items() if value is not None}
+    for option in options:
         if option in _NO_OPTIONS:
             raise InvalidOption(
                 f"option {option!r} has no meaning in a schedule: {_NO_OPTIONS[option]}"
             )
     args, kwargs = to_wire(entry.task, entry.args, entry.kwargs)
     described = describe(
-        site, entry.task, args, kwargs, entry.options, now=now, new_id=lambda _digest: ""
+        site, entry.task, args, kwargs, options, now=now, new_id=lambda _digest: ""
     )
     message = replace(described.message, schedule=entry.name)
     where = f" {zone}" if isinstance(entry.schedule, crontab) else ""
