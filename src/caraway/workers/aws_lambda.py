@@ -1,0 +1,196 @@
+"""The Lambda door: an SQS event in, ``batchItemFailures`` out.
+
+A module of yours may say ``handler = lambda_handler(app)``. :func:`handler` does so by itself for
+the app that the environment variable ``CARAWAY_APP`` names (``module:attribute``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.data_classes import SQSEvent
+
+from caraway.aws.asyncio_aws import AsyncioAws, ThreadWire
+from caraway.aws.user_code import call_async, call_blocking
+from caraway.core.disposition import Delete, Delivery, Leave
+from caraway.core.executor import Executor
+from caraway.core.publish import queue_url
+from caraway.core.routing import FIFO_SUFFIX, Queue
+from caraway.exceptions import ImproperlyConfigured, OperationalError
+from caraway.requests.sqs import ChangeMessageVisibility
+from caraway.utils.imports import load_app
+from caraway.workers.logs import LogEvents
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+
+    from caraway.app import Caraway
+    from caraway.core.disposition import Disposition
+    from caraway.core.port import Outcome
+
+DOOR: Final = "lambda"
+MARGIN_S: Final = 5.0
+"""With less time than this left no further message is begun; the lease outlasts the function by as
+much, so that an attempt that AWS cut off is never overlapped."""
+REQUESTS_AT_ONCE: Final = 10
+
+
+class LambdaWorker:
+    """Runs the messages of one event after the other, within the time that is left.
+
+    One event loop, its threads and its connections are kept between invocations. Tasks run one by
+    one (``concurrency`` at a time), each claimed immediately before it runs and its ending durable
+    before the next is claimed, so that a crash in the tenth does not run the nine again.
+    """
+
+    def __init__(self, app: Caraway, concurrency: int = 1) -> None:
+        self._app = app.finalize()
+        self._logger = Logger(service=app.main or "caraway")
+        _share_logging(self._logger)
+        self._loop = asyncio.new_event_loop()
+        self._turns = asyncio.Semaphore(concurrency)
+        self._tasks_threads = ThreadPoolExecutor(concurrency, thread_name_prefix="task")
+        wire = ThreadWire(app.client_settings, ThreadPoolExecutor(REQUESTS_AT_ONCE))
+        self._aws = AsyncioAws(wire, self._call)
+        self._executor = Executor(
+            self._aws, app.site, app.tasks, door=DOOR, observe=LogEvents(app.tasks)
+        )
+
+    def handle(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
+        """Run an event's messages; name those that are to come back."""
+        self._logger.append_keys(function_request_id=getattr(context, "aws_request_id", None))
+        failures = self._loop.run_until_complete(self._batch(SQSEvent(event), context))
+        return {"batchItemFailures": [{"itemIdentifier": id} for id in failures]}
+
+    async def _batch(self, event: SQSEvent, context: Any) -> list[str]:
+        """Return the ids of the messages that are not to be deleted, in their order.
+
+        Raises the first failure when AWS answered for none of them, so that Lambda's poller backs
+        off; otherwise those that AWS did not answer for come back by themselves.
+        """
+        records = list(event.records)
+        ordered: dict[str, list[SQSRecord]] = {}
+        for place, record in enumerate(records):
+            group = record.attributes.get("MessageGroupId") if _is_fifo(record) else None
+            ordered.setdefault(f"group {group}" if group else f"record {place}", []).append(record)
+        left = await asyncio.gather(*(self._in_order(group, context) for group in ordered.values()))
+        kept = {id for ids in left for id in ids}
+        return [record.message_id for record in records if record.message_id in kept]
+
+    async def _in_order(self, records: list[SQSRecord], context: Any) -> list[str]:
+        """Run the records of one group; the first that stays keeps back those behind it."""
+        for place, record in enumerate(records):
+            disposition = await self._one(record, context)
+            if not isinstance(disposition, Delete):
+                await self._leave(record, disposition)
+                behind = records[place + 1 :]
+                for each in behind:
+                    await self._leave(each, Leave(disposition.visible_in_s, "its group waits"))
+                return [each.message_id for each in records[place:]]
+        return []
+
+    async def _one(self, record: SQSRecord, context: Any) -> Disposition:
+        async with self._turns:
+            left_s = context.get_remaining_time_in_millis() / 1000
+            if left_s < MARGIN_S:
+                return Leave(0, f"only {left_s:.1f} s are left")
+            attributes = record.attributes
+            delivery = Delivery(
+                body=record.body,
+                queue=self._queue(record),
+                lease_s=left_s + MARGIN_S,
+                receive_count=int(attributes.get("ApproximateReceiveCount") or 1),
+                sent_at_s=int(attributes.get("SentTimestamp") or 0) / 1000,
+                group_id=attributes.get("MessageGroupId"),
+            )
+            return await self._executor.execute(delivery)
+
+    def _queue(self, record: SQSRecord) -> Queue:
+        """Return the queue that a record came from, as the app declares it if it does."""
+        name = record.event_source_arn.rpartition(":")[2]
+        prefix = self._app.conf.queue_name_prefix
+        for queue in self._app.site.router.queues.values():
+            if queue.sqs_name(prefix) == name:
+                return queue
+        if not name.startswith(prefix):
+            raise ImproperlyConfigured(
+                f"queue {name!r} does not begin with the prefix {prefix!r}: set "
+                "CARAWAY_QUEUE_NAME_PREFIX of the function to the stack's"
+            )
+        return Queue(name.removeprefix(prefix))
+
+    async def _leave(self, record: SQSRecord, disposition: Leave) -> None:
+        """Say when the message comes back; otherwise it waits out the whole visibility timeout."""
+        url = await queue_url(self._aws, self._app.site, self._queue(record))
+        request = ChangeMessageVisibility(url, record.receipt_handle, disposition.visible_in_s)
+        try:
+            await self._aws.perform(request)
+        except OperationalError as error:
+            self._logger.warning("message stays hidden until its timeout: %s", error)
+
+    async def _call(self, function: Callable[..., Any], *args: Any) -> Outcome[Any]:
+        """Run user code: coroutines on this loop, functions in a thread beside it."""
+        if inspect.iscoroutinefunction(function):
+            return await call_async(function, *args)
+        return await self._loop.run_in_executor(self._tasks_threads, call_blocking, function, *args)
+
+
+def _is_fifo(record: SQSRecord) -> bool:
+    return record.event_source_arn.endswith(FIFO_SUFFIX)
+
+
+def _share_logging(logger: Logger) -> None:
+    """Let the lines of Caraway and of tasks go where powertools writes, in its format."""
+    import logging
+
+    root = logging.getLogger("caraway")
+    root.handlers = list(logger.handlers)
+    root.setLevel(logger.log_level)
+    root.propagate = False
+
+
+def lambda_handler(
+    app: Caraway, *, concurrency: int = 1
+) -> Callable[[dict[str, Any], Any], dict[str, Any]]:
+    """Return the handler of a Lambda function that an SQS queue triggers.
+
+    The event source mapping must report batch item failures
+    (``FunctionResponseTypes: [ReportBatchItemFailures]``).
+
+    Parameters
+    ----------
+    app
+        The app whose tasks it runs.
+    concurrency
+        Functions that run at a time within one invocation; above 1 they must be thread-safe.
+        ``async def`` tasks share the event loop then.
+
+    Raises
+    ------
+    OperationalError
+        From an invocation, if AWS did not answer: Lambda fails the batch, and its messages come
+        back after the visibility timeout.
+    """
+    worker = LambdaWorker(app, concurrency)
+
+    def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        return worker.handle(event, context)
+
+    return handle
+
+
+_handler: Callable[[dict[str, Any], Any], dict[str, Any]] | None = None
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Run an SQS event for the app that ``CARAWAY_APP`` names."""
+    global _handler
+    if _handler is None:
+        _handler = lambda_handler(load_app())
+    return _handler(event, context)

@@ -1,0 +1,201 @@
+"""What a worker holds: slots for tasks, received messages, and the heartbeat that keeps them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from caraway.exceptions import OperationalError
+from caraway.requests.dynamodb import ConditionFailed
+from caraway.requests.sqs import ChangeMessageVisibility
+from caraway.utils.log import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from caraway.aws.asyncio_aws import AsyncioAws
+    from caraway.core.executor import Claimed, Executor
+    from caraway.core.record import Records
+    from caraway.core.routing import Queue
+    from caraway.requests.base import Request
+    from caraway.requests.sqs import ReceivedMessage
+
+logger = get_logger("worker")
+
+FIRST_PAUSE_S: Final = 1.0
+LONGEST_PAUSE_S: Final = 30.0
+BEATS: Final = 3
+"""Renewals within one visibility timeout: two may fail before a message is let go."""
+
+
+@dataclass(eq=False)
+class Held:
+    """A message that was received and is not yet acknowledged.
+
+    Attributes
+    ----------
+    renewed_at
+        When its visibility was last counted from, by the loop's clock.
+    """
+
+    queue: Queue
+    url: str
+    message: ReceivedMessage
+    renewed_at: float
+    running: bool = False
+
+
+class Slots:
+    """Counts the tasks that may still be taken on."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.taken = 0
+        self._changed = asyncio.Event()
+
+    @property
+    def free(self) -> int:
+        """Slots that nothing has taken; negative when queues answered at once."""
+        return self.total - self.taken
+
+    def take(self, count: int) -> None:
+        """Take slots for received messages."""
+        self.taken += count
+
+    def give_back(self) -> None:
+        """Give one slot back."""
+        self.taken -= 1
+        self._changed.set()
+
+    async def wait_for(self, wanted: int, patience_s: float) -> None:
+        """Wait until so many slots are free; after ``patience_s`` one is enough.
+
+        Fuller receives make fuller batches of deletes: fewer requests a task.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + patience_s
+        while self.free < wanted:
+            remaining_s = deadline - loop.time()
+            if remaining_s <= 0 and self.free > 0:
+                return
+            self._changed.clear()
+            try:
+                await asyncio.wait_for(
+                    self._changed.wait(), remaining_s if remaining_s > 0 else None
+                )
+            except asyncio.TimeoutError:
+                continue
+
+
+@dataclass
+class Backoff:
+    """Longer and longer pauses while AWS does not answer, with jitter; each is said."""
+
+    failures: int = 0
+    _rng: random.Random = field(default_factory=random.Random)
+
+    def succeed(self) -> None:
+        """AWS answers again."""
+        if self.failures:
+            logger.info("AWS answers again")
+        self.failures = 0
+
+    def fail(self, error: Exception) -> None:
+        """AWS did not answer; the first failure and then every tenth is said."""
+        self.failures += 1
+        if self.failures % 10 == 1:
+            logger.error("%s (the worker goes on trying)", error)
+
+    async def pause(self, stopping: asyncio.Event) -> None:
+        """Wait as long as the failures so far call for, or until the worker stops."""
+        if not self.failures:
+            return
+        longest_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(self.failures - 1, 10))
+        try:
+            await asyncio.wait_for(stopping.wait(), self._rng.uniform(longest_s / 2, longest_s))
+        except asyncio.TimeoutError:
+            return
+
+
+class Heartbeat:
+    """Renews the visibility of held messages and the leases of running tasks, in batches.
+
+    A task that is shorter than a third of its queue's visibility timeout costs nothing here.
+    """
+
+    def __init__(
+        self, aws: AsyncioAws, records: Records, executor: Executor, held: Iterable[Held]
+    ) -> None:
+        self._aws = aws
+        self._records = records
+        self._executor = executor
+        self._held = held
+        self._leases: dict[str, float] = {}
+
+    async def run(self, shortest_visibility_s: float) -> None:
+        """Beat until cancelled."""
+        while True:
+            await asyncio.sleep(shortest_visibility_s / BEATS / 2)
+            try:
+                await self._beat()
+            except OperationalError as error:
+                logger.warning("heartbeat: %s", error)
+
+    async def _beat(self) -> None:
+        now = asyncio.get_running_loop().time()
+        due = [
+            each
+            for each in self._held
+            if now - each.renewed_at >= each.queue.visibility_timeout_s / BEATS
+        ]
+        renewals: list[Request[object]] = [
+            ChangeMessageVisibility(
+                each.url, each.message.receipt_handle, each.queue.visibility_timeout_s
+            )
+            for each in due
+        ]
+        claims = [
+            claimed
+            for token, claimed in self._executor.running.items()
+            if self._due(token, claimed, now)
+        ]
+        leases: list[Request[object]] = [
+            self._records.heartbeat(
+                claimed.message.id,
+                claimed.token or "",
+                self._aws.now().timestamp(),
+                claimed.job.delivery.lease_s,
+            )
+            for claimed in claims
+        ]
+        answers = await self._aws.perform_all([*renewals, *leases])
+        for each, answer in zip(due, answers, strict=False):
+            if not isinstance(answer, Exception):
+                each.renewed_at = now
+        for claimed, answer in zip(claims, answers[len(due) :], strict=True):
+            self._renewed(claimed, answer, now)
+        self._leases = {
+            token: at for token, at in self._leases.items() if token in self._executor.running
+        }
+
+    def _due(self, token: str, claimed: Claimed, now: float) -> bool:
+        """Say whether a claim's lease is to be renewed."""
+        renewed_at = self._leases.setdefault(token, now)
+        age_s = now - renewed_at
+        if renewed_at == now:
+            age_s = (self._aws.now() - claimed.began).total_seconds()
+        return age_s >= claimed.job.delivery.lease_s / BEATS
+
+    def _renewed(self, claimed: Claimed, answer: object, now: float) -> None:
+        if isinstance(answer, ConditionFailed):
+            logger.warning(
+                "Task %s[%s] was taken over by another worker while it runs here",
+                claimed.message.task,
+                claimed.message.id,
+            )
+        elif isinstance(answer, Exception):
+            logger.warning("heartbeat: %s", answer)
+        elif claimed.token is not None:
+            self._leases[claimed.token] = now

@@ -1,0 +1,146 @@
+"""What workers write: Celery's lines, from the executor's events."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from caraway.core.events import Ended, Event, Fenced, HookFailed, Received, Undeliverable
+from caraway.core.settle import Again, Failed, Ignored, Rejected, Requeued, Revoked, Succeeded
+from caraway.utils.log import TaskFormatter, get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import TextIO
+
+    from caraway.app import Caraway
+    from caraway.core.settle import Definition
+
+logger = get_logger("worker")
+strategy = get_logger("worker.strategy")
+trace = get_logger("app.trace")
+
+RESULT_SHOWN: Final = 400
+"""Characters of a result in a log line."""
+
+
+class LogEvents:
+    """Writes one line for each event; the observer of both doors."""
+
+    def __init__(self, tasks: Mapping[str, Definition]) -> None:
+        self._tasks = tasks
+
+    def __call__(self, event: Event) -> None:
+        """Write the line of an event."""
+        match event:
+            case Received(message):
+                strategy.info("Task %s[%s] received", message.task, message.id)
+            case Undeliverable(delivery, reason):
+                trace.error(
+                    "Message on %s goes to its dead-letter queue: %s", delivery.queue.name, reason
+                )
+            case Ended():
+                self._ended(event)
+            case Fenced(message):
+                trace.warning(
+                    "Task %s[%s] was taken over by another worker: this outcome is dropped",
+                    message.task,
+                    message.id,
+                )
+            case HookFailed(message, error):
+                trace.error(
+                    "A hook of task %s[%s] raised", message.task, message.id, exc_info=error
+                )
+
+    def _ended(self, event: Ended) -> None:
+        task, id = event.message.task, event.message.id
+        match event.ending:
+            case Succeeded(product):
+                shown = f"{product.value!r:.{RESULT_SHOWN}}"
+                trace.info("Task %s[%s] succeeded in %.4fs: %s", task, id, event.runtime_s, shown)
+            case Again(delay_s, error):
+                trace.info("Task %s[%s] retry: Retry in %.1fs: %r", task, id, delay_s, error)
+            case Failed(error):
+                definition = self._tasks.get(task)
+                expected = isinstance(error, getattr(definition, "throws", ()))
+                trace.log(
+                    logging.INFO if expected else logging.ERROR,
+                    "Task %s[%s] raised %s: %r",
+                    task,
+                    id,
+                    "expected" if expected else "unexpected",
+                    error,
+                    exc_info=None if expected else error,
+                )
+            case Ignored():
+                trace.info("Task %s[%s] ignored", task, id)
+            case Revoked(reason):
+                trace.info("Task %s[%s] not run: %s", task, id, reason)
+            case Rejected(reason):
+                trace.error("Task %s[%s] goes to its dead-letter queue: %s", task, id, reason)
+            case Requeued(reason):
+                trace.info("Task %s[%s] requeued: %s", task, id, reason)
+
+
+class _PerLogger(logging.Formatter):
+    """Lines written inside tasks carry the task's name and id, others do not."""
+
+    def __init__(self, plain: str, in_task: str) -> None:
+        super().__init__()
+        self._plain = logging.Formatter(plain)
+        self._in_task = TaskFormatter(in_task)
+
+    def format(self, record: logging.LogRecord) -> str:
+        from caraway.core.context import current
+
+        inside = current.get() is not None
+        return (self._in_task if inside else self._plain).format(record)
+
+
+def set_up_logging(app: Caraway, level: str | int, stream: TextIO | None = None) -> None:
+    """Send log lines to standard error in the formats that the settings give."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(_PerLogger(app.conf.worker_log_format, app.conf.worker_task_log_format))
+    root = (
+        logging.getLogger() if app.conf.worker_hijack_root_logger else logging.getLogger("caraway")
+    )
+    root.handlers = [handler]
+    root.setLevel(level)
+    for noisy in ("botocore", "aiobotocore", "boto3", "urllib3", "asyncio"):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+
+
+class LoggedStream:
+    """Stands in for standard output, so that what a task prints becomes log lines."""
+
+    encoding = "utf-8"
+    errors = "replace"
+
+    def __init__(self, level: int) -> None:
+        self._logger = get_logger("worker.stdout")
+        self._level = level
+        self._rest = ""
+
+    def write(self, text: str) -> int:
+        """Log the whole lines of ``text``; the rest waits for its end."""
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            if line.strip():
+                self._logger.log(self._level, "%s", line)
+        return len(text)
+
+    def writelines(self, lines: Any) -> None:
+        """Log several lines."""
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        """Log what has no line end yet."""
+        if self._rest.strip():
+            self._logger.log(self._level, "%s", self._rest)
+        self._rest = ""
+
+    def isatty(self) -> bool:
+        """Say that nobody looks."""
+        return False

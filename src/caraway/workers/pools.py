@@ -1,0 +1,139 @@
+"""Where user code runs in a worker: threads, an event loop, or one at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from caraway.aws.user_code import call_async, call_blocking
+from caraway.exceptions import ImproperlyConfigured, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from caraway.core.port import Outcome
+
+
+class Pool(Protocol):
+    """Runs user code, off the worker's own event loop."""
+
+    concurrency: int
+
+    async def call(self, function: Callable[..., Any], *args: Any) -> Outcome[Any]:
+        """Run a function or a coroutine function."""
+        ...
+
+    def close(self) -> None:
+        """Let the threads go; what runs is not waited for."""
+        ...
+
+
+class _LoopThread:
+    """An event loop in a thread of its own, started at its first use.
+
+    Coroutines of user code run there: one that blocks the loop delays its like, never the worker's
+    polling and heartbeat.
+    """
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    async def call(self, function: Callable[..., Any], *args: Any) -> Outcome[Any]:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(
+                target=self._run, args=(self._loop,), name="tasks-loop", daemon=True
+            )
+            self._thread.start()
+        running = asyncio.run_coroutine_threadsafe(call_async(function, *args), self._loop)
+        return await asyncio.wrap_future(running)
+
+    @staticmethod
+    def _run(loop: asyncio.AbstractEventLoop) -> None:
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_forever()
+        finally:
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
+
+    def close(self) -> None:
+        if self._loop is not None and self._thread is not None:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(timeout=5)
+
+
+class ThreadPool:
+    """``-P threads``: functions in threads, coroutine functions on a loop beside them."""
+
+    name = "threads"
+
+    def __init__(self, concurrency: int) -> None:
+        self.concurrency = concurrency
+        self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="task")
+        self._coroutines = _LoopThread()
+
+    async def call(self, function: Callable[..., Any], *args: Any) -> Outcome[Any]:
+        """Run user code where it belongs."""
+        if inspect.iscoroutinefunction(function):
+            return await self._coroutines.call(function, *args)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, call_blocking, function, *args)
+
+    def close(self) -> None:
+        """Let the threads go; what runs is not waited for."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._coroutines.close()
+
+
+class AsyncioPool(ThreadPool):
+    """``-P asyncio``: for apps of ``async def`` tasks, hundreds at a time on one event loop.
+
+    Plain functions run too, in a few threads.
+    """
+
+    name = "asyncio"
+    _THREADS: Final = 16
+
+    def __init__(self, concurrency: int) -> None:
+        super().__init__(min(concurrency, self._THREADS))
+        self.concurrency = concurrency
+
+
+class SoloPool(ThreadPool):
+    """``-P solo``: one task at a time."""
+
+    name = "solo"
+
+    def __init__(self, concurrency: int = 1) -> None:
+        if concurrency != 1:
+            raise ImproperlyConfigured(
+                f"-P solo runs one task at a time, so -c {concurrency} cannot be: use -P threads"
+            )
+        super().__init__(1)
+
+
+POOLS: Final = {"threads": ThreadPool, "asyncio": AsyncioPool, "solo": SoloPool}
+
+
+def make_pool(name: str, concurrency: int | None, default: int) -> ThreadPool:
+    """Return a pool by its name.
+
+    Raises
+    ------
+    ImproperlyConfigured
+        If there is no such pool, or it cannot have that concurrency.
+    """
+    if name not in POOLS:
+        raise ImproperlyConfigured(
+            f"no pool named {name!r}{nearest(name, POOLS)}: use threads, asyncio or solo"
+        )
+    if concurrency is None:
+        concurrency = 1 if name == "solo" else default
+    if concurrency < 1:
+        raise ImproperlyConfigured(f"-c {concurrency}: a worker runs at least one task at a time")
+    return POOLS[name](concurrency)
