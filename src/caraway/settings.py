@@ -396,11 +396,3 @@ def _why_unknown(name: str) -> str:
     if name in REPLACEMENTS:
         return f"Celery's setting {name} has no meaning here: {REPLACEMENTS[name]}"
     return f"no setting named {name!r}{nearest(name.lower(), [*SETTINGS, *REPLACEMENTS])}"
-
-
-if __name__ == "__main__":
-    import sys
-
-    from caraway.settings_doc import markdown
-
-    sys.stdout.write(markdown())

@@ -1,4 +1,4 @@
-"""The documentation of the settings, as Markdown: ``python -m caraway.settings``."""
+"""The documentation of the settings, as Markdown: ``python -m caraway.settings_doc``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from caraway.settings import SETTINGS, Setting
 _INTRODUCTION: Final = """\
 # Settings
 
-<!-- Written by `python -m caraway.settings`; a test compares the two. -->
+<!-- Written by `python -m caraway.settings_doc`; a test compares the two. -->
 
 Every setting has Celery's name where Celery has the concept. Durations are seconds, sizes bytes.
 A value of a wrong type or out of range raises `ImproperlyConfigured`, which names the setting, what
@@ -83,3 +83,9 @@ def _row(setting: Setting[object]) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(markdown())

@@ -15,14 +15,14 @@ PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 
 def test_the_page_is_what_the_command_prints() -> None:
     ran = subprocess.run(
-        [sys.executable, "-m", "caraway.settings"],
+        [sys.executable, "-m", "caraway.settings_doc"],
         capture_output=True,
         text=True,
         check=True,
         cwd=SOURCE,
     )
     assert ran.stdout == markdown()
-    assert PAGE.read_text() == markdown(), "run: python -m caraway.settings > docs/settings.md"
+    assert PAGE.read_text() == markdown(), "run: python -m caraway.settings_doc > docs/settings.md"
 
 
 def test_every_setting_is_on_it() -> None:

@@ -22,7 +22,7 @@ from caraway.core.publish import queue_url
 from caraway.core.routing import FIFO_SUFFIX, Queue
 from caraway.exceptions import ImproperlyConfigured, OperationalError
 from caraway.requests.sqs import ChangeMessageVisibility
-from caraway.utils.imports import load_app
+from caraway.loader import load_app
 from caraway.workers.logs import LogEvents
 
 if TYPE_CHECKING:
