@@ -14,6 +14,7 @@
     |   +-- EndpointUnreachable
     |   +-- AccessDenied
     |   +-- ResourceMissing             a queue, table, bucket or object is not there
+    |   |   +-- PayloadMissing          the object that a message or a record points to
     |   +-- Throttled
     |   +-- RequestFailed               any other refusal of a request
     +-- LocalError                      the local engine, a package or a deployment failed
@@ -101,6 +102,10 @@ class AccessDenied(OperationalError):
 
 class ResourceMissing(OperationalError):
     """A queue, table, bucket or object does not exist."""
+
+
+class PayloadMissing(ResourceMissing):
+    """An object in S3, to which a message or a record points, does not exist (any more)."""
 
 
 class Throttled(OperationalError):

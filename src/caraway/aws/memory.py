@@ -12,7 +12,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
 
 from caraway.aws.user_code import call_blocking
-from caraway.exceptions import EndpointUnreachable, RequestFailed, ResourceMissing
+from caraway.exceptions import EndpointUnreachable, PayloadMissing, RequestFailed
 from caraway.requests.dynamodb import ConditionFailed, GetItem, UpdateItem
 from caraway.requests.s3 import GetObject, HeadBucket, PutObject
 from caraway.requests.sqs import (
@@ -160,7 +160,7 @@ class MemoryAws:
                 return None
             case GetObject():
                 if (request.bucket, request.key) not in self.objects:
-                    raise ResourceMissing(f"s3://{request.bucket}/{request.key} does not exist")
+                    raise PayloadMissing(f"s3://{request.bucket}/{request.key} does not exist")
                 return self.objects[request.bucket, request.key]
             case HeadBucket():
                 return None

@@ -3,7 +3,11 @@
 A message above the limit travels as an envelope with ``payload`` in place of its content::
 
     {"caraway": 1, "id": "...", "task": "...", "attempt": 0,
-     "payload": {"s3": "s3://bucket/messages/<id>/<attempt>", "sha256": "...", "bytes": 300000}}
+     "payload": {"s3": "s3://bucket/messages/<id>/<attempt>-<digest>", "sha256": "...",
+                 "bytes": 300000}}
+
+A key is never written twice with different content. One attempt may be sent more than once, by
+workers that do not know of each other, and each of these messages must find its own payload.
 """
 
 from __future__ import annotations
@@ -21,8 +25,8 @@ from caraway.requests.sqs import MESSAGE_LIMIT_BYTES
 if TYPE_CHECKING:
     from caraway.core.port import Aws
 
-ITEM_TEXT_LIMIT_BYTES: Final = 300_000
-"""Longest text kept inline without a bucket; an item holds 400 KB in all."""
+INLINE_LIMIT_BYTES: Final = {"result": 300_000, "message": 200_000, "retry": 100_000}
+"""Longest texts kept inline without a bucket, so that an item's 400 KB hold those of one ending."""
 
 
 @dataclass(frozen=True)
@@ -56,18 +60,28 @@ class Store:
         return uri.removeprefix(prefix)
 
 
-async def keep_text(aws: Aws, store: Store, key: str, text: str, what: str) -> str:
+async def keep_text(
+    aws: Aws, store: Store, id: str, token: str, text: str, kind: str = "result"
+) -> str:
     """Return what a record keeps of a JSON text: the text, or the address where it was stored.
+
+    The claim's token is in the address: a worker that was overtaken overwrites nothing.
+
+    Parameters
+    ----------
+    kind
+        The record's attribute: result, message or retry.
 
     Raises
     ------
     ImproperlyConfigured
         If it is larger than an item can hold and no bucket is configured.
     """
-    limit = store.result_limit_bytes if store.bucket else ITEM_TEXT_LIMIT_BYTES
+    limit = store.result_limit_bytes if store.bucket else INLINE_LIMIT_BYTES[kind]
     if len(text) * 4 <= limit or len(payload := text.encode()) <= limit:
         return text
-    return await put(aws, store, key, payload, what)
+    key = f"results/{id}/{token}" + ("" if kind == "result" else f".{kind}")
+    return await put(aws, store, key, payload, f"the {kind} of task {id}")
 
 
 async def load_text(aws: Aws, store: Store, kept: str) -> str:
@@ -97,7 +111,7 @@ async def get(aws: Aws, store: Store, uri: str) -> bytes:
 
     Raises
     ------
-    ResourceMissing
+    PayloadMissing
         If it is not there (any more).
     """
     key = store.key_of(uri)
@@ -111,7 +125,8 @@ async def pack(aws: Aws, store: Store, message: Message) -> str:
     # Most bodies are small: characters * 4 bounds the bytes without encoding.
     if len(body) * 4 <= limit or len(payload := body.encode()) <= limit:
         return body
-    key = f"messages/{message.id}/{message.attempt}"
+    sha256 = hashlib.sha256(payload).hexdigest()
+    key = f"messages/{message.id}/{message.attempt}-{sha256[:16]}"
     uri = await put(aws, store, key, payload, f"the message of task {message.task}")
     pointer = {
         "caraway": VERSION,
@@ -120,7 +135,7 @@ async def pack(aws: Aws, store: Store, message: Message) -> str:
         "attempt": message.attempt,
         "payload": {
             "s3": uri,
-            "sha256": hashlib.sha256(payload).hexdigest(),
+            "sha256": sha256,
             "bytes": len(payload),
         },
     }
@@ -134,7 +149,7 @@ async def unpack(aws: Aws, store: Store, body: str) -> Message:
     ------
     InvalidMessage
         If the body, or what it points to, is not a task message.
-    ResourceMissing
+    PayloadMissing
         If the payload is not in S3 any more.
     """
     envelope = parse_envelope(body)

@@ -37,9 +37,16 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Delete:
-    """All that the message caused is durable: delete it."""
+    """All that the message caused is durable: delete it.
+
+    Attributes
+    ----------
+    undeliverable
+        Whether the reason is a fault of the message, a copy of which is in the dead-letter queue.
+    """
 
     why: str
+    undeliverable: bool = False
 
 
 @dataclass(frozen=True)

@@ -5,32 +5,52 @@ from __future__ import annotations
 import builtins
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
 
-from caraway.core.codec import TYPE, VALUE, decode, encode, register_type
-from caraway.exceptions import CarawayError, DecodeError, EncodeError, RemoteError
+from caraway.core.codec import TYPE, VALUE, decode, dumps, encode, register_type
+from caraway.exceptions import CarawayError, DecodeError, RemoteError
 
 if TYPE_CHECKING:
     from caraway.requests.base import Json
 
 
+ERROR_LIMIT: Final = 16_000
+"""Longest JSON kept of an error, in characters: every write of a record bills the whole item."""
+
+
 def error_to_json(error: BaseException) -> dict[str, Json]:
     """Return ``{"exc_type", "exc_module", "exc_message"}``; the message is the list of arguments.
 
-    An argument that cannot be serialised is replaced by its ``repr``.
+    An argument that cannot be serialised is replaced by its ``repr``. Arguments that are too long
+    are cut short, as text.
     """
-    return {
+    data = {
         "exc_type": type(error).__qualname__,
-        "exc_module": type(error).__module__,
+        "exc_module": str(type(error).__module__),
         "exc_message": [_argument(each) for each in error.args],
     }
+    if len(dumps(data)) > ERROR_LIMIT:
+        short = [each if isinstance(each, str) else text_of(each) for each in error.args[:8]]
+        data["exc_message"] = [f"{each[: ERROR_LIMIT // 8]} ..." for each in short]
+    return data
 
 
 def _argument(value: Any) -> Json:
     try:
-        return encode(value)
-    except EncodeError:
+        wire = encode(value)
+        dumps(wire)
+        return wire
+    except Exception:  # noqa: BLE001 - whatever the value's own code raises
+        return text_of(value)
+
+
+def text_of(value: object) -> str:
+    """Return an object's ``repr``, or its type when that fails: it may be anybody's code."""
+    try:
         return repr(value)
+    except Exception:  # noqa: BLE001 - as above
+        return f"<{type(value).__qualname__}>"
 
 
 def error_from_json(data: Json) -> BaseException:
@@ -52,7 +72,8 @@ def error_from_json(data: Json) -> BaseException:
         arguments = [recorded]
     found: Any = builtins if module == "builtins" else sys.modules.get(module)
     for part in name.split("."):
-        found = getattr(found, part, None)
+        # Not getattr: a module may import what it is asked for.
+        found = vars(found).get(part) if isinstance(found, ModuleType | type) else None
     if isinstance(found, type) and issubclass(found, BaseException):
         try:
             rebuilt: BaseException = found(*arguments)

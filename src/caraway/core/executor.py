@@ -8,43 +8,38 @@ message needs nothing further raises :class:`_Decided`, with the disposition.
 
 from __future__ import annotations
 
-import json
 import random
 from dataclasses import dataclass
-from datetime import timedelta
 from math import ceil
 from typing import TYPE_CHECKING, Final
 
 from caraway import states
+from caraway.core.attempts import hand_over, resumed
 from caraway.core.claim_check import unpack
 from caraway.core.context import Context
 from caraway.core.disposition import Delete, Delivery, Disposition, Leave
-from caraway.core.endings import (
-    changed,
-    dead_letter,
-    follow_up,
-    recorded,
-    resumed,
-    written,
-)
+from caraway.core.endings import Recorded, follow_up, write_down
 from caraway.core.events import Ended, Event, Fenced, HookFailed, Received, Undeliverable
 from caraway.core.ids import new_token
 from caraway.core.port import Raised
 from caraway.core.publish import Outgoing, Site, send
 from caraway.core.record import HORIZON_S, Record
-from caraway.core.refusal import again, refused
+from caraway.core.refusal import leave, refused, undeliverable
 from caraway.core.settle import (
     Again,
     Failed,
     Rejected,
     Requeued,
     Revoked,
+    Unregistered,
+    format_traceback,
     settle,
 )
 from caraway.exceptions import (
+    ImproperlyConfigured,
     InvalidMessage,
-    NotRegistered,
-    ResourceMissing,
+    PayloadMissing,
+    TaskError,
     WorkerLostError,
     nearest,
 )
@@ -55,7 +50,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from caraway.core.endings import Recorded
     from caraway.core.message import Message
     from caraway.core.port import Aws, Outcome
     from caraway.core.settle import Definition, Ending, Product
@@ -159,10 +153,13 @@ class Executor:
             claimed = await self._claim(job)
             outcome = await self._run(claimed)
             ending = self._settle(claimed, outcome)
-            done = await self._record(claimed, ending)
+            done, ending = await self._record(claimed, ending)
             return await self._follow_up(claimed, done, ending)
         except _Decided as early:
-            return early.disposition
+            decided = early.disposition
+            if isinstance(decided, Delete) and decided.undeliverable:
+                self._observe(Undeliverable(delivery, decided.why))
+            return decided
 
     def _now(self) -> float:
         return self._aws.now().timestamp()
@@ -172,20 +169,23 @@ class Executor:
     async def _decode(self, delivery: Delivery) -> Message:
         try:
             message = await unpack(self._aws, self._site.store, delivery.body)
-        except (InvalidMessage, ResourceMissing) as error:
-            self._observe(Undeliverable(delivery, str(error)))
-            await dead_letter(self._aws, self._site, delivery, None, str(error))
-            raise _Decided(Delete(str(error))) from error
+        except (InvalidMessage, PayloadMissing) as error:
+            reason = str(error)
+            raise _Decided(
+                await undeliverable(self._aws, self._site, delivery, None, reason)
+            ) from error
         self._observe(Received(message, delivery))
         return message
 
-    # -- resolve: hold back what is early, fail what nobody here can run ------------------------
+    # -- resolve: hold back what is early, find the task ----------------------------------------
 
     async def _resolve(self, delivery: Delivery, message: Message) -> Job:
         await self._hold_if_early(delivery, message)
         task = self._tasks.get(message.task)
         if task is None:
-            raise _Decided(await self._unregistered(delivery, message))
+            near = nearest(message.task, self._tasks)
+            why = f"no task named {message.task!r} is registered here{near}"
+            task = Unregistered(message.task, why)
         return Job(delivery, message, task)
 
     async def _hold_if_early(self, delivery: Delivery, message: Message) -> None:
@@ -199,24 +199,6 @@ class Executor:
         await send(self._aws, self._site, Outgoing(message, delivery.queue, delay_s))
         raise _Decided(Delete(f"{why}: sent again with that delay"))
 
-    async def _unregistered(self, delivery: Delivery, message: Message) -> Disposition:
-        error = NotRegistered(
-            f"no task named {message.task!r} is registered here{nearest(message.task, self._tasks)}"
-        )
-        ending = Rejected(str(error), error)
-        kept, _ = await written(
-            self._aws, self._site, message, ending, token=new_token(), keeps=True
-        )
-        request = self._site.records.dead_letter(message, self._now(), kept, None)
-        try:
-            await self._aws.perform(request)
-        except ConditionFailed as failed:
-            return await self._refused(delivery, message, Record.read(failed.item))
-        self._observe(Ended(message, ending, 0.0))
-        done = recorded(message, ending, dead_lettered=True)
-        await follow_up(self._aws, self._site, self._tasks, delivery, done)
-        return Delete(ending.reason)
-
     # -- claim: take the record for this attempt, or find out why it cannot be taken ------------
 
     async def _claim(self, job: Job) -> Claimed:
@@ -225,14 +207,14 @@ class Executor:
         if job.task.idempotent and not fifo:  # on FIFO it is the record that counts attempts
             return self._claimed(job, message, None, None)
         token, now = new_token(), self._now()
-        sent = message.sent_at.timestamp() if message.sent_at else now
+        asked_for_s = message.asked_for_s or delivery.sent_at_s or now
         request = self._site.records.claim(
             message,
             token,
             now,
             delivery.lease_s,
             fifo=fifo,
-            may_create=now - sent < HORIZON_S,
+            may_create=now - asked_for_s < HORIZON_S,
             shown={
                 "state": states.STARTED if job.task.track_started else states.PENDING,
                 "task": message.task,
@@ -250,15 +232,12 @@ class Executor:
                 raise _Decided(await self._refused(delivery, message, record)) from failed
             item = failed.item
         record = Record.read(item)
-        if fifo:
+        if fifo and record.attempt > message.attempt:
             message = await resumed(self._aws, self._site, message, record)
         return self._claimed(job, message, token, record)
 
     async def _refused(self, delivery: Delivery, message: Message, record: Record) -> Disposition:
-        disposition = await refused(self._aws, self._site, self._tasks, delivery, message, record)
-        if record.phase is None or record.digest not in (None, message.digest):
-            self._observe(Undeliverable(delivery, disposition.why))
-        return disposition
+        return await refused(self._aws, self._site, self._tasks, delivery, message, record)
 
     def _claimed(
         self, job: Job, message: Message, token: str | None, record: Record | None
@@ -304,69 +283,79 @@ class Executor:
 
     # -- record: make the ending durable, under the claim's token ------------------------------
 
-    async def _record(self, claimed: Claimed, ending: Ending) -> Recorded:
-        message, token = claimed.message, claimed.token
-        match ending:
-            case Again():
-                raise _Decided(await self._retry(claimed, ending))
-            case Requeued():
-                if token is not None:
-                    await self._write(
-                        claimed, self._site.records.release(message.id, token, self._now())
-                    )
-                raise _Decided(Leave(0, ending.reason))
-        records, now = self._site.records, self._now()
+    async def _record(self, claimed: Claimed, ending: Ending) -> tuple[Recorded, Ending]:
+        if isinstance(ending, Requeued):
+            raise _Decided(await self._requeue(claimed, ending))
+        if isinstance(ending, Again):
+            ending = await self._retry(claimed, ending)
+        message, records, now = claimed.message, self._site.records, self._now()
+        is_claimed, token = claimed.token is not None, claimed.token or new_token()
         keeps = self._keeps(claimed)
-        kept, ending = await written(
-            self._aws, self._site, message, ending, token=token or new_token(), keeps=keeps
+        if not (is_claimed or keeps or self._has_record(claimed, ending)):
+            self._ended(claimed, ending)
+            return Recorded.of(message, ending), ending
+        ending, done, kept = await write_down(
+            self._aws, self._site, message, ending, token=token, keeps=keeps
         )
-        expires_s = self._site.result_expires_s
-        expires_at = None if expires_s is None else now + expires_s
-        dead = isinstance(ending, Rejected)
-        if dead:
-            await self._write(claimed, records.dead_letter(message, now, kept, token))
-        elif token is not None:
-            await self._write(claimed, records.finish(message.id, token, now, kept, expires_at))
-        elif keeps or (
-            isinstance(ending, Failed) and claimed.job.task.store_errors_even_if_ignored
-        ):
-            await self._write(claimed, records.finish_unclaimed(message, now, kept, expires_at))
+        if done.dead_lettered:
+            write = records.dead_letter(message, token, now, kept, claimed=is_claimed)
+        else:
+            expires_s = self._site.result_expires_s
+            expires_at = None if expires_s is None else now + expires_s
+            write = records.finish(message, token, now, kept, expires_at, claimed=is_claimed)
+        await self._write(claimed, write)
         self._ended(claimed, ending)
-        return recorded(message, ending, dead_lettered=dead)
+        return done, ending
 
     def _keeps(self, claimed: Claimed) -> bool:
         """Say whether the value is kept: a callback takes it, whatever ignore_result says."""
         wanted = self._site.keeps_results and not claimed.context.ignore_result
         return wanted or bool(claimed.message.link)
 
-    async def _retry(self, claimed: Claimed, ending: Again) -> Disposition:
-        """Record the next attempt, send it, then let go of this one's message."""
-        delivery, token, now = claimed.job.delivery, claimed.token, self._aws.now()
-        eta = now + timedelta(seconds=ending.delay_s) if ending.delay_s else None
-        changes = {**ending.changes, "eta": eta.isoformat() if eta else None}
-        following = changed(claimed.message.next_attempt(), changes)
-        fifo = delivery.queue.fifo
-        if token is not None:
-            kept, _ = await written(
-                self._aws, self._site, claimed.message, ending, token=token, keeps=True
-            )
-            request = self._site.records.retry(
-                following.id,
-                token,
-                now.timestamp(),
-                attempt=following.attempt,
-                open_at=eta.timestamp() if fifo and eta else 0,
-                changes=json.dumps(changes),
-                written=kept,
-            )
+    def _has_record(self, claimed: Claimed, ending: Ending) -> bool:
+        """Say whether an idempotent task without a result has a record all the same.
+
+        An errback needs one, as another run of the task may end otherwise; so does a dead letter.
+        """
+        if isinstance(ending, Failed) and claimed.job.task.store_errors_even_if_ignored:
+            return True
+        return isinstance(ending, Rejected) or bool(claimed.message.link_error)
+
+    async def _requeue(self, claimed: Claimed, ending: Requeued) -> Disposition:
+        """Give the claim back, and the message to its queue."""
+        delivery, message = claimed.job.delivery, claimed.message
+        if claimed.token is not None:
+            request = self._site.records.release(message.id, claimed.token, self._now())
             await self._write(claimed, request)
         self._ended(claimed, ending)
+        return await leave(self._aws, self._site, delivery, message, 0, ending.reason)
+
+    async def _retry(self, claimed: Claimed, ending: Again) -> Ending:
+        """Record the next attempt, send it, then let go of this one's message.
+
+        Returns the failure of a retry that cannot be had as it was asked for.
+        """
+        delivery = claimed.job.delivery
+        try:
+            handover = await hand_over(
+                self._aws,
+                self._site,
+                delivery,
+                claimed.message,
+                ending,
+                token=claimed.token,
+                record=claimed.record,
+            )
+        except (ImproperlyConfigured, TaskError) as refused:
+            refused.__cause__ = ending.error
+            return Failed(refused, format_traceback(refused))
+        if handover.write is not None:
+            await self._write(claimed, handover.write)
+        self._ended(claimed, ending)
+        if handover.send is not None:
+            await self._aws.perform(handover.send)
         await self._hooks(claimed, ending)
-        if fifo:
-            # Nothing is copied on FIFO: the message stays, and so does its place in the group.
-            return Leave(ceil(ending.delay_s), f"attempt {following.attempt} is next")
-        await send(self._aws, self._site, again(following, delivery, self._aws))
-        return Delete(f"attempt {following.attempt} is next")
+        raise _Decided(handover.disposition)
 
     async def _write(self, claimed: Claimed, request: UpdateItem) -> None:
         """Write under the claim; when somebody else has it now, their record decides."""
@@ -375,8 +364,8 @@ class Executor:
         except ConditionFailed as failed:
             record = Record.read(failed.item)
             assigned = request.change.assign
-            mine = claimed.token is not None and record.token == claimed.token
-            if mine and record.phase == assigned.get("phase"):
+            token = claimed.token or assigned.get("token")
+            if record.token == token and record.phase == assigned.get("phase"):
                 return  # the first answer was lost, and the SDK asked again
             self._observe(Fenced(claimed.message))
             raise _Decided(
@@ -390,9 +379,12 @@ class Executor:
     # -- follow up: what the ending leads to, then the hooks ------------------------------------
 
     async def _follow_up(self, claimed: Claimed, done: Recorded, ending: Ending) -> Disposition:
-        await follow_up(self._aws, self._site, self._tasks, claimed.job.delivery, done)
+        delivery = claimed.job.delivery
+        fault = await follow_up(self._aws, self._site, self._tasks, delivery, done)
         await self._hooks(claimed, ending)
-        return Delete(done.state)
+        if fault is not None:
+            self._observe(Undeliverable(delivery, fault))
+        return Delete(fault or done.state, undeliverable=fault is not None)
 
     async def _hooks(self, claimed: Claimed, ending: Ending) -> None:
         hooks = claimed.job.task.hooks

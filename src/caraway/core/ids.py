@@ -23,5 +23,5 @@ def derived_id(*parts: object) -> str:
     Used for what must have one id however often it is described: a child of a running task, an
     occurrence of a schedule.
     """
-    text = "\x1f".join(str(part) for part in parts)
-    return str(UUID(bytes=hashlib.sha256(text.encode()).digest()[:16], version=5))
+    text = "\x1f".join(str(part) for part in parts).encode("utf-8", "surrogatepass")
+    return str(UUID(bytes=hashlib.sha256(text).digest()[:16], version=5))

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
 from caraway.core.codec import canonical, dumps
 from caraway.core.ids import derived_id
-from caraway.exceptions import InvalidMessage
+from caraway.exceptions import EncodeError, InvalidMessage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
     from caraway.requests.base import Json
 
 VERSION: Final = 1
+NAME_LIMIT: Final = 200
+"""Longest id, task name or other name, in characters: ids are part of S3 keys (1,024 bytes)."""
+COUNT_LIMIT: Final = 2**31
+DEPTH_LIMIT: Final = 500
+"""Deepest nesting of a body: deeper data can be read, but not be written again."""
 _SPARSE: Final = {
     "kwargs": {},
     "attempt": 0,
@@ -31,6 +37,7 @@ _SPARSE: Final = {
     "link_error": (),
 }
 """Fields left out of the body when they hold these; None is always left out."""
+_EMPTY: Final = {"args": (), **_SPARSE}
 
 
 def digest_of(task: str, args: Json, kwargs: Json) -> str:
@@ -100,6 +107,12 @@ class Message:
         if not self.digest:
             object.__setattr__(self, "digest", digest_of(self.task, self.args, self.kwargs))
 
+    @property
+    def asked_for_s(self) -> float | None:
+        """When it was sent or is due, the later one, in seconds since the epoch, if known."""
+        times = (self.sent_at or self.scheduled_time, self.eta)
+        return max((time.timestamp() for time in times if time is not None), default=None)
+
     def to_json(self) -> dict[str, Json]:
         """Return the envelope as JSON data, without what is at its default."""
         envelope: dict[str, Json] = {"caraway": VERSION}
@@ -118,13 +131,48 @@ class Message:
         """Return the envelope as the text of an SQS message."""
         return dumps(self.to_json())
 
-    def next_attempt(self, **changes: Any) -> Message:
+    def next_attempt(self) -> Message:
         """Return the message of the attempt after this one."""
-        return replace(self, attempt=self.attempt + 1, **changes)
+        return replace(self, attempt=self.attempt + 1)
+
+    def changed(self, changes: Mapping[str, Json]) -> Message:
+        """Return the message with the changes of a retry; None takes a field back to its default.
+
+        Raises
+        ------
+        InvalidMessage
+            If a retry cannot change a field, or a value is not of the field's type.
+        """
+        fixed = sorted(set(changes) - _CHANGEABLE)
+        if fixed:
+            raise InvalidMessage(f"a retry cannot change {', '.join(fixed)} of the message")
+        fields: dict[str, Any] = {
+            name: _EMPTY.get(name) if value is None else _read_field(name, value)
+            for name, value in changes.items()
+        }
+        return replace(self, **fields)
 
 
 _FIELDS: Final = tuple(Message.__dataclass_fields__)
 _TIMES: Final = ("sent_at", "eta", "expires", "scheduled_time")
+_CHANGEABLE: Final = frozenset(
+    {
+        "args",
+        "eta",
+        "expires",
+        "headers",
+        "ignore_result",
+        "kwargs",
+        "link",
+        "link_error",
+        "retries",
+        "soft_time_limit",
+        "time_limit",
+    }
+)
+_COUNTS: Final = ("attempt", "retries")
+_LIMITS: Final = ("soft_time_limit", "time_limit")
+_LINKS: Final = ("link", "link_error")
 _KINDS: Final[dict[str, type | tuple[type, ...]]] = {
     "task": str,
     "id": str,
@@ -151,7 +199,7 @@ _KINDS: Final[dict[str, type | tuple[type, ...]]] = {
 
 
 def read_time(text: str, what: str) -> datetime:
-    """Return a point in time from ISO 8601 text; without an offset it is UTC.
+    """Return a point in time, in UTC, from ISO 8601 text; without an offset it is UTC already.
 
     Raises
     ------
@@ -161,13 +209,24 @@ def read_time(text: str, what: str) -> datetime:
     try:
         # fromisoformat of Python 3.10 does not know the "Z" that AWS writes.
         time = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError as error:
-        raise InvalidMessage(f"{what}: {text!r} is not an ISO 8601 time") from error
-    return time if time.tzinfo else time.replace(tzinfo=timezone.utc)
+        return time.astimezone(timezone.utc) if time.tzinfo else time.replace(tzinfo=timezone.utc)
+    except (ValueError, OverflowError) as error:
+        raise InvalidMessage(f"{what}: {text!r:.80} is not an ISO 8601 time") from error
 
 
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a JSON value")
+def is_name(value: object) -> bool:
+    """Say whether a value can be an id or a name: printable text of 1 to 200 characters."""
+    return isinstance(value, str) and 0 < len(value) <= NAME_LIMIT and value.isprintable()
+
+
+def signature_fault(wire: Json) -> str | None:
+    """Return what is wrong with a signature as JSON, None when it can be sent."""
+    if not isinstance(wire, dict) or not is_name(wire.get("task")):
+        return "expected a signature, an object that names its 'task'"
+    for name, kind in (("args", list), ("kwargs", dict), ("options", dict)):
+        if not isinstance(wire.get(name) or kind(), kind):
+            return f"its {name!r} are not {'a list' if kind is list else 'an object'}"
+    return None
 
 
 def parse_envelope(body: str) -> dict[str, Json]:
@@ -179,17 +238,40 @@ def parse_envelope(body: str) -> dict[str, Json]:
         If it is not a JSON object, or not of a version that this code knows.
     """
     try:
-        envelope = json.loads(body, parse_constant=_no_constant)
+        envelope = _decoder.decode(body)
     except (ValueError, RecursionError) as error:
         raise InvalidMessage(f"the body is not JSON: {error}") from error
+    if body.count("[") + body.count("{") > DEPTH_LIMIT and _is_deep(envelope):
+        raise InvalidMessage(f"the body is nested deeper than {DEPTH_LIMIT} levels")
     if not isinstance(envelope, dict) or "caraway" not in envelope:
         raise InvalidMessage("the body is not a task message: it has no 'caraway' version")
     if type(envelope["caraway"]) is not int or envelope["caraway"] != VERSION:
         raise InvalidMessage(
-            f"message version {envelope['caraway']!r} is not known here (this code reads "
+            f"message version {envelope['caraway']!r:.80} is not known here (this code reads "
             f"{VERSION}): deploy the workers before the producers"
         )
     return envelope
+
+
+def _finite(text: str) -> float:
+    if math.isfinite(value := float(text)):
+        return value
+    raise ValueError(f"{text:.80} is no JSON number")
+
+
+# Python reads NaN and 1e999, which no JSON can carry on.
+_decoder = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
+
+
+def _is_deep(data: Json) -> bool:
+    """Say whether data is nested deeper than the limit; level by level, without recursion."""
+    level = [data]
+    for _ in range(DEPTH_LIMIT):
+        inner = [each.values() if isinstance(each, dict) else each for each in level]
+        level = [child for each in inner for child in each if isinstance(child, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def read_message(envelope: Mapping[str, Json]) -> Message:
@@ -212,26 +294,36 @@ def read_message(envelope: Mapping[str, Json]) -> Message:
         raise InvalidMessage("the message names no task")
     if "id" not in fields:
         fields["id"] = _occurrence_id(fields)
-    if min(fields.get("attempt", 0), fields.get("retries", 0)) < 0:
-        raise InvalidMessage("attempt and retries count from 0")
-    return Message(**fields)
+    try:
+        return Message(**fields)
+    except EncodeError as error:
+        raise InvalidMessage(f"the arguments have no digest: {error}") from error
 
 
-def _read_field(name: str, value: Json) -> Any:
+def _read_field(name: str, value: Any) -> Any:
     """Return one field as the message keeps it."""
-    kind = _KINDS[name]
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+    if not _is_of_kind(value, _KINDS[name]):
         raise InvalidMessage(f"{name}: {value!r:.80} is not of the right type")
-    if isinstance(value, str) and name in _TIMES:
+    if name in _TIMES:
         return read_time(value, name)
+    if isinstance(value, str) and not is_name(value):
+        raise InvalidMessage(f"{name}: not printable text of 1 to {NAME_LIMIT} characters")
+    if name in _COUNTS and not 0 <= value < COUNT_LIMIT:
+        raise InvalidMessage(f"{name}: counts from 0, to {COUNT_LIMIT:,} at most")
+    if name in _LIMITS and value <= 0:
+        raise InvalidMessage(f"{name}: expected seconds above 0")
+    if name in _LINKS and (fault := next(filter(None, map(signature_fault, value)), None)):
+        raise InvalidMessage(f"{name}: {fault}")
     return tuple(value) if isinstance(value, list) else value
+
+
+def _is_of_kind(value: object, kind: type | tuple[type, ...]) -> bool:
+    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
 
 
 def _occurrence_id(fields: Mapping[str, Any]) -> str:
     """Return the id of a schedule's occurrence; whole minutes, as EventBridge rules fire."""
     if "schedule" not in fields or "scheduled_time" not in fields:
         raise InvalidMessage("the message has neither an id nor a schedule with its time")
-    due: datetime = (
-        fields["scheduled_time"].astimezone(timezone.utc).replace(second=0, microsecond=0)
-    )
+    due: datetime = fields["scheduled_time"].replace(second=0, microsecond=0)
     return derived_id("schedule", fields["schedule"], due.isoformat())

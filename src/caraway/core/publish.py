@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from math import ceil
+from hashlib import sha256
+from math import ceil, inf
 from typing import TYPE_CHECKING, Any, Final
 
 from caraway.core.claim_check import Store, pack
 from caraway.core.ids import derived_id
-from caraway.core.message import Message, digest_of
+from caraway.core.message import NAME_LIMIT, Message, digest_of, is_name, read_time, signature_fault
 from caraway.core.record import Records
 from caraway.exceptions import (
     EndpointUnreachable,
+    InvalidMessage,
     InvalidOption,
     Throttled,
     UnknownOption,
@@ -21,7 +25,7 @@ from caraway.exceptions import (
 from caraway.requests.sqs import DELAY_LIMIT_S, GetQueueUrl, SendMessage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
     from caraway.core.port import Aws
     from caraway.core.routing import Queue, Router
@@ -111,27 +115,31 @@ def _time(value: Any, what: str) -> datetime | None:
         case None:
             return None
         case datetime() if value.tzinfo is not None:
-            return value.astimezone(timezone.utc)
+            try:
+                return value.astimezone(timezone.utc)
+            except OverflowError as error:
+                raise InvalidOption(f"{what}={value!r} is no time in UTC") from error
         case datetime():
             raise InvalidOption(f"{what}={value!r} has no time zone")
         case str():
             try:
-                parsed = datetime.fromisoformat(value.replace("Z", "+00:00"))
-            except ValueError as error:
-                raise InvalidOption(f"{what}={value!r} is not an ISO 8601 time") from error
-            return parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)
+                return read_time(value, what)
+            except InvalidMessage as error:
+                raise InvalidOption(str(error)) from error
         case _:
             raise InvalidOption(
                 f"{what}={value!r}: expected a datetime, not {type(value).__qualname__}"
             )
 
 
-def _seconds(value: Any, what: str) -> float:
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    if isinstance(value, bool) or not isinstance(value, int | float):
+def _after(now: datetime, value: Any, what: str) -> datetime:
+    """Return the time that lies a number of seconds, or a timedelta, after now."""
+    if isinstance(value, bool) or not isinstance(value, int | float | timedelta):
         raise InvalidOption(f"{what}={value!r}: expected seconds, not {type(value).__qualname__}")
-    return value
+    try:
+        return now + (value if isinstance(value, timedelta) else timedelta(seconds=value))
+    except (ValueError, OverflowError) as error:
+        raise InvalidOption(f"{what}={value!r} seconds are not within a calendar") from error
 
 
 def due_time(options: Mapping[str, Any], now: datetime) -> datetime | None:
@@ -146,7 +154,7 @@ def due_time(options: Mapping[str, Any], now: datetime) -> datetime | None:
         return _time(options.get("eta"), "eta")
     if options.get("eta") is not None:
         raise InvalidOption("give countdown or eta, not both")
-    return now + timedelta(seconds=_seconds(options["countdown"], "countdown"))
+    return _after(now, options["countdown"], "countdown")
 
 
 def delay_for(eta: datetime | None, queue: Queue, now: datetime) -> int:
@@ -171,14 +179,42 @@ def delay_for(eta: datetime | None, queue: Queue, now: datetime) -> int:
     return delay_s
 
 
+def _check_values(options: Mapping[str, Any]) -> None:
+    """Refuse values that no worker could read, while the caller can still mend them."""
+    for name, fits, expected in _VALUES:
+        value = options.get(name)
+        if value is not None and not fits(value):
+            raise InvalidOption(f"{name}={value!r:.80}: expected {expected}")
+
+
+def _is_limit(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < inf
+
+
+def _is_group(value: object) -> bool:
+    return isinstance(value, str) and _GROUP.fullmatch(value) is not None
+
+
+_GROUP: Final = re.compile("[!-~]{1,128}")
+_VALUES: Final[tuple[tuple[str, Callable[[object], bool], str], ...]] = (
+    ("task", is_name, f"printable text of at most {NAME_LIMIT} characters"),
+    ("task_id", is_name, f"printable text of at most {NAME_LIMIT} characters"),
+    ("headers", lambda value: isinstance(value, Mapping), "a dict"),
+    ("ignore_result", lambda value: isinstance(value, bool), "True or False"),
+    ("soft_time_limit", _is_limit, "seconds above 0"),
+    ("time_limit", _is_limit, "seconds above 0"),
+    ("message_group_id", _is_group, "1 to 128 letters, digits and punctuation marks"),
+)
+
+
 def _signatures(value: Any, what: str) -> tuple[Json, ...]:
     """Return link options as a tuple of JSON signatures."""
     if value is None:
         return ()
     several = value if isinstance(value, list | tuple) else [value]
     for each in several:
-        if not isinstance(each, dict) or not isinstance(each.get("task"), str):
-            raise InvalidOption(f"{what}={each!r}: expected a signature, such as task.s(...)")
+        if fault := signature_fault(each):
+            raise InvalidOption(f"{what}={each!r:.200}: {fault}, such as task.s(...)")
     return tuple(several)
 
 
@@ -210,11 +246,12 @@ def describe(
         If the call cannot work; nothing has been sent then.
     """
     check_options(options)
+    _check_values({**options, "task": task})
     queue = site.router.route(task, args, kwargs, options)
     eta = due_time(options, now)
     expires = options.get("expires")
     if isinstance(expires, int | float | timedelta):
-        expires = now + timedelta(seconds=_seconds(expires, "expires"))
+        expires = _after(now, expires, "expires")
     group_id = options.get("message_group_id")
     digest = digest_of(task, args, kwargs)
     id = options.get("task_id") or new_id(digest)
@@ -268,15 +305,27 @@ async def queue_url(aws: Aws, site: Site, queue: Queue) -> str:
     return await aws.perform(GetQueueUrl(queue.sqs_name(site.queue_prefix)))
 
 
-async def _request(aws: Aws, site: Site, outgoing: Outgoing) -> SendMessage:
+async def request_to_send(aws: Aws, site: Site, outgoing: Outgoing) -> SendMessage:
+    """Return the request that makes a message durable; what is large is in S3 by then.
+
+    Raises
+    ------
+    ImproperlyConfigured
+        If it is too large to send and no bucket is configured.
+    """
     message, queue = outgoing.message, outgoing.queue
     return SendMessage(
         await queue_url(aws, site, queue),
         await pack(aws, site.store, message),
         delay_s=outgoing.delay_s,
         group_id=message.group_id,
-        deduplication_id=f"{message.id}:{message.attempt}" if queue.fifo else None,
+        deduplication_id=_deduplication_id(message) if queue.fifo else None,
     )
+
+
+def _deduplication_id(message: Message) -> str:
+    plain = f"{message.id}:{message.attempt}"
+    return plain if _GROUP.fullmatch(plain) else sha256(plain.encode()).hexdigest()
 
 
 async def send(aws: Aws, site: Site, outgoing: Outgoing) -> None:
@@ -288,12 +337,11 @@ async def send(aws: Aws, site: Site, outgoing: Outgoing) -> None:
         If SQS did not take it, or did not say so; sending the same ``Outgoing`` again is safe,
         because the id is the same.
     """
-    await aws.perform(await _request(aws, site, outgoing))
+    await aws.perform(await request_to_send(aws, site, outgoing))
 
 
-async def send_all(aws: Aws, site: Site, outgoing: Sequence[Outgoing]) -> None:
+async def send_all(aws: Aws, requests: Sequence[SendMessage]) -> None:
     """Make several messages durable, in batches; raises the first failure."""
-    requests = [await _request(aws, site, each) for each in outgoing]
     for answer in await aws.perform_all(requests):
         if isinstance(answer, Exception):
             raise answer

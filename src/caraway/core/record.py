@@ -54,7 +54,7 @@ _OF_AN_ENDING: Final = ("result", "traceback", "message", "done_at", "expires_at
 
 @dataclass(frozen=True)
 class Record:
-    """A record as it was read.
+    """A record as it was read; without a phase there is none.
 
     Attributes
     ----------
@@ -63,11 +63,11 @@ class Record:
     lost
         Claims that ended without a finish, before the present one.
     retry
-        What the next attempt changes of the message: retries, eta, args, kwargs. JSON text, or
+        What the attempt changes of the first message: retries, eta, args, kwargs. JSON text, or
         the ``s3://`` address of it, as are ``result`` and ``message``.
     """
 
-    id: str
+    id: str = ""
     phase: Phase | None = None
     open_at: float | None = None
     attempt: int = 0
@@ -191,24 +191,35 @@ class Records:
 
     def finish(
         self,
-        id: str,
+        message: Message,
         token: str,
         now: float,
         written: Written,
         expires_at: float | None,
+        *,
+        claimed: bool = True,
     ) -> UpdateItem:
-        """End the task for good."""
-        return self._write(id, _mine(token), now, _finish(now, written, expires_at))
+        """End the task for good.
 
-    def finish_unclaimed(
-        self, message: Message, now: float, written: Written, expires_at: float | None
-    ) -> UpdateItem:
-        """End a task that took no claim (``idempotent=True``), unless it has ended before."""
+        ``claimed`` is False for a task that took no claim (``idempotent=True``): it ends where a
+        claim could be had.
+        """
         change = _finish(now, written, expires_at)
-        first = {"digest": OrElse("digest", message.digest), "attempt": message.attempt}
+        if claimed:
+            return self._write(message.id, _mine(token), now, change)
+        return self._unclaimed(message, token, now, change)
+
+    def _unclaimed(self, message: Message, token: str, now: float, change: Change) -> UpdateItem:
+        """Return an ending that is its own claim."""
+        claim = {
+            "token": token,
+            "attempt": message.attempt,
+            "digest": OrElse("digest", message.digest),
+            "task": message.task,
+        }
         condition = _claimable(message, now, fifo=False, may_create=True)
         return self._write(
-            message.id, condition, now, Change({**first, **change.assign}, change.remove)
+            message.id, condition, now, Change({**claim, **change.assign}, change.remove)
         )
 
     def retry(
@@ -222,7 +233,10 @@ class Records:
         changes: str,
         written: Written,
     ) -> UpdateItem:
-        """Hand the task to its next attempt, number ``attempt``, not to be claimed before."""
+        """Hand the task to its next attempt, number ``attempt``, not before ``open_at``.
+
+        ``changes`` is what :attr:`Record.retry` holds.
+        """
         change = {
             "phase": RETRY,
             "attempt": attempt,
@@ -247,31 +261,26 @@ class Records:
         return self._write(id, _mine(token), now, Change({"state": state, "meta": meta}))
 
     def dead_letter(
-        self, message: Message, now: float, written: Written, token: str | None
+        self, message: Message, token: str, now: float, written: Written, *, claimed: bool = True
     ) -> UpdateItem:
         """Fail the task so that only a redrive, which asks for a later attempt, can take it.
 
-        ``token`` is None when the task was not claimed.
+        What an earlier retry changed of the message stays, for deliveries of the first one.
+        ``claimed`` is as in :meth:`finish`.
         """
-        condition = (
-            _mine(token)
-            if token is not None
-            else _claimable(message, now, fifo=message.group_id is not None, may_create=True)
-        )
-        change = {
+        assign = {
             "phase": FAILED,
             "attempt": message.attempt + 1,
             "open_at": 0,
             "held": 0,
             "lost": 0,
-            "digest": OrElse("digest", message.digest),
-            "task": message.task,
             "done_at": now,
             **written.attributes(),
         }
-        return self._write(
-            message.id, condition, now, Change(change, ("retry", "meta", *written.missing()))
-        )
+        change = Change(assign, ("meta", *written.missing()))
+        if claimed:
+            return self._write(message.id, _mine(token), now, change)
+        return self._unclaimed(message, token, now, change)
 
     def revoke(self, id: str, now: float, written: Written, expires_at: float | None) -> UpdateItem:
         """End a task that does not run now. When this fails, :meth:`flag_revoked` is next."""
@@ -284,8 +293,8 @@ class Records:
 
     def forget(self, id: str, now: float) -> UpdateItem:
         """Hide the result of a task that has ended; the record goes on to guard its id."""
-        change = Change({"expires_at": now}, ("result", "traceback"))
-        return self._write(id, Equals("phase", DONE), now, change)
+        # It is hidden, not removed: a callback that was not sent yet still takes the value.
+        return self._write(id, OneOf("phase", (DONE, FAILED)), now, Change({"expires_at": now}))
 
 
 def _finish(now: float, written: Written, expires_at: float | None) -> Change:

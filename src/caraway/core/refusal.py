@@ -5,10 +5,12 @@ from __future__ import annotations
 from math import ceil
 from typing import TYPE_CHECKING, Final
 
+from caraway.core.attempts import again, resumed
 from caraway.core.disposition import Delete, Delivery, Disposition, Leave
-from caraway.core.endings import Recorded, dead_letter, follow_up, resumed
+from caraway.core.endings import Recorded, dead_letter, follow_up
 from caraway.core.publish import Outgoing, Site, send
 from caraway.core.record import DONE, FAILED, RETRY, RUNNING, Record
+from caraway.exceptions import InvalidMessage, PayloadMissing
 from caraway.requests.sqs import DELAY_LIMIT_S, VISIBILITY_LIMIT_S
 
 if TYPE_CHECKING:
@@ -36,16 +38,30 @@ async def refused(
     """
     if record.phase is None:
         reason = f"sent {message.sent_at}, longer ago than records are kept: it may have run"
-        await dead_letter(aws, site, delivery, message, reason)
-        return Delete(reason)
+        return await undeliverable(aws, site, delivery, message, reason)
     if record.digest not in (None, message.digest):
         reason = f"task id {message.id} was used before with another task or other arguments"
-        await dead_letter(aws, site, delivery, message, reason)
-        return Delete(reason)
+        return await undeliverable(aws, site, delivery, message, reason)
+    try:
+        return await _overtaken(aws, site, tasks, delivery, message, record)
+    except (InvalidMessage, PayloadMissing) as error:
+        reason = f"it is {record.state}, but what the record keeps in S3 is not to be had: {error}"
+        return await undeliverable(aws, site, delivery, message, reason)
+
+
+async def _overtaken(
+    aws: Aws,
+    site: Site,
+    tasks: Mapping[str, Definition],
+    delivery: Delivery,
+    message: Message,
+    record: Record,
+) -> Disposition:
+    """Return what to do with a message whose task has gone on, or runs, without it."""
     if record.phase in (DONE, FAILED):
         done = await Recorded.read(aws, site, message, record)
-        await follow_up(aws, site, tasks, delivery, done)
-        return Delete(f"it is {record.state} already")
+        fault = await follow_up(aws, site, tasks, delivery, done)
+        return Delete(fault or f"it is {record.state} already", undeliverable=fault is not None)
     overtaken = message.attempt < record.attempt and not delivery.queue.fifo
     if overtaken and record.phase == RUNNING:
         return Delete(f"attempt {record.attempt} runs")
@@ -58,10 +74,12 @@ async def refused(
     return await leave(aws, site, delivery, message, wait_s, "it runs elsewhere")
 
 
-def again(message: Message, delivery: Delivery, aws: Aws) -> Outgoing:
-    """Return the message of a retry for its queue, held until it is due."""
-    wait_s = (message.eta - aws.now()).total_seconds() if message.eta else 0.0
-    return Outgoing(message, delivery.queue, max(0, min(ceil(wait_s), DELAY_LIMIT_S)))
+async def undeliverable(
+    aws: Aws, site: Site, delivery: Delivery, message: Message | None, reason: str
+) -> Delete:
+    """Copy a message to the dead-letter queue as it is; None for a body that cannot be read."""
+    await dead_letter(aws, site, delivery, message, reason)
+    return Delete(reason, undeliverable=True)
 
 
 async def leave(

@@ -99,26 +99,27 @@ class _Rule:
     """One entry of ``task_routes``: either a pattern and its queue, or a router function."""
 
     matches: Callable[[str], bool]
-    target: RouterFunction | str
+    target: RouterFunction | Queue | str
     exact: bool = False
 
     def queue(self, name: str, args: Any, kwargs: Any, options: Mapping[str, Any]) -> str | None:
         if not self.matches(name):
             return None
-        if isinstance(self.target, str):
-            return self.target
-        return _queue_name(self.target(name, args, kwargs, dict(options), task=None), self.target)
+        if isinstance(self.target, str | Queue):
+            return _name_of(self.target)
+        chosen = self.target(name, args, kwargs, dict(options), task=None)
+        return _name_of(_queue_of(chosen, self.target))
 
 
-def _queue_name(target: Any, where: object) -> str | None:
-    """Return the queue that a route's right side names."""
+def _name_of(queue: Queue | str | None) -> str | None:
+    return queue.name if isinstance(queue, Queue) else queue
+
+
+def _queue_of(target: Any, where: object) -> Queue | str | None:
+    """Return the queue, or its name, that a route's right side holds."""
     match target:
-        case None:
-            return None
-        case str():
+        case None | str() | Queue():
             return target
-        case Queue():
-            return target.name
         case Mapping():
             extra = set(target) - {"queue"}
             if extra or not isinstance(target.get("queue"), str | Queue):
@@ -126,14 +127,14 @@ def _queue_name(target: Any, where: object) -> str | None:
                     f"task_routes: {where!r} -> {dict(target)!r}: a route takes 'queue' only; "
                     "SQS has no exchanges, routing keys or priorities"
                 )
-            return _queue_name(target["queue"], where)
+            return _queue_of(target["queue"], where)
         case _:
             raise ImproperlyConfigured(
                 f"task_routes: {where!r} -> {target!r}: expected a queue or {{'queue': name}}"
             )
 
 
-def _rule(pattern: str | re.Pattern[str], target: RouterFunction | str) -> _Rule:
+def _rule(pattern: str | re.Pattern[str], target: RouterFunction | Queue | str) -> _Rule:
     if isinstance(pattern, re.Pattern):
         return _Rule(lambda name: pattern.match(name) is not None, target)
     if any(wild in pattern for wild in "*?["):
@@ -149,11 +150,11 @@ def _rules(routes: Any) -> Iterable[_Rule]:
             return
         case Mapping():
             for pattern, target in routes.items():
-                queue = target if callable(target) else _queue_name(target, pattern)
+                queue = target if callable(target) else _queue_of(target, pattern)
                 if queue is None:
                     raise ImproperlyConfigured(f"task_routes: {pattern!r} names no queue")
                 yield _rule(pattern, queue)
-        case [str() | re.Pattern() as pattern, str() | Mapping() as target]:
+        case [str() | re.Pattern() as pattern, str() | Mapping() | Queue() as target]:
             yield from _rules({pattern: target})
         case list() | tuple():
             for entry in routes:
@@ -186,13 +187,16 @@ class Router:
         self.default = default
         self.queues: dict[str, Queue] = {}
         rules = list(_rules(routes))
-        named = [rule.target for rule in rules if isinstance(rule.target, str)]
-        for each in (*queues, default, *named):
+        routed = [rule.target for rule in rules if isinstance(rule.target, str | Queue)]
+        named = [*queues, default, *routed]
+        # Declared queues first: a name alone says nothing of the queue, but that it is FIFO.
+        for each in sorted(named, key=lambda each: isinstance(each, str)):
             queue = Queue(each) if isinstance(each, str) else each
             known = self.queues.setdefault(queue.name, queue)
-            if isinstance(each, Queue) and known != queue:
+            declared_twice = isinstance(each, Queue) and known != queue
+            if declared_twice or (queue.fifo and not known.fifo):
                 raise ImproperlyConfigured(
-                    f"task_queues: two different queues named {queue.name!r}"
+                    f"task_queues, task_routes: two different queues named {queue.name!r}"
                 )
         self._rules = sorted(rules, key=lambda rule: not rule.exact)
 
@@ -224,7 +228,7 @@ class Router:
         ``options["queue"]``, where given, wins over every route.
         """
         options = options or {}
-        chosen: str | None = _queue_name(options.get("queue"), "queue")
+        chosen = _name_of(_queue_of(options.get("queue"), "queue"))
         for rule in self._rules:
             if chosen is not None:
                 break

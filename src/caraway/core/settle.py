@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import traceback as tracebacks
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from caraway import states
+from caraway.core.errors import text_of
 from caraway.core.port import Raised, Returned
-from caraway.core.publish import delay_for
-from caraway.core.retry import exhausted
-from caraway.exceptions import Ignore, InvalidOption, Reject, Retry, TaskRevokedError
+from caraway.core.publish import delay_for, due_time
+from caraway.core.retry import RetryPolicy, exhausted
+from caraway.exceptions import (
+    Ignore,
+    InvalidOption,
+    NotRegistered,
+    Reject,
+    Retry,
+    TaskRevokedError,
+)
 
 if TYPE_CHECKING:
     import random
@@ -20,7 +28,6 @@ if TYPE_CHECKING:
     from caraway.core.context import Context
     from caraway.core.message import Message
     from caraway.core.port import Outcome
-    from caraway.core.retry import RetryPolicy
     from caraway.core.routing import Queue
     from caraway.exceptions import EncodeError
     from caraway.requests.base import Json
@@ -178,6 +185,30 @@ class Definition(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Unregistered:
+    """The definition of a task that is not registered here: every run of it is rejected."""
+
+    name: str
+    why: str
+    policy: RetryPolicy = field(default_factory=RetryPolicy)
+    idempotent: bool = False
+    ignore_result: bool = False
+    track_started: bool = False
+    store_errors_even_if_ignored: bool = False
+    hooks: None = None
+
+    def runner(self, _context: Context) -> Product:
+        """Reject the message."""
+        raise Reject(NotRegistered(self.why))
+
+    def errback_arguments(
+        self, failed: Message, _error: Json, _traceback: str | None
+    ) -> list[Json]:
+        """Return the failed task's id."""
+        return [failed.id]
+
+
 def format_traceback(error: BaseException) -> str:
     """Return an exception's traceback as text."""
     return "".join(tracebacks.format_exception(type(error), error, error.__traceback__))
@@ -196,7 +227,7 @@ def settle(
         return _again(context.requested_retry, context, queue, now)
     match outcome:
         case Returned(product):
-            if product.refused is None:
+            if product.refused is None or (context.ignore_result and not context.callbacks):
                 return Succeeded(product)
             # Not a failure of the function: running it again would change nothing.
             return Failed(product.refused, format_traceback(product.refused))
@@ -205,11 +236,22 @@ def settle(
         case Raised(Ignore()):
             return Ignored()
         case Raised(Reject() as reject):
-            reason = str(reject.reason) if reject.reason is not None else "rejected by the task"
-            return Requeued(reason) if reject.requeue else Rejected(reason, reject)
+            return _rejected(reject)
         case Raised(error):
             return _failed(error, task, context, queue, now, rng)
     raise AssertionError(outcome)
+
+
+def _rejected(reject: Reject) -> Ending:
+    """Return the ending of a rejected message; an exception as the reason is the task's error."""
+    reason, error = reject.reason, reject.reason
+    if reason is None:
+        reason = "rejected by the task"
+    elif not isinstance(reason, str):
+        reason = text_of(reason)
+    if reject.requeue:
+        return Requeued(reason)
+    return Rejected(reason, error if isinstance(error, BaseException) else Reject(reason))
 
 
 def _failed(
@@ -233,14 +275,15 @@ def _failed(
 
 def _again(retry: Retry, context: Context, queue: Queue, now: datetime) -> Ending:
     """Return the retry that was asked for, or the failure of asking for one that cannot be."""
-    when = retry.when or 0
-    delay_s = (when - now).total_seconds() if isinstance(when, datetime) else float(when)
     cause = retry.exc or retry
-    if not queue.fifo:
-        try:
-            delay_for(now + timedelta(seconds=delay_s), queue, now)
-        except InvalidOption as error:
-            error.__cause__ = retry.exc
-            return Failed(error, format_traceback(error))
+    try:
+        name = "eta" if isinstance(retry.when, datetime) else "countdown"
+        due = due_time({name: retry.when}, now)
+        delay_s = (due - now).total_seconds() if due else 0.0
+        if not queue.fifo:
+            delay_for(due, queue, now)
+    except InvalidOption as error:
+        error.__cause__ = retry.exc
+        return Failed(error, format_traceback(error))
     changes = {"retries": context.retries + 1, **retry.changes}
     return Again(max(0.0, delay_s), cause, format_traceback(cause), changes)

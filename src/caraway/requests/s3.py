@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from caraway.exceptions import ResourceMissing
+from caraway.exceptions import PayloadMissing
 from caraway.requests.base import Request
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class GetObject(Request[bytes]):
 
     def refusal(self, code: str, response: Mapping[str, Any]) -> Exception | None:
         if code in {"NoSuchKey", "404"}:
-            return ResourceMissing(
+            return PayloadMissing(
                 f"s3://{self.bucket}/{self.key} does not exist (any more): "
                 "the bucket's lifecycle may be shorter than the queue's retention"
             )

@@ -1,0 +1,109 @@
+"""From one attempt of a task to the next: the message that asks for it, the record that waits."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from math import ceil
+from typing import TYPE_CHECKING
+
+from caraway.core.claim_check import keep_text, load_text
+from caraway.core.codec import dumps
+from caraway.core.disposition import Delete, Leave
+from caraway.core.endings import write_down
+from caraway.core.publish import Outgoing, request_to_send
+from caraway.requests.sqs import DELAY_LIMIT_S, VISIBILITY_LIMIT_S
+
+if TYPE_CHECKING:
+    from caraway.core.disposition import Delivery, Disposition
+    from caraway.core.message import Message
+    from caraway.core.port import Aws
+    from caraway.core.publish import Site
+    from caraway.core.record import Record
+    from caraway.core.settle import Again
+    from caraway.requests.base import Json
+    from caraway.requests.dynamodb import UpdateItem
+    from caraway.requests.sqs import SendMessage
+
+
+@dataclass(frozen=True)
+class Handover:
+    """What a retry consists of, ready to be performed in this order.
+
+    Attributes
+    ----------
+    write
+        Hands the record to it; None for a task that took no claim.
+    send
+        Sends it; None on FIFO, where the one message stays, and with it its place in the group.
+    disposition
+        What becomes of this attempt's message then.
+    """
+
+    write: UpdateItem | None
+    send: SendMessage | None
+    disposition: Disposition
+
+
+async def hand_over(
+    aws: Aws,
+    site: Site,
+    delivery: Delivery,
+    message: Message,
+    ending: Again,
+    *,
+    token: str | None,
+    record: Record | None,
+) -> Handover:
+    """Prepare a retry; what is large is in S3 by then, so that nothing can fail but AWS.
+
+    Raises
+    ------
+    ImproperlyConfigured, TaskError
+        If the next attempt cannot be sent or recorded as it was asked for.
+    """
+    now = aws.now()
+    eta = now + timedelta(seconds=ending.delay_s) if ending.delay_s else None
+    changes = {**ending.changes, "eta": eta.isoformat() if eta else None}
+    following = message.next_attempt().changed(changes)
+    fifo = delivery.queue.fifo
+    send = None if fifo else await request_to_send(aws, site, again(following, delivery, aws))
+    why = f"attempt {following.attempt} is next"
+    after = Delete(why) if send else Leave(min(ceil(ending.delay_s), VISIBILITY_LIMIT_S), why)
+    if token is None:
+        return Handover(None, send, after)
+    # An older message may have to send it: it needs what earlier retries changed, too.
+    earlier = await _changes(aws, site, record) if record else {}
+    text = dumps({**earlier, **changes})
+    _, _, written = await write_down(aws, site, message, ending, token=token, keeps=True)
+    write = site.records.retry(
+        message.id,
+        token,
+        now.timestamp(),
+        attempt=following.attempt,
+        open_at=eta.timestamp() if fifo and eta else 0,
+        changes=await keep_text(aws, site.store, message.id, token, text, "retry"),
+        written=written,
+    )
+    return Handover(write, send, after)
+
+
+def again(message: Message, delivery: Delivery, aws: Aws) -> Outgoing:
+    """Return the message of a retry for its queue, held until it is due."""
+    wait_s = (message.eta - aws.now()).total_seconds() if message.eta else 0.0
+    return Outgoing(message, delivery.queue, max(0, min(ceil(wait_s), DELAY_LIMIT_S)))
+
+
+async def resumed(aws: Aws, site: Site, message: Message, record: Record) -> Message:
+    """Return the message of the attempt that a record is at; ``message`` is of an older one."""
+    changes = await _changes(aws, site, record)
+    return replace(message, attempt=record.attempt).changed(changes)
+
+
+async def _changes(aws: Aws, site: Site, record: Record) -> dict[str, Json]:
+    """Return what the retries so far have changed of the first message."""
+    if record.retry is None:
+        return {}
+    changes: dict[str, Json] = json.loads(await load_text(aws, site.store, record.retry))
+    return changes
