@@ -528,3 +528,17 @@ def test_a_result_that_cannot_be_serialised_names_the_place(annotation: Any) -> 
 def test_a_result_with_an_unknown_type_is_refused() -> None:
     with pytest.raises(DecodeError, match="unknown __type__ 'socket'"):
         taking(int).result_from_wire({"__type__": "socket", "__value__": 1})
+
+
+def test_a_function_without_annotations_needs_no_pydantic() -> None:
+    code = (
+        "import sys\n"
+        "from caraway.core.arguments import Parameters\n"
+        "def join(a, b=None, *rest, **named): return [a, b]\n"
+        "parameters = Parameters(join, name='join')\n"
+        "parameters.from_wire(*parameters.to_wire(('x', 2, 3), {'c': {}}))\n"
+        "parameters.result_from_wire(parameters.result_to_wire(['x', 2]))\n"
+        "print('pydantic' in sys.modules)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "False"

@@ -16,6 +16,7 @@ checkers and do no harm here; a value that JSON cannot say is still refused, by 
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
 import reprlib
 import types
@@ -155,6 +156,8 @@ def resolve(annotation: Any, known: dict[str, Any], path: str) -> Any:
     path
         What it belongs to, for the log.
     """
+    if annotation is inspect.Parameter.empty:
+        return Any
     holder = SimpleNamespace(__annotations__={"it": annotation})
     try:
         return typing.get_type_hints(holder, known, include_extras=True)["it"]
