@@ -127,7 +127,7 @@ def test_attributes_of_a_queue_are_text(harness: Harness) -> None:
     assert attributes["ApproximateNumberOfMessages"] == "1"
 
 
-# -- FIFO ---------------------------------------------------------------------------------------
+# -- FIFO -----------------------------------------------------------------------------------------
 
 
 def test_a_fifo_queue_keeps_the_order_of_a_group(harness: Harness) -> None:

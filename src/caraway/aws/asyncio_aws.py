@@ -209,6 +209,9 @@ class AsyncioAws:
                 if self._flying:
                     await asyncio.wait(self._flying)
                 await self._wire.close()
+                # Futures hold their loop: a port that outlives it must not keep it alive.
+                self._remembered.clear()
+                self._flights.clear()
                 self._lifetime = None
 
         self._lifetime = lifetime()

@@ -42,7 +42,7 @@ class Clock:
         self._checked = answered
         try:
             stamp = parsedate_to_datetime(date).timestamp()
-        except ValueError:
+        except (ValueError, OverflowError):
             return
         earliest, latest = stamp - answered, stamp + 1 - asked
         self._offset_s = min(max(0.0, earliest), latest)

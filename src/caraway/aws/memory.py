@@ -152,7 +152,8 @@ class MemoryAws:
                 self._queue(request.queue_url).clear()
                 return None
             case GetItem():
-                return self.items.get((request.table, request.id))
+                item = self.items.get((request.table, request.id))
+                return None if item is None else dict(item)
             case UpdateItem():
                 return self._update(request)
             case PutObject():
