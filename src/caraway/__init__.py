@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 from caraway._version import __version__
 
 if TYPE_CHECKING:
-    from caraway._state import current_app, shared_task
     from caraway.app import Caraway
     from caraway.canvas import Signature
     from caraway.core.codec import register_type
     from caraway.core.context import Context
     from caraway.core.routing import Queue
+    from caraway.current import current_app
     from caraway.result import AsyncResult, EagerResult, allow_join_result
     from caraway.schedules import crontab, schedule
+    from caraway.shared import shared_task
     from caraway.task import Task
     from caraway.workers.aws_lambda import lambda_handler
 
@@ -54,11 +55,11 @@ _WHERE = {
     "Task": "caraway.task",
     "allow_join_result": "caraway.result",
     "crontab": "caraway.schedules",
-    "current_app": "caraway._state",
+    "current_app": "caraway.current",
     "lambda_handler": "caraway.workers.aws_lambda",
     "register_type": "caraway.core.codec",
     "schedule": "caraway.schedules",
-    "shared_task": "caraway._state",
+    "shared_task": "caraway.shared",
 }
 
 

@@ -2,43 +2,27 @@
 
 from __future__ import annotations
 
-import weakref
-from dataclasses import replace
-from datetime import datetime, timedelta, timezone
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from typing_extensions import ParamSpec
 
-from caraway._state import adopt, set_current_app
-from caraway.canvas import Signature, options_to_json
-from caraway.core.claim_check import Store
-from caraway.core.codec import encode
-from caraway.core.context import current
-from caraway.core.ids import new_id
-from caraway.core.port import run_now
-from caraway.core.publish import Outgoing, Site, describe, send_patiently
-from caraway.core.record import Records
-from caraway.core.routing import Router
-from caraway.declare import TaskRegistry, as_task_instance, make_task, origin
-from caraway.exceptions import AlreadyRegistered, ImproperlyConfigured, InvalidOption
+from caraway import calls
+from caraway.base import AppBase
+from caraway.canvas import Signature
+from caraway.current import adopt, set_current_app
+from caraway.declare import as_task_instance, make_task, origin
+from caraway.exceptions import AlreadyRegistered, ImproperlyConfigured
 from caraway.result import AsyncResult as Result
-from caraway.result import EagerResult
-from caraway.settings import Settings
 from caraway.signals import Signal
 from caraway.task import AsyncTask
 from caraway.task import Task as BaseTask
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
     from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-    from datetime import tzinfo
     from typing import Literal
 
-    from caraway.aws.asyncio_aws import AsyncioAws
-    from caraway.aws.blocking_aws import BlockingAws
-    from caraway.aws.clients import ClientSettings
     from caraway.declare import BoundDecorator, Decorator
     from caraway.requests.base import Json
 
@@ -47,7 +31,7 @@ R = TypeVar("R")
 T = TypeVar("T", bound="BaseTask[..., Any]")
 
 
-class Caraway:
+class Caraway(AppBase):
     """An app: its tasks, its settings, and its way to AWS.
 
     Parameters
@@ -73,20 +57,12 @@ class Caraway:
         config_source: Any = None,
         set_as_current: bool = True,
     ) -> None:
-        self.main = main
-        self.conf = Settings()
+        super().__init__(main)
         self.on_after_configure = Signal("on_after_configure")
         self.on_after_finalize = Signal("on_after_finalize")
         self.finalized = False
-        self._tasks = TaskRegistry()
         self._discoveries: list[tuple[Any, str | None]] = []
         self._include = list(include)
-        self._site: Site | None = None
-        self._site_version = -1
-        self._blocking: BlockingAws | None = None
-        self._asyncio: weakref.WeakKeyDictionary[AbstractEventLoop, AsyncioAws] = (
-            weakref.WeakKeyDictionary()
-        )
         if config_source is not None:
             self.config_from_object(config_source)
         if set_as_current:
@@ -106,32 +82,7 @@ class Caraway:
         """Make this the app that ``shared_task`` and bare signatures use."""
         set_current_app(self)
 
-    @property
-    def timezone(self) -> tzinfo:
-        """The time zone of naive times and of schedules."""
-        from zoneinfo import ZoneInfo
-
-        return ZoneInfo(self.conf.timezone)
-
-    @property
-    def site(self) -> Site:
-        """Where the app's things are, by its settings as they are now."""
-        if self._site is None or self._site_version != self.conf.version:
-            self._site_version = self.conf.version
-            self._site = site_of(self.conf)
-        return self._site
-
-    @property
-    def eager_site(self) -> Site:
-        """The same for eager tasks, whose payloads stay in memory."""
-        return replace(self.site, store=Store(), keeps_results=True, result_expires_s=None)
-
     # -- tasks --------------------------------------------------------------------------------
-
-    @property
-    def tasks(self) -> TaskRegistry:
-        """The registered tasks by name."""
-        return self._tasks
 
     @overload
     def task(self, fun: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
@@ -189,7 +140,7 @@ class Caraway:
         return self._register(instance)
 
     def _register(self, task: BaseTask[..., Any]) -> BaseTask[..., Any]:
-        known = self._tasks.get(task.name)
+        known: BaseTask[..., Any] | None = self.tasks.get(task.name)
         if known is not None:
             if origin(known) == origin(task):
                 return known
@@ -199,7 +150,7 @@ class Caraway:
             )
         task.app = self
         task.policy  # noqa: B018 - a wrong retry option is to fail here, at its declaration
-        self._tasks[task.name] = task
+        self.tasks[task.name] = task
         return task
 
     def gen_task_name(self, name: str, module: str) -> str:
@@ -207,16 +158,6 @@ class Caraway:
         if module == "__main__":
             module = self.main or "__main__"
         return f"{module}.{name}"
-
-    def task_named(self, name: str) -> BaseTask[..., Any]:
-        """Return a task by its name.
-
-        Raises
-        ------
-        NotRegistered
-            If there is none; the message suggests the nearest.
-        """
-        return self._tasks[name]
 
     # -- modules ------------------------------------------------------------------------------
 
@@ -287,7 +228,7 @@ class Caraway:
 
         Takes the options of :meth:`caraway.Task.apply_async`.
         """
-        return self.send_call(self._tasks.get(name) or name, args, kwargs or {}, options)
+        return calls.send_call(self, self.tasks.get(name) or name, args, kwargs or {}, options)
 
     async def asend_task(
         self,
@@ -297,8 +238,8 @@ class Caraway:
         **options: Any,
     ) -> Result[Any]:
         """Send a task by its name, from asynchronous code."""
-        task = self._tasks.get(name) or name
-        return await self.asend_call(task, args, kwargs or {}, options)
+        task = self.tasks.get(name) or name
+        return await calls.asend_call(self, task, args, kwargs or {}, options)
 
     def signature(
         self,
@@ -318,156 +259,8 @@ class Caraway:
         """Return the result of a task by its id."""
         return Result(id, self, task_name)
 
-    def send_call(
-        self, task: BaseTask[..., Any] | str, args: Any, kwargs: Any, options: Mapping[str, Any]
-    ) -> Result[Any]:
-        """Send a call; ``apply_async`` and ``send_task`` come here."""
-        if self.conf.task_always_eager and isinstance(task, BaseTask):
-            return self.run_eagerly(task, args, kwargs, options, None)
-        outgoing = self.describe_call(task, args, kwargs, options, self.aws.now())
-        run_now(send_patiently(self.aws, self.site, outgoing, _publish_policy(options)))
-        return Result(outgoing.message.id, self, outgoing.message.task)
-
-    async def asend_call(
-        self, task: BaseTask[..., Any] | str, args: Any, kwargs: Any, options: Mapping[str, Any]
-    ) -> Result[Any]:
-        """Send a call from asynchronous code."""
-        if self.conf.task_always_eager and isinstance(task, BaseTask):
-            return self.run_eagerly(task, args, kwargs, options, None)
-        aws = self.aio
-        outgoing = self.describe_call(task, args, kwargs, options, aws.now())
-        await send_patiently(aws, self.site, outgoing, _publish_policy(options))
-        return Result(outgoing.message.id, self, outgoing.message.task)
-
-    def describe_call(
-        self,
-        task: BaseTask[..., Any] | str,
-        args: Any,
-        kwargs: Any,
-        options: Mapping[str, Any],
-        now: datetime,
-    ) -> Outgoing:
-        """Decide everything about a call, and send nothing."""
-        if not isinstance(args, list | tuple):
-            raise InvalidOption(f"args={args!r}: expected a tuple or a list of arguments")
-        if isinstance(task, str):
-            name, wire = (
-                task,
-                (encode(list(args), path="args"), encode(dict(kwargs), path="kwargs")),
-            )
-        else:
-            name, wire = task.name, task.parameters.to_wire(args, kwargs)
-        context = current.get()
-        running = context.running() if context is not None else None
-        return describe(
-            self.site,
-            name,
-            *wire,
-            self._call_options(options),
-            now=now,
-            new_id=context.child_id if context is not None else lambda _digest: new_id(),
-            parent=running.message if running is not None else None,
-        )
-
-    def _call_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the options of a call, with links as JSON and naive times in the app's zone."""
-        prepared = dict(options)
-        for name in ("eta", "expires"):
-            moment = prepared.get(name)
-            if isinstance(moment, datetime) and moment.tzinfo is None:
-                prepared[name] = moment.replace(tzinfo=self.timezone)
-        for name in ("link", "link_error", "headers"):
-            if prepared.get(name) is not None:
-                prepared[name] = options_to_json({name: prepared[name]})[name]
-        return prepared
-
-    def retry_options(self, options: Mapping[str, Any]) -> dict[str, Json]:
-        """Return the options of a retry as changes of its message."""
-        changes = options_to_json(self._call_options(options))
-        if isinstance(changes.get("expires"), int | float):
-            changes["expires"] = (
-                self.aws.now() + timedelta(seconds=changes["expires"])
-            ).isoformat()
-        return changes
-
-    def run_eagerly(
-        self,
-        task: BaseTask[..., Any],
-        args: Any,
-        kwargs: Any,
-        options: Mapping[str, Any],
-        throw: bool | None,
-    ) -> EagerResult[Any]:
-        """Run a call in this process, through the executor."""
-        from caraway.eager import run
-
-        now = datetime.now(timezone.utc)
-        outgoing = self.describe_call(task, args, kwargs, options, now)
-        memory = run(self, outgoing, now)
-        result: EagerResult[Any] = EagerResult(outgoing.message.id, self, task.name, memory)
-        if self.conf.task_eager_propagates if throw is None else throw:
-            result.maybe_throw()
-        return result
-
-    # -- the ways to AWS ----------------------------------------------------------------------
-
-    @property
-    def client_settings(self) -> ClientSettings:
-        """How AWS clients are made."""
-        from caraway.aws.clients import ClientSettings
-
-        return ClientSettings(self.conf.aws_region, self.conf.aws_endpoint_url)
-
-    @property
-    def aws(self) -> BlockingAws:
-        """The port for synchronous code; made at its first use, shared by all threads."""
-        if self._blocking is None:
-            from caraway.aws.blocking_aws import BlockingAws
-
-            self._blocking = BlockingAws(self.client_settings)
-        return self._blocking
-
-    @property
-    def aio(self) -> AsyncioAws:
-        """The port of the running event loop; it closes with the loop."""
-        from asyncio import get_running_loop
-
-        loop = get_running_loop()
-        port = self._asyncio.get(loop)
-        if port is None:
-            from caraway.aws.asyncio_aws import AsyncioAws
-
-            port = self._asyncio[loop] = AsyncioAws(settings=self.client_settings)
-        return port
-
-    def forget_clients(self) -> None:
-        """Drop all connections without closing them: they belong to another process."""
-        self._blocking = None
-        self._asyncio = weakref.WeakKeyDictionary()
-
-    def close(self) -> None:
-        """Close the connections of synchronous code."""
-        blocking, self._blocking = self._blocking, None
-        if blocking is not None:
-            blocking.close()
-
     def __repr__(self) -> str:
         return f"<Caraway {self.main or '__main__'}>"
-
-
-def site_of(conf: Settings) -> Site:
-    """Return where the things are that settings name."""
-    return Site(
-        router=Router(conf.task_queues, conf.task_routes, conf.task_default_queue),
-        records=Records(conf.task_table),
-        store=Store(
-            conf.payload_bucket, conf.message_inline_limit_bytes, conf.result_inline_limit_bytes
-        ),
-        queue_prefix=conf.queue_name_prefix,
-        result_expires_s=conf.result_expires,
-        max_deliveries=conf.task_max_deliveries,
-        keeps_results=conf.result_backend != "disabled",
-    )
 
 
 def import_related(package: str, related_name: str | None) -> None:
@@ -478,11 +271,3 @@ def import_related(package: str, related_name: str | None) -> None:
     import_module(package)
     if find_spec(f"{package}.{related_name}") is not None:
         import_module(f"{package}.{related_name}")
-
-
-def _publish_policy(options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return how often a send is asked again, by the options ``retry`` and ``retry_policy``."""
-    if options.get("retry") is False:
-        return {"max_retries": 0}
-    policy: Mapping[str, Any] = options.get("retry_policy") or {}
-    return policy

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from caraway.core.codec import decode, encode
 from caraway.core.publish import check_options
+from caraway.current import current_app
 from caraway.exceptions import InvalidOption
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from caraway.app import Caraway
+    from caraway.base import AppBase
     from caraway.requests.base import Json
     from caraway.result import AsyncResult
 
@@ -44,7 +45,7 @@ class Signature(Generic[R_co]):
         options: Mapping[str, Any] | None = None,
         *,
         immutable: bool = False,
-        app: Caraway | None = None,
+        app: AppBase | None = None,
     ) -> None:
         check_options(options or {})
         self.task = task
@@ -55,13 +56,9 @@ class Signature(Generic[R_co]):
         self._app = app
 
     @property
-    def app(self) -> Caraway:
+    def app(self) -> AppBase:
         """The app that sends it."""
-        if self._app is None:
-            from caraway._state import current_app
-
-            return current_app()
-        return self._app
+        return self._app or current_app()
 
     @property
     def id(self) -> str | None:
@@ -125,7 +122,10 @@ class Signature(Generic[R_co]):
     ) -> AsyncResult[R_co]:
         """Send it, with further arguments and options."""
         whole = self.clone(args, kwargs, **options)
-        return whole.app.send_task(whole.task, whole.args, whole.kwargs, **whole.options)
+        sent: AsyncResult[R_co] = whole.app.send_task(
+            whole.task, whole.args, whole.kwargs, **whole.options
+        )
+        return sent
 
     async def adelay(self, *args: Any, **kwargs: Any) -> AsyncResult[R_co]:
         """Send it from asynchronous code."""
@@ -136,14 +136,20 @@ class Signature(Generic[R_co]):
     ) -> AsyncResult[R_co]:
         """Send it from asynchronous code, with further arguments and options."""
         whole = self.clone(args, kwargs, **options)
-        return await whole.app.asend_task(whole.task, whole.args, whole.kwargs, **whole.options)
+        sent: AsyncResult[R_co] = await whole.app.asend_task(
+            whole.task, whole.args, whole.kwargs, **whole.options
+        )
+        return sent
 
     def apply(
         self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any
     ) -> AsyncResult[R_co]:
         """Run it in this process."""
         whole = self.clone(args, kwargs, **options)
-        return whole.app.task_named(whole.task).apply(whole.args, whole.kwargs, **whole.options)
+        ran: AsyncResult[R_co] = whole.app.task_named(whole.task).apply(
+            whole.args, whole.kwargs, **whole.options
+        )
+        return ran
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function directly."""
@@ -169,7 +175,7 @@ class Signature(Generic[R_co]):
         }
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Json], app: Caraway | None = None) -> Signature[Any]:
+    def from_dict(cls, data: Mapping[str, Json], app: AppBase | None = None) -> Signature[Any]:
         """Return the signature that :meth:`to_dict` described."""
         options = dict(data.get("options") or {})
         for name in ("link", "link_error"):

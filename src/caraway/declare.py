@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, Protocol, TypeVar, ov
 
 from typing_extensions import ParamSpec
 
-from caraway.exceptions import ImproperlyConfigured, NotRegistered, UnknownOption, nearest
+from caraway.exceptions import ImproperlyConfigured, UnknownOption, nearest
 from caraway.task import AsyncTask, Task
 
 if TYPE_CHECKING:
@@ -33,13 +33,6 @@ _REFUSED: Final = {
     "compression": "large messages travel by S3",
     "backend": "results are kept in the app's table",
 }
-
-
-class TaskRegistry(dict[str, "Task[..., Any]"]):
-    """The tasks of an app by name."""
-
-    def __missing__(self, name: str) -> Task[..., Any]:
-        raise NotRegistered(f"no task named {name!r} is registered{nearest(name, self)}")
 
 
 class Decorator(Protocol):

@@ -15,13 +15,13 @@ from caraway.requests.sqs import ChangeMessageVisibility, DeleteMessage, Receive
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from caraway.app import Caraway
+    from caraway.base import AppBase
     from caraway.core.routing import Queue
 
 _LEASE_S = 86_400.0
 
 
-def run(app: Caraway, outgoing: Outgoing, now: datetime) -> MemoryAws:
+def run(app: AppBase, outgoing: Outgoing, now: datetime) -> MemoryAws:
     """Run a call, its retries and its callbacks to their end; return the account they ran in.
 
     Delays pass at once. The result is kept whatever ``ignore_result`` says, as in Celery.

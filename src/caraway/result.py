@@ -16,7 +16,7 @@ from caraway.core.port import run_now
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from caraway.app import Caraway
+    from caraway.base import AppBase
     from caraway.core.port import Aws
     from caraway.core.results import Seen
 
@@ -48,7 +48,7 @@ class AsyncResult(Generic[R_co]):
         Lets the value be rebuilt to the function's return annotation.
     """
 
-    def __init__(self, id: str, app: Caraway, task_name: str | None = None) -> None:
+    def __init__(self, id: str, app: AppBase, task_name: str | None = None) -> None:
         self.id = id
         self.app = app
         self._task_name = task_name
@@ -229,7 +229,7 @@ class AsyncResult(Generic[R_co]):
 class EagerResult(AsyncResult[R_co]):
     """The result of a task that has run in this process; its record is in memory."""
 
-    def __init__(self, id: str, app: Caraway, task_name: str | None, port: Aws) -> None:
+    def __init__(self, id: str, app: AppBase, task_name: str | None, port: Aws) -> None:
         super().__init__(id, app, task_name)
         self._memory = port
         self._seen = run_now(results.look(port, app.eager_site, id))

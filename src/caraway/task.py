@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
 import json
-from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NoReturn, TypeVar
 
 from typing_extensions import ParamSpec
 
-from caraway import states
+from caraway import calls, states
 from caraway.canvas import Signature
-from caraway.core.arguments import Parameters
 from caraway.core.codec import encode
 from caraway.core.context import Context, current
-from caraway.core.errors import error_argument
 from caraway.core.port import run_now
-from caraway.core.retry import RetryPolicy, exhausted
-from caraway.core.settle import Again, Failed, Product, Rejected, Succeeded
+from caraway.core.retry import exhausted
 from caraway.exceptions import (
-    EncodeError,
     InvalidOption,
     InvalidTaskError,
     MaxRetriesExceededError,
@@ -29,14 +22,13 @@ from caraway.exceptions import (
     nearest,
 )
 from caraway.requests.dynamodb import ConditionFailed
+from caraway.running import Runnable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Coroutine, Mapping, Sequence
     from datetime import datetime, timedelta
 
-    from caraway.app import Caraway
-    from caraway.core.message import Message
-    from caraway.core.settle import Ending
+    from caraway.base import AppBase
     from caraway.requests.base import Json
     from caraway.requests.dynamodb import UpdateItem
     from caraway.result import AsyncResult, EagerResult
@@ -64,57 +56,25 @@ def _setting(name: str) -> Any:
     return _FromSetting(name)
 
 
-@dataclass(frozen=True)
-class ExceptionInfo:
-    """What hooks are told of an exception: Celery's ``einfo``."""
-
-    exception: BaseException
-    traceback: str
-
-    @property
-    def type(self) -> type[BaseException]:
-        """The exception's type."""
-        return type(self.exception)
-
-    def __str__(self) -> str:
-        return self.traceback
-
-
-class Task(Generic[P, R]):
+class Task(Runnable, Generic[P, R]):
     """A task of an app; made by ``@app.task``, or by subclassing and ``app.register_task``.
 
     The class attributes are the task's options and their defaults; ``@app.task(option=...)`` and
     subclasses override them.
     """
 
-    name: str = ""
-    """The task's name; ``module.function`` by default."""
-    app: Caraway
+    app: AppBase
     bind: bool = False
-    typing: bool = True
-    """Whether arguments are checked against the function's signature and annotations."""
     queue: str | None = None
     """Queue of this task, where the call and the routes name none."""
-    idempotent: bool = False
-    """The function may run twice: no claim is taken, which saves two writes."""
     ignore_result: bool = _setting("task_ignore_result")
     """Drop the result."""
     store_errors_even_if_ignored: bool = _setting("task_store_errors_even_if_ignored")
     track_started: bool = _setting("task_track_started")
     """Show STARTED while the task runs."""
-    throws: tuple[type[BaseException], ...] = ()
-    """Expected exceptions: logged without a traceback."""
     expires: float | datetime | timedelta | None = None
     time_limit: float | None = _setting("task_time_limit")
     soft_time_limit: float | None = _setting("task_soft_time_limit")
-    max_retries: int | None = 3
-    default_retry_delay: float = 180
-    autoretry_for: tuple[type[BaseException], ...] = ()
-    dont_autoretry_for: tuple[type[BaseException], ...] = ()
-    retry_backoff: bool | int = False
-    retry_backoff_max: float = 600
-    retry_jitter: bool = True
-    retry_kwargs: Mapping[str, Any] = {}
     abstract: ClassVar[bool] = False
 
     OPTIONS: ClassVar[frozenset[str]] = frozenset(
@@ -145,10 +105,6 @@ class Task(Generic[P, R]):
 
     # -- the function -------------------------------------------------------------------------
 
-    def run(self, *args: Any, **kwargs: Any) -> Any:
-        """Do the task's work: the decorated function, or what a subclass defines."""
-        raise NotImplementedError(f"{type(self).__name__} must define run()")
-
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function here and now; nothing is sent and nothing is recorded."""
         token = current.set(Context(task=self.name, called_directly=True, outer=current.get()))
@@ -157,16 +113,6 @@ class Task(Generic[P, R]):
             return result
         finally:
             current.reset(token)
-
-    @cached_property
-    def parameters(self) -> Parameters:
-        """The function's parameters: what checks and rebuilds arguments."""
-        return Parameters(self.run, name=self.name, typing=self.typing)
-
-    @cached_property
-    def is_async(self) -> bool:
-        """Whether the function is a coroutine function."""
-        return inspect.iscoroutinefunction(self.run)
 
     @property
     def request(self) -> Context:
@@ -229,7 +175,9 @@ class Task(Generic[P, R]):
         OperationalError
             If AWS did not take the message.
         """
-        sent: AsyncResult[R] = self.app.send_call(self, args, kwargs or {}, self._options(options))
+        sent: AsyncResult[R] = calls.send_call(
+            self.app, self, args, kwargs or {}, self._options(options)
+        )
         return sent
 
     async def aapply_async(
@@ -239,8 +187,8 @@ class Task(Generic[P, R]):
         **options: Any,
     ) -> AsyncResult[R]:
         """Send the task with options, from asynchronous code."""
-        sent: AsyncResult[R] = await self.app.asend_call(
-            self, args, kwargs or {}, self._options(options)
+        sent: AsyncResult[R] = await calls.asend_call(
+            self.app, self, args, kwargs or {}, self._options(options)
         )
         return sent
 
@@ -259,8 +207,8 @@ class Task(Generic[P, R]):
         throw
             Raise what the task raises; None is the setting ``task_eager_propagates``.
         """
-        ran: EagerResult[R] = self.app.run_eagerly(
-            self, args, kwargs or {}, self._options(options), throw
+        ran: EagerResult[R] = calls.run_eagerly(
+            self.app, self, args, kwargs or {}, self._options(options), throw
         )
         return ran
 
@@ -363,7 +311,7 @@ class Task(Generic[P, R]):
 
     def _changes(self, args: Any, kwargs: Any, options: Mapping[str, Any]) -> dict[str, Json]:
         """Return what the next attempt changes of the message, as JSON."""
-        changes = self.app.retry_options(options)
+        changes = calls.retry_options(self.app, options)
         if args is not None or kwargs is not None:
             request = self.request
             changes["args"], changes["kwargs"] = self.parameters.to_wire(
@@ -415,130 +363,6 @@ class Task(Generic[P, R]):
         return self.app.site.records.update_state(
             running.id, running.token, now, state or states.PROGRESS, json.dumps(encode(meta))
         )
-
-    # -- hooks --------------------------------------------------------------------------------
-
-    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
-        """Run before the function; an exception here fails the attempt."""
-
-    def on_success(self, retval: Any, task_id: str, args: Any, kwargs: Any) -> None:
-        """Run after a success was recorded."""
-
-    def on_failure(
-        self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: ExceptionInfo
-    ) -> None:
-        """Run after a failure was recorded."""
-
-    def on_retry(
-        self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: ExceptionInfo
-    ) -> None:
-        """Run after a retry was recorded."""
-
-    def after_return(
-        self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any
-    ) -> None:
-        """Run after any of these."""
-
-    # -- what the executor needs (caraway.core.settle.Definition) -----------------------------
-
-    @cached_property
-    def policy(self) -> RetryPolicy:
-        """The retry options as one value."""
-        return RetryPolicy(
-            max_retries=self.max_retries,
-            default_retry_delay_s=self.default_retry_delay,
-            autoretry_for=self.autoretry_for,
-            dont_autoretry_for=self.dont_autoretry_for,
-            retry_backoff=self.retry_backoff,
-            retry_backoff_max_s=self.retry_backoff_max,
-            retry_jitter=self.retry_jitter,
-            retry_kwargs=self.retry_kwargs,
-        )
-
-    @property
-    def runner(self) -> Callable[[Context], Any]:
-        """What a worker calls: a coroutine function for an ``async def`` task."""
-        return self._arun if self.is_async else self._run
-
-    def _run(self, context: Context) -> Product:
-        token = current.set(context)
-        try:
-            args, kwargs = self._start(context)
-            return self._product(self.run(*args, **kwargs))
-        finally:
-            current.reset(token)
-
-    async def _arun(self, context: Context) -> Product:
-        token = current.set(context)
-        try:
-            args, kwargs = self._start(context)
-            return self._product(await self.run(*args, **kwargs))
-        finally:
-            current.reset(token)
-
-    def _start(self, context: Context) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        context.args, context.kwargs = self.parameters.from_wire(context.args, context.kwargs)
-        self.before_start(context.id or "", context.args, context.kwargs)
-        return context.args, dict(context.kwargs)
-
-    def _product(self, value: Any) -> Product:
-        try:
-            return Product(value, self.parameters.result_to_wire(value))
-        except EncodeError as refused:
-            return Product(value, refused=refused)
-
-    @property
-    def hooks(self) -> Callable[[Context, Ending], Any] | None:
-        """What runs after an ending was recorded, None when no hook is overridden."""
-        return self._hooks if self._has_hooks else None
-
-    @cached_property
-    def _has_hooks(self) -> bool:
-        names = ("on_success", "on_failure", "on_retry", "after_return")
-        return any(getattr(type(self), name) is not getattr(Task, name) for name in names)
-
-    def _hooks(self, context: Context, ending: Ending) -> None:
-        token = current.set(context)
-        about = (context.id or "", context.args, context.kwargs)
-        value: Any = None
-        einfo: ExceptionInfo | None = None
-        try:
-            match ending:
-                case Succeeded(product):
-                    value = product.value
-                    self.on_success(value, *about)
-                case Again(error=BaseException() as value):
-                    einfo = ExceptionInfo(value, ending.traceback or "")
-                    self.on_retry(value, *about, einfo)
-                case Failed(error) | Rejected(error=error):
-                    value, einfo = (
-                        error,
-                        ExceptionInfo(error, getattr(ending, "traceback", "") or ""),
-                    )
-                    self.on_failure(error, *about, einfo)
-            self.after_return(ending.state, value, *about, einfo)
-        finally:
-            current.reset(token)
-
-    def errback_arguments(self, failed: Message, error: Json, traceback: str | None) -> list[Json]:
-        """Return the arguments of this task as an errback.
-
-        A function that takes three or more arguments gets ``(request, exc, traceback)``, any other
-        the failed task's id: Celery's new and old style.
-        """
-        if len(inspect.signature(self.run).parameters) < 3:
-            return [failed.id]
-        request = Context(
-            id=failed.id,
-            task=failed.task,
-            args=failed.args,
-            kwargs=failed.kwargs,
-            retries=failed.retries,
-            root_id=failed.root_id,
-            parent_id=failed.parent_id,
-            headers=failed.headers,
-        )
-        return [encode(request), error_argument(error), traceback]
 
     def __repr__(self) -> str:
         return f"<@task: {self.name} of {self.app.main or 'caraway'}>"

@@ -1,58 +1,25 @@
-"""Which app is the current one, and tasks that belong to whichever app there is."""
+"""Tasks that belong to whichever app there is."""
 
 from __future__ import annotations
 
-import os
 import weakref
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from typing_extensions import ParamSpec
 
-from caraway.exceptions import ImproperlyConfigured
+from caraway.current import current_app, declare_to_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Literal
 
     from caraway.app import Caraway
+    from caraway.base import AppBase
     from caraway.declare import BoundDecorator, Decorator
     from caraway.task import AsyncTask, Task
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-_current: Caraway | None = None
-_apps: weakref.WeakSet[Caraway] = weakref.WeakSet()
-_shared: list[SharedTask] = []
-
-
-def set_current_app(app: Caraway) -> None:
-    """Make an app the one that shared tasks and bare signatures use."""
-    global _current
-    _current = app
-
-
-def current_app() -> Caraway:
-    """Return the current app: the last one that was made.
-
-    Raises
-    ------
-    ImproperlyConfigured
-        If there is none yet.
-    """
-    if _current is None:
-        raise ImproperlyConfigured(
-            "there is no app yet: make one (app = Caraway('name')) in a module that is imported "
-            "before tasks are used"
-        )
-    return _current
-
-
-def adopt(app: Caraway) -> None:
-    """Give a new app the shared tasks that exist; it gets the later ones too."""
-    _apps.add(app)
-    for shared in _shared:
-        shared.declare(app)
 
 
 class SharedTask:
@@ -61,7 +28,7 @@ class SharedTask:
     def __init__(self, fun: Any, options: dict[str, Any]) -> None:
         self._fun = fun
         self._options = options
-        self._names: weakref.WeakKeyDictionary[Caraway, str] = weakref.WeakKeyDictionary()
+        self._names: weakref.WeakKeyDictionary[AppBase, str] = weakref.WeakKeyDictionary()
 
     def declare(self, app: Caraway) -> None:
         """Register it with an app."""
@@ -101,16 +68,5 @@ def shared_task(fun: Any = None, /, **options: Any) -> Any:
     if fun is None:
         return lambda function: shared_task(function, **options)
     shared = SharedTask(fun, options)
-    _shared.append(shared)
-    for app in list(_apps):
-        shared.declare(app)
+    declare_to_all(shared.declare)
     return shared
-
-
-def _forget_clients() -> None:
-    """Drop inherited connections in a forked child: replies must not cross between processes."""
-    for app in list(_apps):
-        app.forget_clients()
-
-
-os.register_at_fork(after_in_child=_forget_clients)

@@ -1,0 +1,156 @@
+"""What every part of an app stands on: its settings, its tasks, and its ways to AWS."""
+
+from __future__ import annotations
+
+import weakref
+from abc import ABC, abstractmethod
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from caraway.core.claim_check import Store
+from caraway.core.publish import Site
+from caraway.core.record import Records
+from caraway.core.routing import Router
+from caraway.exceptions import NotRegistered, nearest
+from caraway.settings import Settings
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+    from collections.abc import Mapping, Sequence
+    from datetime import tzinfo
+
+    from caraway.aws.asyncio_aws import AsyncioAws
+    from caraway.aws.blocking_aws import BlockingAws
+    from caraway.aws.clients import ClientSettings
+
+
+class TaskRegistry(dict[str, Any]):
+    """The tasks of an app by name."""
+
+    def __missing__(self, name: str) -> Any:
+        raise NotRegistered(f"no task named {name!r} is registered{nearest(name, self)}")
+
+
+class AppBase(ABC):
+    """An app without the ways to declare tasks: what calls, results and workers need of it."""
+
+    def __init__(self, main: str | None) -> None:
+        self.main = main
+        self.conf = Settings()
+        self.tasks = TaskRegistry()
+        """The registered tasks by name."""
+        self._site: Site | None = None
+        self._site_version = -1
+        self._blocking: BlockingAws | None = None
+        self._asyncio: weakref.WeakKeyDictionary[AbstractEventLoop, AsyncioAws] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    @abstractmethod
+    def send_task(
+        self,
+        name: str,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Send a task by its name; returns its result."""
+
+    @abstractmethod
+    async def asend_task(
+        self,
+        name: str,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Send a task by its name, from asynchronous code; returns its result."""
+
+    # -- where things are ---------------------------------------------------------------------
+
+    @property
+    def timezone(self) -> tzinfo:
+        """The time zone of naive times and of schedules."""
+        from zoneinfo import ZoneInfo
+
+        return ZoneInfo(self.conf.timezone)
+
+    @property
+    def site(self) -> Site:
+        """Where the app's things are, by its settings as they are now."""
+        if self._site is None or self._site_version != self.conf.version:
+            self._site_version = self.conf.version
+            self._site = site_of(self.conf)
+        return self._site
+
+    @property
+    def eager_site(self) -> Site:
+        """The same for eager tasks, whose payloads stay in memory."""
+        return replace(self.site, store=Store(), keeps_results=True, result_expires_s=None)
+
+    def task_named(self, name: str) -> Any:
+        """Return a task by its name.
+
+        Raises
+        ------
+        NotRegistered
+            If there is none; the message suggests the nearest.
+        """
+        return self.tasks[name]
+
+    # -- the ways to AWS ----------------------------------------------------------------------
+
+    @property
+    def client_settings(self) -> ClientSettings:
+        """How AWS clients are made."""
+        from caraway.aws.clients import ClientSettings
+
+        return ClientSettings(self.conf.aws_region, self.conf.aws_endpoint_url)
+
+    @property
+    def aws(self) -> BlockingAws:
+        """The port for synchronous code; made at its first use, shared by all threads."""
+        if self._blocking is None:
+            from caraway.aws.blocking_aws import BlockingAws
+
+            self._blocking = BlockingAws(self.client_settings)
+        return self._blocking
+
+    @property
+    def aio(self) -> AsyncioAws:
+        """The port of the running event loop; it closes with the loop."""
+        from asyncio import get_running_loop
+
+        loop = get_running_loop()
+        port = self._asyncio.get(loop)
+        if port is None:
+            from caraway.aws.asyncio_aws import AsyncioAws
+
+            port = self._asyncio[loop] = AsyncioAws(settings=self.client_settings)
+        return port
+
+    def forget_clients(self) -> None:
+        """Drop all connections without closing them: they belong to another process."""
+        self._blocking = None
+        self._asyncio = weakref.WeakKeyDictionary()
+
+    def close(self) -> None:
+        """Close the connections of synchronous code."""
+        blocking, self._blocking = self._blocking, None
+        if blocking is not None:
+            blocking.close()
+
+
+def site_of(conf: Settings) -> Site:
+    """Return where the things are that settings name."""
+    return Site(
+        router=Router(conf.task_queues, conf.task_routes, conf.task_default_queue),
+        records=Records(conf.task_table),
+        store=Store(
+            conf.payload_bucket, conf.message_inline_limit_bytes, conf.result_inline_limit_bytes
+        ),
+        queue_prefix=conf.queue_name_prefix,
+        result_expires_s=conf.result_expires,
+        max_deliveries=conf.task_max_deliveries,
+        keeps_results=conf.result_backend != "disabled",
+    )
