@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -42,9 +41,7 @@ class AppBase(ABC):
         self._site: Site | None = None
         self._site_version = -1
         self._blocking: BlockingAws | None = None
-        self._asyncio: weakref.WeakKeyDictionary[AbstractEventLoop, AsyncioAws] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._asyncio: dict[AbstractEventLoop, AsyncioAws] = {}
 
     @abstractmethod
     def send_task(
@@ -126,13 +123,15 @@ class AppBase(ABC):
         if port is None:
             from caraway.aws.asyncio_aws import AsyncioAws
 
+            for ended in [each for each in self._asyncio if each.is_closed()]:
+                del self._asyncio[ended]
             port = self._asyncio[loop] = AsyncioAws(settings=self.client_settings)
         return port
 
     def forget_clients(self) -> None:
         """Drop all connections without closing them: they belong to another process."""
         self._blocking = None
-        self._asyncio = weakref.WeakKeyDictionary()
+        self._asyncio = {}
 
     def close(self) -> None:
         """Close the connections of synchronous code."""

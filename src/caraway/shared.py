@@ -42,6 +42,7 @@ class SharedTask:
         return getattr(self._task(), name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function here and now."""
         return self._task()(*args, **kwargs)
 
     def __repr__(self) -> str:

@@ -7,7 +7,6 @@ import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from caraway.exceptions import OperationalError
 from caraway.requests.dynamodb import ConditionFailed
 from caraway.requests.sqs import ChangeMessageVisibility
 from caraway.utils.log import get_logger
@@ -140,8 +139,9 @@ class Heartbeat:
             await asyncio.sleep(shortest_visibility_s / BEATS / 2)
             try:
                 await self._beat()
-            except OperationalError as error:
-                logger.warning("heartbeat: %s", error)
+            except Exception:
+                # Whatever it is, the messages that are held depend on the next beat.
+                logger.exception("the heartbeat failed and goes on")
 
     async def _beat(self) -> None:
         now = asyncio.get_running_loop().time()
