@@ -7,7 +7,8 @@ A script, run by its path: it imports nothing but the standard library, and star
 The command runs in a process group of its own. When it ends, when this process gets SIGTERM, or
 when this process's standard input closes (the kernel closes it when the asker dies, even by
 SIGKILL), the whole group is killed, with the functions that the engine started, and FOLDER, where
-they kept their files, is removed.
+they kept their files, is removed. Anything that is written to the standard input asks the command
+to end by itself: it gets a SIGTERM.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def main(folder: str, command: list[str]) -> int:
     def kill_when_the_asker_is_gone() -> None:
         # Not through sys.stdin: its lock, held while reading, would hang the interpreter's exit.
         while os.read(0, 1024):
-            pass
+            process.terminate()
         kill_group()
 
     signal.signal(signal.SIGTERM, kill_group)

@@ -1,0 +1,183 @@
+"""From an app's declarations to what is deployed for it: its code, its queues, their consumers."""
+
+from __future__ import annotations
+
+import re
+import sys
+from copy import deepcopy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from caraway.exceptions import LocalError
+from caraway.local.package import project_sources
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from caraway.core.routing import Queue
+    from caraway.local.template import Template
+
+TEMPLATE: Final = Path(__file__).with_name("template.yaml")
+"""Caraway's own template."""
+
+_CARAWAY: Final = Path(__file__).parents[1]
+_INSTALLED: Final = ("site-packages", "dist-packages")
+_FUNCTION: Final = "AWS::Serverless::Function"
+_QUEUE: Final = "AWS::SQS::Queue"
+
+
+def sources_of(module_name: str) -> tuple[Path, list[Path]]:
+    """Return the folder of an imported module's project, and what of it a Lambda package holds.
+
+    The folder is the one that holds the top-level module or package. Of an installed package, only
+    the package itself is taken; of Caraway nothing, as it is in every package anyway.
+
+    Raises
+    ------
+    LocalError
+        If the module does not come from a file.
+    """
+    top = sys.modules[module_name.partition(".")[0]]
+    places = [top.__file__] if top.__file__ else list(getattr(top, "__path__", []))
+    if not places:
+        raise LocalError(f"{module_name} is not in a file, so its code cannot be packaged")
+    place = Path(places[0]).resolve()
+    if place.name == "__init__.py":
+        place = place.parent
+    if place == _CARAWAY:
+        return place.parent, []
+    if place.parent.name in _INSTALLED:
+        return place.parent, [place]
+    return place.parent, project_sources(place.parent)
+
+
+def function_of(template: Template) -> str:
+    """Return the logical id of the template's Lambda worker.
+
+    Raises
+    ------
+    LocalError
+        If it has none, or several and none is named ``Worker``.
+    """
+    functions: list[str] = [
+        name for name, each in template["Resources"].items() if each.get("Type") == _FUNCTION
+    ]
+    if "Worker" in functions:
+        return "Worker"
+    if len(functions) != 1:
+        raise LocalError(
+            "The template has no function named Worker: call the one that runs the tasks so"
+        )
+    return functions[0]
+
+
+def template_for(template: Template, queues: Iterable[Queue], prefix: str) -> Template:
+    """Return the template with every queue that the app declares, consumed as it is declared.
+
+    Queues that are in the template stay, with the declared visibility timeout. Those that are not
+    are added, with their dead-letter queues. The Lambda worker consumes the ``consumer="lambda"``
+    queues of the app, and no other queue of the app.
+
+    Parameters
+    ----------
+    template
+        As :func:`~caraway.local.template.load_template` returns it; it is not changed.
+    queues
+        The app's.
+    prefix
+        The value of the template's parameter ``Prefix``.
+    """
+    template = deepcopy(template)
+    resources = template["Resources"]
+    known = {
+        _queue_name(each, prefix): name
+        for name, each in resources.items()
+        if each.get("Type") == _QUEUE
+    }
+    events = resources[function_of(template)]["Properties"].setdefault("Events", {})
+    for queue in queues:
+        name = known.get(queue.sqs_name(prefix))
+        if name is None:
+            name = _add(resources, known, queue, prefix)
+        else:
+            properties = resources[name].setdefault("Properties", {})
+            properties["VisibilityTimeout"] = queue.visibility_timeout_s
+        consuming = [key for key, event in events.items() if _consumes(event, name)]
+        if queue.consumer == "lambda" and not consuming:
+            events[name] = _event(name)
+        if queue.consumer == "ecs":
+            for key in consuming:
+                del events[key]
+    return template
+
+
+def _queue_name(resource: dict[str, Any], prefix: str) -> str:
+    """Return the name of a queue in a template, where it is given as usual."""
+    name = resource.get("Properties", {}).get("QueueName", "")
+    if isinstance(name, dict):
+        name = name.get("Fn::Sub", "")
+    return str(name).replace("${Prefix}", prefix)
+
+
+def _add(resources: dict[str, Any], known: dict[str, str], queue: Queue, prefix: str) -> str:
+    """Add a queue with its dead-letter queue, unless that is there; return its logical id."""
+    dead_name = queue.dead_letter_sqs_name(prefix)
+    if dead_name not in known:
+        known[dead_name] = _logical_id(resources, dead_name)
+        resources[known[dead_name]] = _queue(dead_name, queue, {})
+    own_name = queue.sqs_name(prefix)
+    known[own_name] = _logical_id(resources, own_name)
+    resources[known[own_name]] = _queue(
+        own_name,
+        queue,
+        {
+            "VisibilityTimeout": queue.visibility_timeout_s,
+            "ReceiveMessageWaitTimeSeconds": 20,
+            "RedrivePolicy": {
+                "deadLetterTargetArn": {"Fn::GetAtt": [known[dead_name], "Arn"]},
+                "maxReceiveCount": queue.max_receive_count,
+            },
+        },
+    )
+    return known[own_name]
+
+
+def _queue(name: str, queue: Queue, properties: dict[str, Any]) -> dict[str, Any]:
+    # EventBridge sends to a FIFO queue only if content tells duplicates; Caraway names its own.
+    fifo = {"FifoQueue": True, "ContentBasedDeduplication": True} if queue.fifo else {}
+    return {
+        "Type": _QUEUE,
+        "Properties": {
+            "QueueName": name,
+            "MessageRetentionPeriod": queue.retention_s,
+            **fifo,
+            **properties,
+        },
+    }
+
+
+def _logical_id(resources: dict[str, Any], name: str) -> str:
+    """Return a free logical id: letters and digits."""
+    wanted = "".join(part.capitalize() for part in re.split(r"[^A-Za-z0-9]+", name)) + "Queue"
+    id, number = wanted, 1
+    while id in resources:
+        number += 1
+        id = f"{wanted}{number}"
+    return id
+
+
+def _consumes(event: dict[str, Any], queue: str) -> bool:
+    """Say whether an event of the function is the queue of that logical id."""
+    source = event.get("Properties", {}).get("Queue")
+    return event.get("Type") == "SQS" and source == {"Fn::GetAtt": [queue, "Arn"]}
+
+
+def _event(queue: str) -> dict[str, Any]:
+    return {
+        "Type": "SQS",
+        "Properties": {
+            "Queue": {"Fn::GetAtt": [queue, "Arn"]},
+            "BatchSize": 10,
+            "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        },
+    }
