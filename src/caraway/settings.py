@@ -22,9 +22,15 @@ T = TypeVar("T")
 ENVIRONMENT_PREFIX: Final = "CARAWAY_"
 
 _NO_SETTINGS: Final = frozenset(
-    {"CARAWAY_APP", "CARAWAY_CACHE", "CARAWAY_FOLDER", "CARAWAY_SCHEDULE_STATE"}
+    {
+        "CARAWAY_APP",
+        "CARAWAY_CACHE",
+        "CARAWAY_FOLDER",
+        "CARAWAY_SCHEDULE_STATE",
+        "CARAWAY_TRACEBACK",
+    }
 )
-"""Variables of that prefix that others read: the doors, the local engine, the LocalStack hook."""
+"""Variables of that prefix that others read: the doors, the command line, the local engine."""
 
 _said: Final[set[str]] = set()
 """What was warned about in this process: each is said once."""

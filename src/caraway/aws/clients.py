@@ -49,8 +49,10 @@ class ClientSettings:
     def client_arguments(self, service: str) -> dict[str, Any]:
         """Return the arguments that boto3 and aiobotocore have in common."""
         arguments: dict[str, Any] = {"service_name": service}
-        if self.region:
-            arguments["region_name"] = self.region
+        # boto3 by itself reads AWS_DEFAULT_REGION only; the other SDKs read this one.
+        region = self.region or os.environ.get("AWS_REGION")
+        if region:
+            arguments["region_name"] = region
         if self.endpoint_url:
             arguments["endpoint_url"] = self.endpoint_url
         return arguments

@@ -116,3 +116,26 @@ class DescribeTable(Request["dict[str, Any]"]):
 
     def subject(self) -> str:
         return f"table {self.table!r}"
+
+
+@dataclass(frozen=True)
+class DescribeTimeToLive(Request["str | None"]):
+    """Ask by which attribute a table's items expire; answers None when they do not."""
+
+    service: ClassVar[str] = "dynamodb"
+    operation: ClassVar[str] = "describe_time_to_live"
+
+    table: str
+
+    def params(self) -> dict[str, Any]:
+        return {"TableName": self.table}
+
+    def answer(self, response: Mapping[str, Any]) -> str | None:
+        described = response["TimeToLiveDescription"]
+        if described.get("TimeToLiveStatus") not in {"ENABLED", "ENABLING"}:
+            return None
+        attribute: str | None = described.get("AttributeName")
+        return attribute
+
+    def subject(self) -> str:
+        return f"table {self.table!r}"

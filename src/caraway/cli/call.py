@@ -1,0 +1,160 @@
+"""``caraway call``: send a task by its name."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from caraway.cli.options import app_option, json_option, timeout_option
+from caraway.cli.session import Session, pass_session
+from caraway.exceptions import ImproperlyConfigured, NotRegistered, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from caraway.app import Caraway
+
+
+def _json(kind: type, example: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """Return what reads an option's JSON, which must be a list or an object."""
+
+    def callback(ctx: click.Context, option: click.Parameter, value: str | None) -> Any:
+        if value is None:
+            return kind()
+        expected = f"expected {'a list' if kind is list else 'an object'}, such as {example}"
+        try:
+            data = json.loads(value)
+        except ValueError as error:
+            raise click.BadParameter(
+                f"{value!r} is not JSON ({error}): {expected}", ctx, option
+            ) from error
+        if not isinstance(data, kind):
+            raise click.BadParameter(f"{value!r}: {expected}", ctx, option)
+        return data
+
+    return callback
+
+
+def _time(ctx: click.Context, option: click.Parameter, value: str | None) -> datetime | None:
+    """Read ISO 8601; a time without an offset is in the app's zone."""
+    if value is None:
+        return None
+    try:
+        # fromisoformat of Python 3.10 does not know the Z.
+        return datetime.fromisoformat(value.replace("Z", "+00:00"))
+    except ValueError as error:
+        raise click.BadParameter(
+            f"{value!r}: expected a time such as 2030-01-31T09:00", ctx, option
+        ) from error
+
+
+def _time_or_seconds(
+    ctx: click.Context, option: click.Parameter, value: str | None
+) -> datetime | float | None:
+    try:
+        return None if value is None else float(value)
+    except ValueError:
+        return _time(ctx, option, value)
+
+
+@click.command("call")
+@click.argument("name")
+@app_option
+@click.option(
+    "-a",
+    "--args",
+    callback=_json(list, """'[2, "b"]'"""),
+    metavar="JSON",
+    help="Positional arguments, a list.",
+)
+@click.option(
+    "-k",
+    "--kwargs",
+    callback=_json(dict, """'{"to": "x"}'"""),
+    metavar="JSON",
+    help="Keyword arguments, an object.",
+)
+@click.option("-Q", "--queue", help="The queue; by default the task's own, or its route's.")
+@click.option(
+    "--countdown", type=float, metavar="SECONDS", help="Run after so many seconds (at most 900)."
+)
+@click.option("--eta", callback=_time, metavar="TIME", help="Run at a time, in ISO 8601.")
+@click.option(
+    "--expires",
+    callback=_time_or_seconds,
+    metavar="SECONDS|TIME",
+    help="Do not start it later than that.",
+)
+@click.option("--task-id", help="An id of your own: the same id again runs the task once.")
+@click.option("-w", "--wait", "waits", is_flag=True, help="Wait for the end, and print the result.")
+@timeout_option
+@click.option("--by-name", is_flag=True, help="Send it although this app has no task of that name.")
+@json_option
+@pass_session
+def command(
+    session: Session, /, name: str, waits: bool, timeout: float | None, by_name: bool, **given: Any
+) -> None:
+    """Send a task by its name, and print its id.
+
+    \b
+    caraway call shop.add --args '[2, 3]' -A shop:app
+    caraway call shop.send_email --kwargs '{"to": "x@example.com"}' --countdown 60 -A shop:app
+    caraway call shop.add --args '[2, 3]' --wait --timeout 30 -A shop:app
+
+    With --wait it prints the result, and the id on standard error. Exit code 1 says that the task
+    failed or was revoked, 5 that it had not ended in time (it goes on).
+    """  # noqa: D301 - \b is click's
+    app = session.app()
+    if not by_name:
+        _check_known(app, name)
+    _check_possible(app, name, waits=waits)
+    args, kwargs = given.pop("args"), given.pop("kwargs")
+    options = {option: value for option, value in given.items() if value is not None}
+    sent = app.send_task(name, args, kwargs, **options)
+    if waits:
+        _wait(session, app, sent.id, timeout)
+    elif session.as_json:
+        from caraway.cli.output import show_json
+
+        show_json({"id": sent.id, "task": name})
+    else:
+        click.echo(sent.id)
+
+
+def _check_known(app: Caraway, name: str) -> None:
+    """Refuse a misspelt name: its message would only end in a dead-letter queue.
+
+    An app without tasks of its own sends by name, so nothing is known of the names.
+    """
+    if app.tasks and name not in app.tasks:
+        raise NotRegistered(
+            f"this app has no task named {name!r}{nearest(name, app.tasks)} (--by-name sends it "
+            "all the same, for a worker that has it)"
+        )
+
+
+def _check_possible(app: Caraway, name: str, *, waits: bool) -> None:
+    if app.conf.task_always_eager:
+        raise ImproperlyConfigured(
+            "task_always_eager is set, so nothing would be sent: set CARAWAY_TASK_ALWAYS_EAGER=0"
+        )
+    task = app.tasks.get(name)
+    ignores = task is not None and (task.ignore_result or not app.site.keeps_results)
+    if waits and task is not None and task.idempotent and ignores:
+        raise ImproperlyConfigured(
+            f"{name} keeps no record at all (idempotent=True, and its result is ignored): call it "
+            "without --wait"
+        )
+
+
+def _wait(session: Session, app: Caraway, id: str, timeout_s: float | None) -> None:
+    from caraway.cli.outcome import result_or_failure, seen_at_the_end, show
+
+    if session.as_json:
+        show(session, id, seen_at_the_end(app, id, timeout_s), with_traceback=True)
+        return
+    click.echo(id, err=True)
+    click.echo(result_or_failure(id, seen_at_the_end(app, id, timeout_s)))

@@ -1,0 +1,123 @@
+"""What Celery's command line has and this one has not: each with what takes its place.
+
+Nothing is dropped silently: an option that has no meaning here is refused, with one sentence.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+_SUPERVISED: Final = (
+    "a worker runs in the foreground, as a container does; let ECS, systemd or a shell supervise it"
+)
+_TALK: Final = "workers do not talk to each other: SQS hands each message to one of them"
+_NO_BEAT: Final = (
+    "there is no beat process: EventBridge keeps the time, and 'caraway beat sync' tells it the "
+    "schedule"
+)
+
+GLOBAL_OPTIONS: Final[Mapping[str, str]] = {
+    "-b --broker": "SQS is the broker; AWS_ENDPOINT_URL says where AWS is",
+    "--result-backend": "results are kept in the table task_table (CARAWAY_TASK_TABLE)",
+    "--config": "the app reads its settings itself: app.config_from_object('module')",
+    "--loader": "the app reads its settings itself: app.config_from_object('module')",
+    "--workdir": "change to the folder first: it is where the app is looked for",
+}
+"""Options of ``celery``, by the names of each."""
+
+WORKER_OPTIONS: Final[Mapping[str, str]] = {
+    "-B --beat": _NO_BEAT,
+    "-s --schedule-filename --schedule": _NO_BEAT,
+    "--scheduler": _NO_BEAT,
+    "--prefetch-multiplier --disable-prefetch": (
+        "nothing is prefetched: a worker asks SQS for as many messages as it has free slots (-c)"
+    ),
+    "-O --optimization": (
+        "every worker is fair: it asks SQS for as many messages as it has free slots (-c)"
+    ),
+    "--autoscale": (
+        "-c is a worker's fixed size: scale the ECS service on its backlog (infra/ecs.yaml), or "
+        "let Lambda scale by itself"
+    ),
+    "-E --task-events --events": "the task records are the monitor: workers send no events",
+    "--without-gossip": _TALK,
+    "--without-mingle": _TALK,
+    "--without-heartbeat --heartbeat-interval": (
+        "the heartbeat renews visibility timeouts and leases of running tasks, so it cannot be "
+        "changed: a queue's visibility_timeout_s decides its pace"
+    ),
+    "--time-limit --soft-time-limit": (
+        "a task carries its own limit (time_limit, or the setting task_time_limit), and a worker "
+        "does not enforce it yet; on Lambda the function's timeout ends a task"
+    ),
+    "--max-tasks-per-child --max-memory-per-child": (
+        "there are no child processes to replace; ECS bounds a container's memory and replaces it"
+    ),
+    "--purge --discard": "run 'caraway purge' first",
+    "-X --exclude-queues": "name the queues to consume with -Q",
+    "-I --include": "name the modules in the app: Caraway(include=[...]), or the setting imports",
+    "-S --statedb": "revocations are kept in the task records",
+    "-f --logfile": "log lines go to standard error: redirect it, or let the container collect it",
+    "-D --detach --pidfile --uid --gid --umask --executable": _SUPERVISED,
+}
+"""Options of ``celery worker``."""
+
+BEAT_OPTIONS: Final[Mapping[str, str]] = {
+    "-s --schedule -S --scheduler --max-interval -l --loglevel -f --logfile": _NO_BEAT,
+    "--detach --pidfile --uid --gid --umask": _NO_BEAT,
+}
+"""Options of ``celery beat``."""
+
+COMMANDS: Final[Mapping[str, str]] = {
+    "amqp": "there is no AMQP; 'caraway queues' shows the queues",
+    "control": "SQS has no broadcast; stop a worker with SIGTERM, change settings and deploy",
+    "events": "workers send no events, the task records are the monitor; see 'caraway result'",
+    "flower": "workers send no events, the task records are the monitor; see 'caraway result'",
+    "graph": "there is nothing to draw",
+    "inspect": "SQS has no broadcast; see 'caraway queues' and 'caraway result'",
+    "list": "there are no bindings; 'caraway queues' shows the queues",
+    "logtool": "log lines are in CloudWatch Logs, or where the container sends them",
+    "migrate": "messages cannot be moved from another broker: let the old workers finish theirs",
+    "multi": "let ECS, systemd or a shell start several 'caraway worker'",
+    "report": "'caraway doctor' looks at the settings and at AWS",
+    "shell": "start Python and import the app",
+    "status": "workers do not answer over SQS; 'caraway queues' shows whether tasks wait",
+    "upgrade": "settings keep Celery's names, the old ones too",
+}
+"""Commands of ``celery``."""
+
+
+def refuses(options: Mapping[str, str]) -> Callable[[F], F]:
+    """Make a command refuse options, each with its sentence; they are not in its help."""
+
+    def decorate(command: F) -> F:
+        for names, instead in options.items():
+            for name in names.split():
+                command = _refused(name, instead)(command)
+        return command
+
+    return decorate
+
+
+def _refused(name: str, instead: str) -> Callable[[F], F]:
+    def callback(ctx: click.Context, _option: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            ctx.fail(f"Celery's option {name} is not one of Caraway's: {instead}.")
+
+    return click.option(
+        name,
+        f"celery_{'short' if len(name) == 2 else 'long'}_{name.strip('-').replace('-', '_')}",
+        is_flag=False,  # with or without a value: it is refused in both cases
+        flag_value="",
+        hidden=True,
+        is_eager=True,
+        expose_value=False,
+        callback=callback,
+    )

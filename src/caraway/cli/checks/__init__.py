@@ -1,0 +1,1 @@
+"""What ``caraway doctor`` looks at: each module's checks return findings."""

@@ -1,0 +1,85 @@
+"""Whether EventBridge has the schedule of the code, and may send to its queues."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from caraway.beat import owner_of, rules_of
+from caraway.cli.checks.findings import Finding, ok, problem, refused
+from caraway.cli.output import count
+from caraway.core.beat_sync import sync
+from caraway.exceptions import AccessDenied, ImproperlyConfigured, OperationalError
+from caraway.requests.sqs import GetQueueAttributes, GetQueueUrl
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from caraway.cli.checks.findings import Patient
+    from caraway.core.beat import Rule
+
+_SUBJECT = "beat"
+
+
+async def check_schedules(patient: Patient) -> list[Finding]:
+    """Compare beat_schedule with the rules; without a schedule, look for rules left over."""
+    if not patient.app.main and not patient.app.conf.beat_schedule:
+        return []
+    try:
+        wanted = rules_of(patient.app, patient.aws.now())
+        plan = await sync(patient.aws, owner_of(patient.app), wanted, dry_run=True)
+    except AccessDenied as error:
+        return [refused(_SUBJECT, error, level="problem" if wanted else "note")]
+    except OperationalError as error:
+        return [refused(_SUBJECT, error)]
+    except ImproperlyConfigured as error:
+        return [problem(_SUBJECT, str(error))]
+    if plan:
+        return [
+            problem(
+                _SUBJECT,
+                f"EventBridge has not what the code says: {len(plan.create)} missing, "
+                f"{len(plan.update)} different, {len(plan.delete)} left over",
+                "caraway beat sync",
+            )
+        ]
+    if not wanted:
+        return []
+    told = ok(_SUBJECT, f"EventBridge has {count(len(wanted), 'rule')} as the code says")
+    return [told, *await _check_policies(patient, wanted)]
+
+
+async def _check_policies(patient: Patient, wanted: Sequence[Rule]) -> list[Finding]:
+    """Look whether each queue lets EventBridge send: if not, a firing is lost without a word."""
+    findings = []
+    for name in sorted({rule.queue for rule in wanted}):
+        try:
+            url = await patient.aws.perform(GetQueueUrl(name))
+            attributes = await patient.aws.perform(GetQueueAttributes(url))
+        except OperationalError:
+            continue  # the check of the queues says so
+        if not allows_events(attributes.get("Policy", "")):
+            findings.append(
+                problem(
+                    f"{_SUBJECT} {name}",
+                    "the queue's policy does not let EventBridge send, so no rule reaches it",
+                    "allow events.amazonaws.com sqs:SendMessage in its policy, as template.yaml "
+                    "does for its queues",
+                )
+            )
+    return findings
+
+
+def allows_events(policy: str) -> bool:
+    """Tell whether a queue's policy, as JSON text, lets EventBridge in."""
+    statements: Any = json.loads(policy).get("Statement", []) if policy else []
+    several = statements if isinstance(statements, list) else [statements]
+    return any(each.get("Effect") == "Allow" and _is_events(each) for each in several)
+
+
+def _is_events(statement: dict[str, Any]) -> bool:
+    principal = statement.get("Principal")
+    if not isinstance(principal, dict):
+        return principal == "*"
+    services = principal.get("Service", [])
+    return "events.amazonaws.com" in ([services] if isinstance(services, str) else services)

@@ -1,0 +1,136 @@
+"""``caraway worker``: the ECS door."""
+
+from __future__ import annotations
+
+import logging
+import re
+import socket
+from contextlib import redirect_stdout
+from typing import TYPE_CHECKING, Final, cast
+
+import click
+
+from caraway.cli.celery_habits import WORKER_OPTIONS, refuses
+from caraway.cli.options import app_option, comma_separated
+from caraway.cli.session import Session, pass_session
+from caraway.exceptions import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import TextIO
+
+_POOLS: Final = ("threads", "asyncio", "solo")
+_NO_PROCESSES: Final = (
+    "child processes are not there yet; use -P threads, and a worker for each CPU"
+)
+_OTHER_POOLS: Final = {
+    "prefork": _NO_PROCESSES,
+    "processes": _NO_PROCESSES,
+    "eventlet": "use -P asyncio with 'async def' tasks, or -P threads",
+    "gevent": "use -P asyncio with 'async def' tasks, or -P threads",
+    "custom": "use -P threads, asyncio or solo",
+}
+"""Celery's pools, and what to use instead."""
+_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
+def _pool(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    if value in _OTHER_POOLS:
+        ctx.fail(f"{value!r} is a pool of Celery's: {_OTHER_POOLS[value]}.")
+    if value is not None and value not in _POOLS:
+        raise click.BadParameter(f"no pool named {value!r}{nearest(value, _POOLS)}", ctx, option)
+    return value
+
+
+@click.command("worker")
+@app_option
+@click.option(
+    "-Q",
+    "--queues",
+    multiple=True,
+    callback=comma_separated,
+    metavar="NAME,NAME",
+    help='Queues to consume; by default those with consumer="ecs".',
+)
+@click.option(
+    "-c",
+    "--concurrency",
+    type=click.IntRange(min=1),
+    help="Tasks at a time; the setting worker_concurrency (10) by default.",
+)
+@click.option(
+    "-P",
+    "--pool",
+    callback=_pool,
+    metavar=f"[{'|'.join(_POOLS)}]",
+    help="How tasks run; the setting worker_pool (threads) by default.",
+)
+@click.option(
+    "-l",
+    "--loglevel",
+    type=click.Choice(_LEVELS, case_sensitive=False),
+    default="INFO",
+    show_default=True,
+    help="The least severe line to log.",
+)
+@click.option(
+    "-n",
+    "--hostname",
+    callback=lambda _ctx, _option, value: value and expand_hostname(value, socket.gethostname()),
+    help="The worker's name in logs, such as reports@%h; %h is the machine's name.",
+)
+@click.option(
+    "--shutdown-timeout",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="What running tasks get after SIGTERM; worker_soft_shutdown_timeout (25) by default.",
+)
+@refuses(WORKER_OPTIONS)
+@pass_session
+def command(
+    session: Session,
+    queues: Sequence[str],
+    concurrency: int | None,
+    pool: str | None,
+    loglevel: str,
+    hostname: str | None,
+    shutdown_timeout: float | None,
+) -> None:
+    """Run tasks from queues until told to stop.
+
+    \b
+    caraway worker -A shop:app
+    caraway worker -A shop:app -Q reports,default -c 8
+    caraway worker -A shop:app -P asyncio -c 200 -l warning
+
+    SIGTERM or Ctrl-C stops it warmly: nothing more is received, running tasks get the shutdown
+    timeout, and what is left is released for another worker. Again, and it stops at once (exit
+    code 1); no task is lost.
+    """  # noqa: D301 - \b is click's
+    app = session.app()
+    from caraway.workers.ecs import Worker
+    from caraway.workers.logs import LoggedStream, set_up_logging
+
+    set_up_logging(app, loglevel.upper())
+    worker = Worker(
+        app,
+        queues or None,
+        concurrency=concurrency,
+        pool=pool,
+        hostname=hostname,
+        shutdown_timeout_s=shutdown_timeout,
+    )
+    click.echo(f"\n{worker.banner()}\n", err=True)
+    if not app.conf.worker_redirect_stdouts:
+        click.get_current_context().exit(worker.run())
+    level = logging.getLevelName(app.conf.worker_redirect_stdouts_level)
+    with redirect_stdout(cast("TextIO", LoggedStream(level))):
+        code = worker.run()
+    click.get_current_context().exit(code)
+
+
+def expand_hostname(pattern: str, host: str) -> str:
+    """Fill Celery's ``%h`` (the whole host name), ``%n`` (its first part) and ``%d`` (the rest)."""
+    name, _, domain = host.partition(".")
+    texts = {"%h": host, "%n": name, "%d": domain, "%%": "%"}
+    return re.sub("%[hnd%]", lambda found: texts[found[0]], pattern)
