@@ -47,7 +47,7 @@ class _Stored:
     number: int
     request: SendMessage
     sent_at_s: float
-    visible_at_s: float
+    visible_at: datetime
     receive_count: int = 0
 
 
@@ -126,8 +126,15 @@ class MemoryAws:
 
     def next_visible_at(self, queue: str) -> datetime | None:
         """Return when the queue's next message can be received, None when it is empty."""
-        times = [stored.visible_at_s for stored in self.queues.get(queue, ())]
-        return datetime.fromtimestamp(min(times), timezone.utc) if times else None
+        times: list[datetime] = []
+        first_of_group: dict[str | None, datetime] = {}
+        for stored in self.queues.get(queue, ()):
+            at = stored.visible_at
+            if queue.endswith(".fifo"):  # it waits for those before it in its group
+                at = max(at, first_of_group.get(stored.request.group_id, at))
+                first_of_group[stored.request.group_id] = at
+            times.append(at)
+        return min(times, default=None)
 
     # -- what each request means ------------------------------------------------------------
 
@@ -146,7 +153,7 @@ class MemoryAws:
             case ChangeMessageVisibility():
                 for stored in self._queue(request.queue_url):
                     if _held(stored, request.receipt_handle):
-                        stored.visible_at_s = self._now_s() + request.visible_in_s
+                        stored.visible_at = self._after(request.visible_in_s)
                 return None
             case PurgeQueue():
                 self._queue(request.queue_url).clear()
@@ -168,8 +175,8 @@ class MemoryAws:
             case _:
                 raise RequestFailed(f"{type(request).__name__} has no meaning in memory")
 
-    def _now_s(self) -> float:
-        return self.time.timestamp()
+    def _after(self, seconds: float) -> datetime:
+        return self.time + timedelta(seconds=seconds)
 
     def _queue(self, url: str) -> list[_Stored]:
         return self.queues.setdefault(url.removeprefix("memory://"), [])
@@ -179,25 +186,24 @@ class MemoryAws:
         known = (request.queue_url, request.deduplication_id or "")
         if request.deduplication_id is None or known not in self._deduplicated:
             self._deduplicated.add(known)
-            now = self._now_s()
-            stored = _Stored(self._sent, request, now, now + request.delay_s)
+            sent_at_s, visible_at = self.time.timestamp(), self._after(request.delay_s)
+            stored = _Stored(self._sent, request, sent_at_s, visible_at)
             self._queue(request.queue_url).append(stored)
         return f"message-{self._sent}"
 
     def _receive(self, request: ReceiveMessages) -> list[ReceivedMessage]:
-        now = self._now_s()
         timeout_s = request.visibility_timeout_s
         received: list[ReceivedMessage] = []
         in_flight: set[str | None] = set()
         for stored in self._queue(request.queue_url):
             group_id = stored.request.group_id
-            if stored.visible_at_s > now and request.queue_url.endswith(".fifo"):
+            if stored.visible_at > self.time and request.queue_url.endswith(".fifo"):
                 in_flight.add(group_id)  # what comes after it in its group waits
-            if stored.visible_at_s > now or group_id in in_flight:
+            if stored.visible_at > self.time or group_id in in_flight:
                 continue
             if len(received) == request.limit:
                 break
-            stored.visible_at_s = now + (_VISIBILITY_S if timeout_s is None else timeout_s)
+            stored.visible_at = self._after(_VISIBILITY_S if timeout_s is None else timeout_s)
             stored.receive_count += 1
             received.append(
                 ReceivedMessage(

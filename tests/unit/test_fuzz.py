@@ -1,0 +1,148 @@
+"""Whatever lies on a queue, the executor answers: it runs, or it is a dead letter."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from caraway.core.claim_check import Store
+from caraway.core.context import Context
+from caraway.core.disposition import Delete, Leave
+from caraway.core.record import DONE, FAILED, RETRY
+from caraway.core.routing import Queue
+from caraway.exceptions import Ignore, Reject, Retry
+from tests.support import FakeTask, World, signature
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+ENVELOPE: dict[str, Any] = {
+    "caraway": 1,
+    "id": "i",
+    "task": "ok",
+    "args": [1, {"a": [2]}],
+    "kwargs": {"b": 3},
+    "attempt": 1,
+    "retries": 1,
+    "root_id": "r",
+    "parent_id": "p",
+    "sent_at": "2026-01-01T00:00:00+00:00",
+    "eta": "2026-01-01T00:00:00Z",
+    "expires": "2027-01-01T00:00:00Z",
+    "headers": {"h": 1},
+    "link": [signature("ok", 1)],
+    "link_error": [signature("ok", 1, countdown=5)],
+    "ignore_result": False,
+    "soft_time_limit": 5,
+    "time_limit": 6.5,
+    "group_id": "g",
+    "schedule": "nightly",
+    "scheduled_time": "2026-01-01T00:00:00Z",
+    "payload": {"s3": "s3://bucket/k", "sha256": "0" * 64, "bytes": 5},
+}
+TASKS = ("ok", "fails", "retries", "rejects", "ignores", "unknown")
+PLAUSIBLE: tuple[Any, ...] = (
+    *(0, 1, -1, 10**40, 1e308, "", "x", "\ud800", "\x00", [], {}, [None], [[]], "x" * 3_000, None),
+    *("2026-01-01", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"),
+    *({"task": "ok"}, [{"task": "ok"}], [{"task": "ok", "args": [1], "later": 2}]),
+    [{"task": "ok", "options": {"queue": "nowhere"}}],
+    [{"task": "ok", "options": {"eta": 5, "link": 5}}],
+)
+plausible = st.sampled_from(PLAUSIBLE)
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> str:
+    """An envelope some of whose fields are missing, or hold something else."""
+    envelope = {**ENVELOPE, "task": draw(st.sampled_from(TASKS))}
+    if draw(st.booleans()):
+        del envelope["payload"]
+    for name in draw(st.lists(st.sampled_from([*ENVELOPE, "later"]), max_size=4)):
+        if draw(st.booleans()):
+            envelope.pop(name, None)
+        else:
+            envelope[name] = draw(plausible | anything)
+    return json.dumps(envelope)
+
+
+def world(*, fifo: bool, store: Store) -> World:
+    def retries(request: Context) -> None:
+        if request.retries < 2:
+            raise Retry(when=1, args=[*request.args, "again"])
+
+    def raises(error: BaseException) -> Any:
+        def function(_request: Context) -> None:
+            raise error
+
+        return function
+
+    return World(
+        FakeTask("ok", lambda request: list(request.args)),
+        FakeTask("fails", raises(ValueError("no"))),
+        FakeTask("retries", retries),
+        FakeTask("rejects", raises(Reject("no"))),
+        FakeTask("ignores", raises(Ignore())),
+        queues=[Queue("default", fifo=fifo)],
+        store=store,
+    )
+
+
+stores = st.sampled_from([Store(), Store("bucket", message_limit_bytes=500, result_limit_bytes=50)])
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.text() | anything.map(json.dumps) | mutated(), st.booleans(), stores)
+def test_any_body_is_run_or_is_a_dead_letter(body: str, fifo: bool, store: Store) -> None:
+    there = world(fifo=fifo, store=store)
+    there.put(body)
+    first = there.deliver()
+    assert isinstance(first, Delete | Leave)
+    there.drain()
+    undeliverable = isinstance(first, Delete) and first.undeliverable
+    phases = {item["phase"] for item in there.aws.items.values()}
+    assert phases <= {DONE, FAILED}, phases
+    assert undeliverable or phases
+    assert not undeliverable or there.dead_letters()
+    assert (FAILED in phases) <= bool(there.dead_letters())
+
+
+@settings(max_examples=200, deadline=None)
+@given(mutated(), st.booleans(), stores)
+def test_any_body_that_is_delivered_twice_has_the_effect_of_one(
+    body: str, fifo: bool, store: Store
+) -> None:
+    there = world(fifo=fifo, store=store)
+    there.put(body)
+    there.put(body)
+    there.drain()
+    once = world(fifo=fifo, store=store)
+    once.put(body)
+    once.drain()
+    assert endings(there) == endings(once)
+    runs = {name: len(task.runs) for name, task in there.tasks.items()}
+    assert runs == {name: len(task.runs) for name, task in once.tasks.items()}
+
+
+def endings(there: World) -> dict[str, tuple[Any, ...]]:
+    """Return how each task ended."""
+    return {
+        id: (item["phase"], item["state"], item["attempt"], item["digest"])
+        for (_table, id), item in there.aws.items.items()
+    }
+
+
+def test_the_fuzz_reaches_every_ending() -> None:
+    for name, phase in (("ok", DONE), ("retries", DONE), ("rejects", FAILED), ("unknown", FAILED)):
+        there = world(fifo=False, store=Store())
+        sent = there.send(name)
+        there.drain()
+        assert there.record(sent).phase == phase
+    there = world(fifo=False, store=Store())
+    sent = there.send("retries")
+    there.deliver()
+    assert there.record(sent).phase == RETRY
