@@ -281,7 +281,7 @@ for run in range(2):
 @pytest.mark.parametrize("wire", WIRES)
 def test_a_program_that_closes_nothing_leaves_nothing_open(wire: str, endpoint: str) -> None:
     ended = subprocess.run(
-        [sys.executable, "-W", "error", "-X", "dev", "-c", NOBODY_CLOSES, wire, endpoint],
+        [sys.executable, "-W", "error", "-c", NOBODY_CLOSES, wire, endpoint],
         capture_output=True,
         text=True,
         check=False,

@@ -456,16 +456,17 @@ def test_a_caller_that_is_cancelled_before_its_batch_leaves_does_not_travel() ->
 def test_closing_sends_what_waits_for_company() -> None:
     sqs = Sqs(lags=(5,))
 
-    async def close_early() -> None:
+    async def close_early() -> list[str]:
         aws = AsyncioAws(sqs)
         waiting = asyncio.ensure_future(aws.perform(DeleteMessage(URLS[0], "1")))
         await asyncio.sleep(0)
         await aws.close()
-        assert sqs.closed == 1
+        sent_before = list(sqs.operations)
         await waiting
+        return sent_before
 
-    run(close_early())
-    assert sqs.operations == ["delete_message"]
+    assert run(close_early()) == ["delete_message"]
+    assert sqs.closed == 1
 
 
 # -- what a batch is to AWS -----------------------------------------------------------------------

@@ -126,12 +126,13 @@ def test_a_cancellation_reaches_the_function_and_goes_through() -> None:
     steps: list[str] = []
 
     async def patient() -> None:
+        steps.append("began")
         try:
-            steps.append("began")
             await asyncio.sleep(60)
-        finally:
+        except asyncio.CancelledError:
             await asyncio.sleep(0)
             steps.append("cleaned up")
+            raise
 
     async def main() -> None:
         caller = asyncio.ensure_future(call_async(patient))
