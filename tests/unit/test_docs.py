@@ -1,0 +1,471 @@
+"""What the documentation says is so: its Python runs, its links lead somewhere, its names exist."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import hashlib
+import json
+import re
+import shlex
+import sys
+from dataclasses import dataclass, field, fields
+from datetime import datetime, timezone
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+from uuid import UUID
+
+import click
+import pytest
+
+import caraway
+import caraway.core.errors
+from caraway import AsyncResult, Caraway, Context, Queue, Signature, Task, exceptions
+from caraway.aws.memory import MemoryAws
+from caraway.base import AppBase
+from caraway.beat import rules_of
+from caraway.celery_settings import REPLACEMENTS
+from caraway.cli import main
+from caraway.cli.celery_habits import COMMANDS, GLOBAL_OPTIONS, WORKER_OPTIONS
+from caraway.core import codec, publish
+from caraway.core.disposition import Delete, Delivery
+from caraway.core.executor import Executor
+from caraway.core.message import Message, parse_envelope, read_message
+from caraway.core.port import run_now
+from caraway.core.record import Record
+from caraway.current import current_app
+from caraway.declare import _NEEDLESS, _REFUSED
+from caraway.requests.sqs import (
+    ChangeMessageVisibility,
+    DeleteMessage,
+    ReceiveMessages,
+    SendMessage,
+)
+from caraway.settings import _NO_SETTINGS, SETTINGS
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+FORMAT = (ROOT / "docs/message-format.md").read_text()
+README = (ROOT / "README.md").read_text()
+PAGE_OF_ERRORS = (ROOT / "docs/errors.md").read_text()
+WITH_NAMES = [
+    ROOT / name
+    for name in (
+        "README.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "docs/glossary.md",
+        "docs/errors.md",
+        "docs/guide.md",
+        "docs/migrating-from-celery.md",
+    )
+]
+"""Pages whose names in backticks are looked up; the settings have a test of their own."""
+
+NOT_THERE = {"add_to_chord", "task_prerun"}
+"""What the pages say is not there yet: when it comes, the pages are to change."""
+ARGUMENTS = {"disable_sync_subtasks"}
+"""Names of arguments: they are attributes of nothing."""
+
+
+# -- reading Markdown ------------------------------------------------------------------------
+
+
+def fenced(text: str, language: str) -> list[str]:
+    return re.findall(rf"^ *```{language}\n(.*?)^ *```$", text, re.DOTALL | re.MULTILINE)
+
+
+def without_fences(text: str) -> str:
+    return re.sub(r"^ *```.*?^ *```$", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def spans(text: str) -> list[str]:
+    return re.findall(r"`([^`\n]+)`", without_fences(text))
+
+
+def shell_lines(text: str) -> list[str]:
+    """Return what is typed: lines of console blocks, indented lines, and spans."""
+    console = [
+        line.lstrip("$ ")
+        for block in fenced(text, "(?:console|bash|sh)")
+        for line in block.replace("\\\n", " ").splitlines()
+    ]
+    indented = re.findall(r"^    (\S.*)$", without_fences(text), re.MULTILINE)
+    return [re.sub(r"\s+#.*", "", line) for line in [*console, *indented, *spans(text)]]
+
+
+def table_after(text: str, heading: str) -> list[str]:
+    """Return the first cells of the table below a heading, without backticks."""
+    section = re.split(r"^#+ ", text.split(f"\n## {heading}\n", 1)[1], flags=re.MULTILINE)[0]
+    rows = section.partition("|---|")[2]
+    return re.findall(r"^\| `([^`]+)` \|", rows, re.MULTILINE)
+
+
+def slug(heading: str) -> str:
+    """Return the anchor of a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+def anchors(page: Path) -> set[str]:
+    return {
+        slug(heading)
+        for heading in re.findall(
+            r"^#+ (.+)$", without_fences(page.read_text()), flags=re.MULTILINE
+        )
+    }
+
+
+# -- running Python --------------------------------------------------------------------------
+
+REAL_PORT: Final = AppBase.__dict__["aws"]
+
+
+@dataclass
+class Account(MemoryAws):
+    """An account in memory with a worker: it works while its caller waits."""
+
+    time: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(seconds)
+        app = current_app()
+        executor = Executor(self, app.site, app.tasks, door="docs")
+        for queue in app.site.router.queues.values():
+            url = f"memory://{queue.sqs_name(app.conf.queue_name_prefix)}"
+            for message in await self.perform(ReceiveMessages(url)):
+                delivery = Delivery(message.body, queue, 360, group_id=message.group_id)
+                done = await executor.execute(delivery)
+                receipt = message.receipt_handle
+                if isinstance(done, Delete):
+                    await self.perform(DeleteMessage(url, receipt))
+                else:
+                    await self.perform(ChangeMessageVisibility(url, receipt, done.visible_in_s))
+
+    def work(self) -> None:
+        """Let the worker finish what there is."""
+        for _ in range(100):
+            run_now(self.sleep(60))
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch) -> Account:
+    """Give every app one account in memory; what a page makes is forgotten afterwards."""
+    account = Account()
+    monkeypatch.setattr(Caraway, "aws", account)
+    monkeypatch.setattr(Caraway, "aio", account)
+    monkeypatch.setattr("caraway.current._current", None)
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    return account
+
+
+async def run_block(code: str, namespace: dict[str, Any], where: str) -> None:
+    """Run code statement by statement; what a literal in a comment says of one must be so."""
+    lines = code.splitlines()
+    for node in ast.parse(code).body:
+        is_expression = isinstance(node, ast.Expr)
+        tree = ast.Expression(node.value) if isinstance(node, ast.Expr) else ast.Module([node], [])
+        compiled = compile(
+            tree,
+            where,
+            "eval" if is_expression else "exec",
+            ast.PyCF_ALLOW_TOP_LEVEL_AWAIT,
+            dont_inherit=True,
+        )
+        value = eval(compiled, namespace)
+        if asyncio.iscoroutine(value):
+            value = await value
+        comment = lines[(node.end_lineno or 1) - 1][node.end_col_offset :].partition("# ")[2]
+        try:
+            expected = ast.literal_eval(comment)
+        except (SyntaxError, ValueError):
+            continue
+        assert value == expected, f"{where}: {ast.unparse(node)} is {value!r}, not {comment}"
+
+
+def run_page(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the Python of a page, from top to bottom, as a user would type it.
+
+    A block that begins with ``# name.py`` is that module; the others share one namespace. One that
+    uses moto gets the port that it is there for.
+    """
+    typed: dict[str, Any] = {"__name__": "__main__"}
+    for place, code in enumerate(fenced(page.read_text(), "python"), start=1):
+        named = re.match(r"# (\w+)\.py\n", code)
+        namespace = typed
+        if named:
+            module = ModuleType(named[1])
+            monkeypatch.setitem(sys.modules, named[1], module)
+            namespace = vars(module)
+        where = f"{page.name}, block {place}"
+        with monkeypatch.context() as changed:
+            if "mock_aws" in code:
+                changed.setattr(Caraway, "aws", REAL_PORT)
+            asyncio.run(run_block(code, namespace, where))
+            current_app().close()
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/guide.md", "docs/migrating-from-celery.md"])
+def test_the_python_on_a_page_runs(
+    name: str,
+    account: Account,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    page = ROOT / name
+    run_page(page, monkeypatch)
+    account.work()
+    printed = capsys.readouterr().out
+    promised = re.findall(r"print\(error\) +# (.+)$", page.read_text(), re.MULTILINE)
+    assert [line for line in promised if line.removesuffix(" ...") not in printed] == []
+    dead = [queue for queue, messages in account.queues.items() if "-dlq" in queue and messages]
+    assert dead == []
+
+
+def test_the_schedules_of_the_guide_are_rules(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_page(ROOT / "docs/guide.md", monkeypatch)
+    app = sys.modules["shop"].app.finalize()
+    made = rules_of(app, account.now())
+    assert [rule.expression for rule in made] == [
+        "rate(5 minutes)",
+        "cron(30 22 ? * SUN *)",
+        "cron(0 * * * ? *)",
+    ]
+
+
+# -- links -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+    lost = []
+    for path, anchor in re.findall(
+        r"\]\(((?!https?:)[^)#\s]*)(?:#([^)\s]*))?\)", without_fences(page.read_text())
+    ):
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            lost.append(f"{path}#{anchor}")
+    assert lost == []
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (ROOT / "docs/index.md").read_text()
+    pages = [str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")]
+    assert [page for page in pages if page != "index.md" and f"]({page})" not in index] == []
+
+
+# -- names -----------------------------------------------------------------------------------
+
+
+def fault_of_command(line: str) -> str | None:
+    """Return what is wrong with ``caraway ...`` as it is typed."""
+    words = [word for word in shlex.split(line)[1:] if word not in ("|", "...")]
+    command: click.Command = main
+    options = {name for each in main.params for name in each.opts}
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+        found = command.get_command(click.Context(command), words.pop(0))
+        if found is None:
+            return f"{line}: no such command"
+        command = found
+        options |= {name for each in command.params for name in each.opts}
+    unknown = [word for word in words if re.match(r"--?[a-zA-Z]", word) and word not in options]
+    return f"{line}: {', '.join(unknown)}" if unknown else None
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_of_a_page_exists(page: Path) -> None:
+    lines = [line for line in shell_lines(page.read_text()) if re.match(r"caraway [a-z-]", line)]
+    assert [fault for line in lines if (fault := fault_of_command(line))] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_make_target_of_a_page_exists(page: Path) -> None:
+    targets = re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    named = [
+        target
+        for line in shell_lines(page.read_text())
+        for target in re.findall(r"^make ([a-z0-9-]+)", line)
+    ]
+    assert [name for name in named if name not in targets] == []
+
+
+def known_names() -> set[str]:
+    """Return all that a page may call by its name."""
+    classes: list[type] = [Task, Caraway, AsyncResult, Signature, Context, Queue, Message, Record]
+    return {
+        *SETTINGS,
+        *REPLACEMENTS,
+        *publish.OPTIONS,
+        *publish.NO_MEANING,
+        *_NEEDLESS,
+        *_REFUSED,
+        *caraway.__all__,
+        *vars(exceptions),
+        *(name for each in classes for name in dir(each)),
+        *(each.name for kind in (Context, Message, Queue, Record) for each in fields(kind)),
+        *(f"-{name}".strip("-") for name in COMMANDS),
+    }
+
+
+@pytest.mark.parametrize("page", WITH_NAMES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_name_on_a_page_exists(page: Path) -> None:
+    known = known_names() | NOT_THERE | ARGUMENTS
+    named = {
+        match[1]
+        for span in spans(page.read_text())
+        if (match := re.fullmatch(r"(?:self\.|app\.)?([a-z]\w*_\w+)(?:=.*|\(.*)?", span))
+    }
+    assert sorted(named - known) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_variable_on_a_page_exists(page: Path) -> None:
+    known = {f"CARAWAY_{name.upper()}" for name in SETTINGS} | _NO_SETTINGS | {"CARAWAY_TRACEBACK"}
+    named = set(re.findall(r"\bCARAWAY_[A-Z_]+[A-Z]\b", page.read_text()))
+    assert sorted(named - known) == []
+
+
+def test_what_is_not_there_yet_is_not_there() -> None:
+    assert sorted(NOT_THERE & known_names()) == []
+    for name in ("chain", "group", "chord"):
+        assert name not in caraway.__all__
+    assert not hasattr(AsyncResult, "revoke")
+
+
+def test_every_exception_of_the_error_page_exists() -> None:
+    named = re.findall(r"`(?:caraway\.exceptions\.)?([A-Z][a-z]+[A-Z]\w+)`", PAGE_OF_ERRORS)
+    unknown = [name for name in named if not hasattr(exceptions, name)]
+    assert [name for name in unknown if name not in ("TypeError", "RuntimeError")] == []
+
+
+def test_every_exception_is_on_the_error_page_or_has_no_need_to_be() -> None:
+    raised = [
+        name
+        for name, each in vars(exceptions).items()
+        if isinstance(each, type) and issubclass(each, exceptions.CarawayError)
+    ]
+    bases = {"OperationalError", "TaskError", "TaskPredicate"}
+    by_users = {"Retry", "Ignore", "Reject"}
+    inner = {"DecodeError", "InvalidMessage", "InvalidTaskError", "LocalError", "PayloadMissing"}
+    assert [
+        name
+        for name in raised
+        if name not in bases | by_users | inner and f"{name}`" not in PAGE_OF_ERRORS
+    ] == []
+
+
+@pytest.mark.parametrize("refused", [WORKER_OPTIONS, GLOBAL_OPTIONS, COMMANDS])
+def test_the_readme_has_a_sentence_for_all_that_the_command_line_refuses(
+    refused: dict[str, str],
+) -> None:
+    names = [name for several in refused for name in several.split()]
+    assert [name for name in names if f"`{name}`" not in README] == []
+
+
+# -- the message format ----------------------------------------------------------------------
+
+
+def messages_of_the_format() -> list[str]:
+    return [block for block in fenced(FORMAT, "json") if '"caraway"' in block]
+
+
+def test_every_field_of_a_message_is_in_the_table() -> None:
+    expected = {"caraway", "payload", *(each.name for each in fields(Message))}
+    assert set(table_after(FORMAT, "Fields")) == expected
+
+
+def test_every_message_of_the_format_can_be_read() -> None:
+    for body in messages_of_the_format():
+        message = read_message(parse_envelope(body))
+        assert message.task.startswith("shop.")
+        assert message.to_json().items() >= {"caraway": 1, "task": message.task}.items()
+
+
+def test_the_body_on_the_command_line_is_the_smallest_message() -> None:
+    (console,) = [block for block in fenced(FORMAT, "console") if "send-message" in block]
+    quoted = console.split("--message-body", 1)[1].strip().lstrip("\\\n ")
+    typed = json.loads("".join(shlex.split(quoted)))
+    smallest = json.loads(messages_of_the_format()[0])
+    assert {**typed, "id": ""} == {**smallest, "id": ""}
+
+
+def test_the_smallest_message_runs_and_leaves_the_record_that_is_described(
+    account: Account,
+) -> None:
+    app = Caraway("shop")
+    sent: list[tuple[str, str]] = []
+
+    @app.task(name="shop.send_email")
+    def send_email(to: str, subject: str) -> int:
+        sent.append((to, subject))
+        return len(sent)
+
+    body = messages_of_the_format()[0]
+    run_now(account.perform(SendMessage("memory://default", body)))
+    run_now(account.perform(SendMessage("memory://default", body)))
+    account.work()
+    assert sent == [("user@example.com", "Hello")]
+    item = account.item("caraway-tasks", json.loads(body)["id"])
+    assert item is not None
+    assert (item["state"], item["phase"], item["result"]) == ("SUCCESS", "done", "1")
+    described = table_after(FORMAT, "Results")
+    assert described
+    assert [name for name in described if name not in Record.__dataclass_fields__] == []
+
+
+def test_every_tag_of_a_value_is_in_the_table() -> None:
+    own = {name for name in codec._decoders if name not in codec._registered}
+    assert set(table_after(FORMAT, "Values")) == own | {"request", "exception"}
+    assert {"request", "exception"} <= set(codec._decoders)
+
+
+def test_a_large_message_travels_as_it_is_described(account: Account) -> None:
+    app = Caraway("shop")
+    app.conf.update(payload_bucket="shop-payloads")
+    id = app.send_task("shop.store", args=["x" * 300_000]).id
+    (body,) = account.bodies("default")
+    pointer = json.loads(body)
+    (described,) = [json.loads(each) for each in messages_of_the_format() if "payload" in each]
+    assert set(pointer) == set(described)
+    assert set(pointer["payload"]) == set(described["payload"])
+    digits = pointer["payload"]["sha256"][:16]
+    (key,) = [key for _bucket, key in account.objects]
+    assert key == f"messages/{id}/0-{digits}"
+    assert pointer["payload"]["s3"] == f"s3://shop-payloads/{key}"
+    assert "| `messages/{id}/{attempt}-{digits}` |" in FORMAT
+
+
+@pytest.mark.parametrize(
+    ("body", "attributes"),
+    [
+        ("no message", ["reason", "queue"]),
+        (messages_of_the_format()[0], ["reason", "queue", "task", "id"]),
+    ],
+    ids=["unreadable", "unknown"],
+)
+def test_a_dead_letter_has_the_attributes_that_are_described(
+    body: str, attributes: list[str], account: Account
+) -> None:
+    Caraway("shop")
+    run_now(account.perform(SendMessage("memory://default", body)))
+    account.work()
+    (dead,) = account.queues["default-dlq"]
+    assert sorted(dead.request.attributes) == sorted(attributes)
+    assert set(attributes) <= set(table_after(FORMAT, "Dead letters"))
+
+
+def test_the_id_of_an_occurrence_is_made_as_it_is_described() -> None:
+    (body,) = [each for each in messages_of_the_format() if '"schedule"' in each]
+    text = "schedule\x1fadd-every-minute\x1f2030-01-31T07:30:00+00:00"
+    digest = hashlib.sha256(text.encode()).digest()
+    assert read_message(parse_envelope(body)).id == str(UUID(bytes=digest[:16], version=5))
+
+
+def test_the_digest_is_made_as_it_is_described() -> None:
+    message = read_message(parse_envelope(messages_of_the_format()[0]))
+    called = [message.task, list(message.args), dict(message.kwargs)]
+    text = json.dumps(called, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert message.digest == hashlib.sha256(text.encode()).hexdigest()[:32]
