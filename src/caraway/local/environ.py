@@ -18,7 +18,7 @@ _OF_OUTPUTS: Final = {
     "CARAWAY_PAYLOAD_BUCKET": "PayloadBucket",
 }
 """Which output of the template each variable holds."""
-_KEPT: Final = ("AWS_EC2_METADATA_DISABLED",)
+_LEAD_ELSEWHERE: Final = {*_OF_OUTPUTS, "CARAWAY_AWS_ENDPOINT_URL", "CARAWAY_AWS_REGION"}
 
 
 def exports(engine: LocalEngine, outputs: Mapping[str, str]) -> dict[str, str]:
@@ -46,12 +46,12 @@ def exports(engine: LocalEngine, outputs: Mapping[str, str]) -> dict[str, str]:
 def surroundings(exported: Mapping[str, str]) -> dict[str, str]:
     """Return this process's environment, led to the deployment and away from AWS itself.
 
-    What else of the SDKs' variables is set (a profile, another endpoint for one service) does not
-    hold there.
+    What else leads to AWS (a profile, the endpoint of one service, what an earlier deployment
+    exported) does not hold there.
     """
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("AWS_") or name in _KEPT
+        if not name.startswith("AWS_") and name not in _LEAD_ELSEWHERE
     }
     return inherited | dict(exported)

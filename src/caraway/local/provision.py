@@ -1,54 +1,128 @@
-"""From an app's declarations to what is deployed for it: its code, its queues, their consumers."""
+"""Deploys a user's app: its code, and every queue that it declares, consumed as it declares."""
 
 from __future__ import annotations
 
+import json
 import re
-import sys
+import tempfile
 from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from caraway.exceptions import LocalError
-from caraway.local.package import project_sources
+from caraway.local.cache import say_nothing
+from caraway.local.deploy import deploy
+from caraway.local.package import build_package
+from caraway.local.template import load_template
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from caraway.core.routing import Queue
+    from caraway.local.cache import Progress
+    from caraway.local.deploy import ClientFactory
+    from caraway.local.project import Project
     from caraway.local.template import Template
 
 TEMPLATE: Final = Path(__file__).with_name("template.yaml")
 """Caraway's own template."""
 
-_CARAWAY: Final = Path(__file__).parents[1]
-_INSTALLED: Final = ("site-packages", "dist-packages")
 _FUNCTION: Final = "AWS::Serverless::Function"
 _QUEUE: Final = "AWS::SQS::Queue"
 
 
-def sources_of(module_name: str) -> tuple[Path, list[Path]]:
-    """Return the folder of an imported module's project, and what of it a Lambda package holds.
+@dataclass(frozen=True)
+class Deployed:
+    """A stack that holds an app.
 
-    The folder is the one that holds the top-level module or package. Of an installed package, only
-    the package itself is taken; of Caraway nothing, as it is in every package anyway.
+    Attributes
+    ----------
+    outputs
+        The stack's.
+    function
+        Name of the Lambda worker.
+    """
+
+    outputs: Mapping[str, str]
+    function: str
+
+
+def deploy_project(
+    client: ClientFactory,
+    project: Project,
+    stack_name: str,
+    *,
+    template: Path = TEMPLATE,
+    requirements: Path | None = None,
+    parameters: Mapping[str, str] | None = None,
+    progress: Progress = say_nothing,
+) -> Deployed:
+    """Package a project and deploy it, with all that its app declares.
+
+    Parameters
+    ----------
+    client
+        Makes the boto3 client of a service: ``engine.client``.
+    template
+        A SAM template with the parameters ``App`` and ``Prefix``; Caraway's own by default.
+    requirements
+        What the code needs, if not the project's own requirements file.
+    parameters
+        Values for more of the template's parameters.
+    progress
+        Is told what takes time.
 
     Raises
     ------
     LocalError
-        If the module does not come from a file.
+        If the package cannot be built, the template cannot hold the app, or AWS refuses.
     """
-    top = sys.modules[module_name.partition(".")[0]]
-    places = [top.__file__] if top.__file__ else list(getattr(top, "__path__", []))
-    if not places:
-        raise LocalError(f"{module_name} is not in a file, so its code cannot be packaged")
-    place = Path(places[0]).resolve()
-    if place.name == "__init__.py":
-        place = place.parent
-    if place == _CARAWAY:
-        return place.parent, []
-    if place.parent.name in _INSTALLED:
-        return place.parent, [place]
-    return place.parent, project_sources(place.parent)
+    body = load_template(template)
+    known = body.get("Parameters", {})
+    for name in ("App", "Prefix"):
+        if name not in known:
+            raise LocalError(
+                f"{template} has no parameter {name}: see docs/deploy.md for a template of your own"
+            )
+    values = {"App": project.name, **(parameters or {})}
+    prefix = values.get("Prefix") or str(known["Prefix"].get("Default", ""))
+    worker = function_of(body)
+    with tempfile.TemporaryDirectory(prefix="caraway-deploy-") as folder:
+        package = build_package(
+            Path(folder), requirements or project.requirements, project.sources, progress=progress
+        )
+        whole = Path(folder, "template.json")
+        whole.write_text(json.dumps(template_for(body, project.queues, prefix)))
+        outputs = deploy(
+            client,
+            whole,
+            stack_name,
+            parameters=values,
+            code={worker: package},
+            progress=progress,
+        )
+    found = client("cloudformation").describe_stack_resource(
+        StackName=stack_name, LogicalResourceId=worker
+    )
+    return Deployed(outputs, found["StackResourceDetail"]["PhysicalResourceId"])
+
+
+def warm_up(client: ClientFactory, function: str) -> None:
+    """Let the function import the app now, so that its first task need not wait for that.
+
+    Raises
+    ------
+    LocalError
+        If it cannot: with what its code raised.
+    """
+    answer = client("lambda").invoke(FunctionName=function, Payload=b'{"Records": []}')
+    if "FunctionError" in answer:
+        error = json.loads(answer["Payload"].read())
+        raise LocalError(
+            f"The Lambda function {function} cannot run your code: {error.get('errorMessage')}. "
+            "It sees what is beside the app, and what requirements.txt (or --requirements) names"
+        )
 
 
 def function_of(template: Template) -> str:
