@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -397,6 +398,21 @@ def test_what_a_rule_sends_is_a_task_message_and_its_occurrence_has_one_id() -> 
     assert message.task == "caraway.demo.app.tick"
     assert message.schedule == "tick"
     assert read_message(parse_envelope(rule.body)).id == message.id
+
+
+def test_the_template_deploys_what_the_demo_app_declares() -> None:
+    from caraway.beat import rules_of
+    from caraway.demo.app import app
+
+    stack = Stack(SAM)
+    assert stack.parameters["App"]["Default"] == "caraway.demo.app:app"
+    assert deployed_queues(stack) == app.finalize().site.router.queues
+    (deployed,) = deployed_rules(stack)
+    (declared,) = rules_of(app, datetime(2026, 1, 1, tzinfo=timezone.utc))
+    assert deployed.schedule == declared.expression
+    assert deployed.queue == f"caraway-{declared.queue}"
+    body = declared.template.replace("<time>", TIME)
+    assert read_message(parse_envelope(deployed.body)) == read_message(parse_envelope(body))
 
 
 def test_the_demos_schedule_is_off_until_asked_for_and_absent_for_other_apps() -> None:
