@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from typing_extensions import ParamSpec
@@ -62,7 +61,7 @@ class Caraway(AppBase):
         self.on_after_finalize = Signal("on_after_finalize")
         self.finalized = False
         self._discoveries: list[tuple[Any, str | None]] = []
-        self._include = list(include)
+        self._include = [include] if isinstance(include, str) else list(include)
         if config_source is not None:
             self.config_from_object(config_source)
         if set_as_current:
@@ -124,13 +123,11 @@ class Caraway(AppBase):
             return lambda function: self.task(function, **options)
         if isinstance(fun, type):
             return self.register_task(fun, **options)
-        if not callable(fun):
+        if not callable(fun) or not hasattr(fun, "__name__"):
             raise ImproperlyConfigured(f"@app.task: {fun!r} is not a function; options go by name")
-        base, name = options.pop("base", None), options.pop("name", None)
+        base, name = options.pop("base", None) or self.Task, options.pop("name", None)
         name = name or self.gen_task_name(fun.__name__, fun.__module__)
-        return self._register(
-            make_task(fun, name, base or (None if self.Task is BaseTask else self.Task), options)
-        )
+        return self._register(make_task(fun, name, base, options))
 
     def register_task(self, task: Any, **options: Any) -> Any:
         """Register an instance of a task class, or a task class by an instance of it."""
@@ -171,32 +168,40 @@ class Caraway(AppBase):
 
         Packages without such a module are passed over.
         """
+        if isinstance(packages, str):
+            raise ImproperlyConfigured(f"autodiscover_tasks({packages!r}): expected a list")
         self._discoveries.append((packages, related_name))
         if force or self.finalized:
             self._discover()
 
     def _discover(self) -> None:
-        discoveries, self._discoveries = self._discoveries, []
-        for packages, related_name in discoveries:
+        while self._discoveries:
+            packages, related_name = self._discoveries[0]
             for package in (packages() if callable(packages) else packages) or ():
                 import_related(package, related_name)
+            del self._discoveries[0]
 
     def finalize(self) -> Caraway:
         """Import what the app names and let its schedules be set up; done once, by every door."""
-        if not self.finalized:
-            self.finalized = True
+        if self.finalized:
+            return self
+        self.finalized = True
+        try:
             for module in (*self._include, *self.conf.include, *self.conf.imports):
                 import_module(module)
             self._discover()
             self.on_after_configure.send(self, source=self.conf)
             self.on_after_finalize.send(self)
+        except BaseException:
+            self.finalized = False  # a door that tries again must not run without these tasks
+            raise
         return self
 
     def add_periodic_task(
         self,
         schedule: Any,
         sig: Signature[Any],
-        args: Sequence[Any] = (),
+        args: Sequence[Any] | None = (),
         kwargs: Mapping[str, Any] | None = None,
         name: str | None = None,
         **options: Any,
@@ -220,31 +225,37 @@ class Caraway(AppBase):
     def send_task(
         self,
         name: str,
-        args: Sequence[Any] = (),
+        args: Sequence[Any] | None = (),
         kwargs: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> Result[Any]:
         """Send a task by its name: its code need not be here.
 
-        Takes the options of :meth:`caraway.Task.apply_async`.
+        Takes the options of :meth:`caraway.Task.apply_async`. Where the task is registered, its own
+        options hold, too.
         """
-        return calls.send_call(self, self.tasks.get(name) or name, args, kwargs or {}, options)
+        task: BaseTask[..., Any] | None = self.tasks.get(name)
+        if task is not None:
+            return task.apply_async(args, kwargs, **options)
+        return calls.send_call(self, name, args, kwargs or {}, options)
 
     async def asend_task(
         self,
         name: str,
-        args: Sequence[Any] = (),
+        args: Sequence[Any] | None = (),
         kwargs: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> Result[Any]:
         """Send a task by its name, from asynchronous code."""
-        task = self.tasks.get(name) or name
-        return await calls.asend_call(self, task, args, kwargs or {}, options)
+        task: BaseTask[..., Any] | None = self.tasks.get(name)
+        if task is not None:
+            return await task.aapply_async(args, kwargs, **options)
+        return await calls.asend_call(self, name, args, kwargs or {}, options)
 
     def signature(
         self,
         task: str | Mapping[str, Json],
-        args: Sequence[Any] = (),
+        args: Sequence[Any] | None = (),
         kwargs: Mapping[str, Any] | None = None,
         *,
         immutable: bool = False,
@@ -265,9 +276,12 @@ class Caraway(AppBase):
 
 def import_related(package: str, related_name: str | None) -> None:
     """Import ``package.related_name`` where it exists, or the package itself without a name."""
-    if related_name is None:
-        import_module(package)
-        return
     import_module(package)
-    if find_spec(f"{package}.{related_name}") is not None:
-        import_module(f"{package}.{related_name}")
+    if related_name is None:
+        return
+    name = f"{package}.{related_name}"
+    try:
+        import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:  # the module is there, and something that it imports is not
+            raise

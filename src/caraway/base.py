@@ -47,7 +47,7 @@ class AppBase(ABC):
     def send_task(
         self,
         name: str,
-        args: Sequence[Any] = (),
+        args: Sequence[Any] | None = (),
         kwargs: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> Any:
@@ -57,7 +57,7 @@ class AppBase(ABC):
     async def asend_task(
         self,
         name: str,
-        args: Sequence[Any] = (),
+        args: Sequence[Any] | None = (),
         kwargs: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> Any:

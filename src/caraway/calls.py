@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from caraway import eager
-from caraway.canvas import options_to_json
+from caraway.canvas import in_zone_of, options_to_json
 from caraway.core.codec import encode
 from caraway.core.context import current
 from caraway.core.ids import new_id
 from caraway.core.port import run_now
 from caraway.core.publish import Outgoing, describe, send_patiently
-from caraway.exceptions import InvalidOption
+from caraway.exceptions import InvalidOption, UnknownOption, nearest
 from caraway.result import AsyncResult, EagerResult
 from caraway.running import Runnable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from caraway.base import AppBase
     from caraway.requests.base import Json
+
+_POLICY: Final = ("max_retries", "interval_start", "interval_step", "interval_max")
 
 
 def send_call(
@@ -31,7 +32,7 @@ def send_call(
         return run_eagerly(app, task, args, kwargs, options, None)
     outgoing = describe_call(app, task, args, kwargs, options, app.aws.now())
     run_now(send_patiently(app.aws, app.site, outgoing, _publish_policy(options)))
-    return AsyncResult(outgoing.message.id, app, outgoing.message.task)
+    return _result(app, task, outgoing)
 
 
 async def asend_call(
@@ -43,7 +44,17 @@ async def asend_call(
     aws = app.aio
     outgoing = describe_call(app, task, args, kwargs, options, aws.now())
     await send_patiently(aws, app.site, outgoing, _publish_policy(options))
-    return AsyncResult(outgoing.message.id, app, outgoing.message.task)
+    return _result(app, task, outgoing)
+
+
+def _result(app: AppBase, task: Runnable | str, outgoing: Outgoing) -> AsyncResult[Any]:
+    """Return the result of a call that was sent."""
+    message = outgoing.message
+    ignored = message.ignore_result
+    if ignored is None:
+        ignored = app.conf.task_ignore_result if isinstance(task, str) else task.ignore_result
+    ignored = ignored or not app.site.keeps_results
+    return AsyncResult(message.id, app, message.task, ignored=ignored)
 
 
 def describe_call(
@@ -55,8 +66,11 @@ def describe_call(
     now: datetime,
 ) -> Outgoing:
     """Decide everything about a call, and send nothing."""
+    args = () if args is None else args
     if not isinstance(args, list | tuple):
         raise InvalidOption(f"args={args!r}: expected a tuple or a list of arguments")
+    if not isinstance(kwargs, Mapping):
+        raise InvalidOption(f"kwargs={kwargs!r}: expected a dict of arguments by name")
     if isinstance(task, str):
         name, wire = (
             task,
@@ -79,11 +93,7 @@ def describe_call(
 
 def call_options(app: AppBase, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of a call, with links as JSON and naive times in the app's zone."""
-    prepared = dict(options)
-    for name in ("eta", "expires"):
-        moment = prepared.get(name)
-        if isinstance(moment, datetime) and moment.tzinfo is None:
-            prepared[name] = moment.replace(tzinfo=app.timezone)
+    prepared = in_zone_of(app, options)
     for name in ("link", "link_error", "headers"):
         if prepared.get(name) is not None:
             prepared[name] = options_to_json({name: prepared[name]})[name]
@@ -109,8 +119,8 @@ def run_eagerly(
     """Run a call in this process, through the executor."""
     now = datetime.now(timezone.utc)
     outgoing = describe_call(app, task, args, kwargs, options, now)
-    memory = eager.run(app, outgoing, now)
-    result: EagerResult[Any] = EagerResult(outgoing.message.id, app, task.name, memory)
+    memory, error = eager.run(app, outgoing, now)
+    result: EagerResult[Any] = EagerResult(outgoing.message.id, app, task.name, memory, error)
     if app.conf.task_eager_propagates if throw is None else throw:
         result.maybe_throw()
     return result
@@ -118,7 +128,11 @@ def run_eagerly(
 
 def _publish_policy(options: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return how often a send is asked again, by the options ``retry`` and ``retry_policy``."""
-    if options.get("retry") is False:
-        return {"max_retries": 0}
     policy: Mapping[str, Any] = options.get("retry_policy") or {}
-    return policy
+    for name, value in policy.items():
+        if name not in _POLICY:
+            raise UnknownOption(f"retry_policy: no {name!r}{nearest(name, _POLICY)}")
+        endless = name == "max_retries" and value is None
+        if not endless and (not isinstance(value, int | float) or value < 0):
+            raise InvalidOption(f"retry_policy: {name}={value!r}: expected a number from 0")
+    return policy if options.get("retry", True) else {"max_retries": 0}

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from caraway.core.codec import decode, encode
+from caraway.core.message import signature_fault
 from caraway.core.publish import check_options
 from caraway.current import current_app
 from caraway.exceptions import InvalidOption
@@ -40,7 +41,7 @@ class Signature(Generic[R_co]):
     def __init__(
         self,
         task: str,
-        args: Sequence[Any] = (),
+        args: Sequence[Any] | None = (),
         kwargs: Mapping[str, Any] | None = None,
         options: Mapping[str, Any] | None = None,
         *,
@@ -49,7 +50,7 @@ class Signature(Generic[R_co]):
     ) -> None:
         check_options(options or {})
         self.task = task
-        self.args = tuple(args)
+        self.args = tuple(args or ())
         self.kwargs = dict(kwargs or {})
         self.options = dict(options or {})
         self.immutable = immutable
@@ -69,14 +70,20 @@ class Signature(Generic[R_co]):
     # -- changing: each returns self or a new one, as in Celery -------------------------------
 
     def clone(
-        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any
+        self,
+        args: Sequence[Any] | None = (),
+        kwargs: Mapping[str, Any] | None = None,
+        **options: Any,
     ) -> Signature[R_co]:
         """Return a copy with arguments in front, keyword arguments and options added."""
         check_options(options)
         cloned = copy.copy(self)
-        cloned.args = self.args if self.immutable else (*args, *self.args)
+        cloned.args = self.args if self.immutable else (*(args or ()), *self.args)
         cloned.kwargs = dict(self.kwargs) if self.immutable else {**self.kwargs, **(kwargs or {})}
-        cloned.options = {**copy.deepcopy(self.options), **options}
+        cloned.options = {
+            **{name: _own_copy(value) for name, value in self.options.items()},
+            **options,
+        }
         return cloned
 
     def set(self, *, immutable: bool | None = None, **options: Any) -> Signature[R_co]:
@@ -118,7 +125,10 @@ class Signature(Generic[R_co]):
         return self.apply_async(args, kwargs)
 
     def apply_async(
-        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any
+        self,
+        args: Sequence[Any] | None = (),
+        kwargs: Mapping[str, Any] | None = None,
+        **options: Any,
     ) -> AsyncResult[R_co]:
         """Send it, with further arguments and options."""
         whole = self.clone(args, kwargs, **options)
@@ -132,7 +142,10 @@ class Signature(Generic[R_co]):
         return await self.aapply_async(args, kwargs)
 
     async def aapply_async(
-        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any
+        self,
+        args: Sequence[Any] | None = (),
+        kwargs: Mapping[str, Any] | None = None,
+        **options: Any,
     ) -> AsyncResult[R_co]:
         """Send it from asynchronous code, with further arguments and options."""
         whole = self.clone(args, kwargs, **options)
@@ -142,7 +155,10 @@ class Signature(Generic[R_co]):
         return sent
 
     def apply(
-        self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any
+        self,
+        args: Sequence[Any] | None = (),
+        kwargs: Mapping[str, Any] | None = None,
+        **options: Any,
     ) -> AsyncResult[R_co]:
         """Run it in this process."""
         whole = self.clone(args, kwargs, **options)
@@ -169,14 +185,22 @@ class Signature(Generic[R_co]):
             "task": self.task,
             "args": args,
             "kwargs": kwargs,
-            "options": options_to_json(self.options),
+            "options": options_to_json(in_zone_of(self.app, self.options)),
             "subtask_type": None,
             "immutable": self.immutable,
         }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Json], app: AppBase | None = None) -> Signature[Any]:
-        """Return the signature that :meth:`to_dict` described."""
+        """Return the signature that :meth:`to_dict` described.
+
+        Raises
+        ------
+        InvalidOption
+            If it names no task.
+        """
+        if fault := signature_fault(data):
+            raise InvalidOption(f"{data!r:.200}: {fault}")
         options = dict(data.get("options") or {})
         for name in ("link", "link_error"):
             if options.get(name) is not None:
@@ -206,6 +230,25 @@ class Signature(Generic[R_co]):
     def __repr__(self) -> str:
         named = [f"{name}={value!r}" for name, value in self.kwargs.items()]
         return f"{self.task}({', '.join([*map(repr, self.args), *named])})"
+
+
+def _own_copy(option: Any) -> Any:
+    """Return the value of an option as a copy may change it; what it holds is shared."""
+    if isinstance(option, Signature):
+        return option.clone()
+    if isinstance(option, list | tuple):
+        return [_own_copy(each) for each in option]
+    return dict(option) if isinstance(option, dict) else option
+
+
+def in_zone_of(app: AppBase, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options whose naive times are meant in the app's time zone."""
+    return {
+        name: value.replace(tzinfo=app.timezone)
+        if isinstance(value, datetime) and value.tzinfo is None
+        else value
+        for name, value in options.items()
+    }
 
 
 def options_to_json(options: Mapping[str, Any]) -> dict[str, Json]:

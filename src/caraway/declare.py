@@ -58,7 +58,7 @@ class BoundDecorator(Protocol):
 def make_task(
     fun: Callable[..., Any],
     name: str,
-    base: type[Task[..., Any]] | None,
+    base: type[Task[..., Any]],
     options: Mapping[str, Any],
 ) -> Task[..., Any]:
     """Return the task of a function: an instance of a class of its own below ``base``.
@@ -67,11 +67,13 @@ def make_task(
     ------
     UnknownOption
         If an option does not exist; the message suggests the nearest.
+    ImproperlyConfigured
+        If ``base`` is no task class.
     """
-    is_async = inspect.iscoroutinefunction(fun)
-    base = base or (AsyncTask if is_async else Task)
-    if is_async and not issubclass(base, AsyncTask):
-        base = type(base.__name__, (base, AsyncTask), {})
+    if not (isinstance(base, type) and issubclass(base, Task)):
+        raise ImproperlyConfigured(f"base={base!r} is not a subclass of caraway.Task")
+    if inspect.iscoroutinefunction(fun) and not issubclass(base, AsyncTask):
+        base = AsyncTask if base is Task else type(base.__name__, (base, AsyncTask), {})
     members = {
         **checked_options(base, options),
         "name": name,

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from caraway.aws.memory import MemoryAws
 from caraway.core.disposition import Delete, Delivery
+from caraway.core.events import Ended, Event
 from caraway.core.executor import EAGER, Executor
 from caraway.core.port import run_now
 from caraway.core.publish import Outgoing, send
+from caraway.core.settle import Requeued
 from caraway.requests.sqs import ChangeMessageVisibility, DeleteMessage, ReceiveMessages
 
 if TYPE_CHECKING:
@@ -17,24 +19,38 @@ if TYPE_CHECKING:
 
     from caraway.base import AppBase
     from caraway.core.routing import Queue
+    from caraway.core.settle import Ending
 
 _LEASE_S = 86_400.0
 
 
-def run(app: AppBase, outgoing: Outgoing, now: datetime) -> MemoryAws:
-    """Run a call, its retries and its callbacks to their end; return the account they ran in.
+def run(app: AppBase, outgoing: Outgoing, now: datetime) -> tuple[MemoryAws, BaseException | None]:
+    """Run a call, its retries and its callbacks to their end.
 
     Delays pass at once. The result is kept whatever ``ignore_result`` says, as in Celery.
+
+    Returns
+    -------
+    tuple[MemoryAws, BaseException | None]
+        The account that they ran in, and the exception that the call itself ended with.
     """
     site = app.eager_site
     memory = MemoryAws(time=now)
-    executor = Executor(memory, site, app.tasks, door=EAGER, hostname="eager")
+    ended: dict[str, Ending] = {}
+
+    def observe(event: Event) -> None:
+        if isinstance(event, Ended):
+            ended[event.message.id] = event.ending
+
+    executor = Executor(memory, site, app.tasks, door=EAGER, hostname="eager", observe=observe)
     kept = replace(outgoing, message=replace(outgoing.message, ignore_result=False))
     run_now(send(memory, site, kept))
     queues = {queue.sqs_name(site.queue_prefix): queue for queue in site.router.queues.values()}
     while (due := _next_queue(memory, queues)) is not None:
         run_now(_deliver(memory, executor, due, queues[due]))
-    return memory
+        if any(isinstance(ending, Requeued) for ending in ended.values()):
+            break  # nobody else is here to take it
+    return memory, getattr(ended.get(kept.message.id), "error", None)
 
 
 def _next_queue(memory: MemoryAws, queues: dict[str, Queue]) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -12,6 +13,8 @@ from caraway.core import results
 from caraway.core.codec import decode
 from caraway.core.context import current
 from caraway.core.port import run_now
+from caraway.core.record import DONE
+from caraway.current import current_app
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,14 +46,24 @@ class AsyncResult(Generic[R_co]):
     id
         The task's id.
     app
-        The app whose records are asked.
+        The app whose records are asked; the current app when None.
     task_name
         Lets the value be rebuilt to the function's return annotation.
+    ignored
+        The task was sent with its result ignored: :meth:`get` returns None at once, as in Celery.
     """
 
-    def __init__(self, id: str, app: AppBase, task_name: str | None = None) -> None:
+    def __init__(
+        self,
+        id: str,
+        app: AppBase | None = None,
+        task_name: str | None = None,
+        *,
+        ignored: bool = False,
+    ) -> None:
         self.id = id
-        self.app = app
+        self.app = app or current_app()
+        self.ignored = ignored
         self._task_name = task_name
         self._seen: Seen | None = None
 
@@ -73,7 +86,7 @@ class AsyncResult(Generic[R_co]):
         return self._remember(await results.look(self.app.aio, self.app.site, self.id))
 
     def _remember(self, seen: Seen) -> Seen:
-        if seen.ready:
+        if seen.record.phase == DONE:  # not FAILED: a redrive of its dead letter may change that
             self._seen = seen
         return seen
 
@@ -141,7 +154,7 @@ class AsyncResult(Generic[R_co]):
         *,
         disable_sync_subtasks: bool = True,
     ) -> R_co:
-        """Wait for the task to end, and return its value.
+        """Wait for the task to end, and return its value; None where the result is ignored.
 
         Parameters
         ----------
@@ -164,22 +177,36 @@ class AsyncResult(Generic[R_co]):
         BaseException
             What the task raised, where ``propagate`` is set.
         """
+        if self.ignored:
+            return None  # type: ignore[return-value]  # nothing may ever be recorded
         if disable_sync_subtasks:
             _refuse_inside_a_task()
-        if self._seen is None:
+        seen = self._seen
+        if seen is None:
             waiting = results.wait(self._port(), self.app.site, self.id, timeout, interval)
-            self._seen = run_now(waiting)
-        return self._outcome(self._seen, propagate)
+            seen = self._remember(run_now(waiting))
+        return self._outcome(seen, propagate)
 
     wait = get
 
     async def aget(
-        self, timeout: float | None = None, propagate: bool = True, interval: float | None = None
+        self,
+        timeout: float | None = None,
+        propagate: bool = True,
+        interval: float | None = None,
+        *,
+        disable_sync_subtasks: bool = True,
     ) -> R_co:
         """Wait as :meth:`get` does, without blocking the event loop."""
-        if self._seen is None:
-            self._seen = await results.wait(self.app.aio, self.app.site, self.id, timeout, interval)
-        return self._outcome(self._seen, propagate)
+        if self.ignored:
+            return None  # type: ignore[return-value]
+        if disable_sync_subtasks:
+            _refuse_inside_a_task()
+        seen = self._seen
+        if seen is None:
+            waiting = results.wait(self.app.aio, self.app.site, self.id, timeout, interval)
+            seen = self._remember(await waiting)
+        return self._outcome(seen, propagate)
 
     def _outcome(self, seen: Seen, propagate: bool) -> R_co:
         if propagate and seen.state in states.PROPAGATE_STATES:
@@ -227,12 +254,23 @@ class AsyncResult(Generic[R_co]):
 
 
 class EagerResult(AsyncResult[R_co]):
-    """The result of a task that has run in this process; its record is in memory."""
+    """The result of a task that has run in this process; its record is in memory.
 
-    def __init__(self, id: str, app: AppBase, task_name: str | None, port: Aws) -> None:
+    A failed task's exception is the one that it raised, with its traceback.
+    """
+
+    def __init__(
+        self,
+        id: str,
+        app: AppBase,
+        task_name: str | None,
+        port: Aws,
+        error: BaseException | None = None,
+    ) -> None:
         super().__init__(id, app, task_name)
         self._memory = port
-        self._seen = run_now(results.look(port, app.eager_site, id))
+        seen = run_now(results.look(port, app.eager_site, id))
+        self._seen = seen if error is None else replace(seen, result=error)
 
     def _port(self) -> Aws:
         return self._memory

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from caraway.core.arguments import Parameters
-from caraway.core.codec import encode
+from caraway.core.codec import decode, encode
 from caraway.core.context import Context, current
 from caraway.core.errors import error_argument
 from caraway.core.retry import RetryPolicy
@@ -16,7 +16,7 @@ from caraway.core.settle import Again, Failed, Product, Rejected, Succeeded
 from caraway.exceptions import EncodeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from caraway.core.message import Message
     from caraway.core.settle import Ending
@@ -90,6 +90,10 @@ class Runnable:
             retry_kwargs=self.retry_kwargs,
         )
 
+    def attempt(self, context: Context) -> Any:
+        """Call what an attempt runs: :meth:`run`, or what a subclass wraps around it."""
+        return self.run(*context.args, **context.kwargs)
+
     @property
     def runner(self) -> Callable[[Context], Any]:
         """What a worker calls: a coroutine function for an ``async def`` task."""
@@ -98,23 +102,27 @@ class Runnable:
     def _run(self, context: Context) -> Product:
         token = current.set(context)
         try:
-            args, kwargs = self._start(context)
-            return self._product(self.run(*args, **kwargs))
+            self._unpack(context)
+            self.before_start(context.id or "", context.args, context.kwargs)
+            return self._product(self.attempt(context))
         finally:
             current.reset(token)
 
     async def _arun(self, context: Context) -> Product:
         token = current.set(context)
         try:
-            args, kwargs = self._start(context)
-            return self._product(await self.run(*args, **kwargs))
+            self._unpack(context)
+            begin: Callable[..., Any] = self.before_start
+            before = begin(context.id or "", context.args, context.kwargs)
+            if inspect.isawaitable(before):
+                await before
+            return self._product(await self.attempt(context))
         finally:
             current.reset(token)
 
-    def _start(self, context: Context) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def _unpack(self, context: Context) -> None:
         context.args, context.kwargs = self.parameters.from_wire(context.args, context.kwargs)
-        self.before_start(context.id or "", context.args, context.kwargs)
-        return context.args, dict(context.kwargs)
+        context.headers = decode(dict(context.headers))
 
     def _product(self, value: Any) -> Product:
         try:
@@ -125,43 +133,58 @@ class Runnable:
     @property
     def hooks(self) -> Callable[[Context, Ending], Any] | None:
         """What runs after an ending was recorded, None when no hook is overridden."""
-        return self._hooks if self._has_hooks else None
-
-    @cached_property
-    def _has_hooks(self) -> bool:
-        names = ("on_success", "on_failure", "on_retry", "after_return")
-        return any(getattr(type(self), name) is not getattr(Runnable, name) for name in names)
+        own = [
+            getattr(self, name)
+            for name in ("on_success", "on_failure", "on_retry", "after_return")
+            if getattr(type(self), name) is not getattr(Runnable, name)
+        ]
+        if not own:
+            return None
+        return self._ahooks if any(map(inspect.iscoroutinefunction, own)) else self._hooks
 
     def _hooks(self, context: Context, ending: Ending) -> None:
         token = current.set(context)
-        about = (context.id or "", context.args, context.kwargs)
-        value: Any = None
-        einfo: ExceptionInfo | None = None
         try:
-            match ending:
-                case Succeeded(product):
-                    value = product.value
-                    self.on_success(value, *about)
-                case Again(error=BaseException() as value):
-                    einfo = ExceptionInfo(value, ending.traceback or "")
-                    self.on_retry(value, *about, einfo)
-                case Failed(error) | Rejected(error=error):
-                    value, einfo = (
-                        error,
-                        ExceptionInfo(error, getattr(ending, "traceback", "") or ""),
-                    )
-                    self.on_failure(error, *about, einfo)
-            self.after_return(ending.state, value, *about, einfo)
+            for hook in self._hooks_of(context, ending):
+                hook()
         finally:
             current.reset(token)
+
+    async def _ahooks(self, context: Context, ending: Ending) -> None:
+        token = current.set(context)
+        try:
+            for hook in self._hooks_of(context, ending):
+                done = hook()
+                if inspect.isawaitable(done):
+                    await done
+        finally:
+            current.reset(token)
+
+    def _hooks_of(self, context: Context, ending: Ending) -> Iterator[Callable[[], Any]]:
+        """Give the hooks of an ending; as in Celery none but on_retry for those that are not final.
+
+        A task that was ignored, or never started, has none.
+        """
+        about = (context.id or "", context.args, context.kwargs)
+        match ending:
+            case Succeeded(product):
+                yield partial(self.on_success, product.value, *about)
+                yield partial(self.after_return, ending.state, product.value, *about, None)
+            case Again(error=BaseException() as error):
+                einfo = ExceptionInfo(error, ending.traceback or "")
+                yield partial(self.on_retry, error, *about, einfo)
+            case Failed(error) | Rejected(error=error):
+                einfo = ExceptionInfo(error, getattr(ending, "traceback", "") or "")
+                yield partial(self.on_failure, error, *about, einfo)
+                yield partial(self.after_return, ending.state, error, *about, einfo)
 
     def errback_arguments(self, failed: Message, error: Json, traceback: str | None) -> list[Json]:
         """Return the arguments of this task as an errback.
 
-        A function that takes three or more arguments gets ``(request, exc, traceback)``, any other
-        the failed task's id: Celery's new and old style.
+        A function that takes three or more positional arguments gets ``(request, exc, traceback)``,
+        any other the failed task's id: Celery's new and old style.
         """
-        if len(inspect.signature(self.run).parameters) < 3:
+        if not _takes_three(self.run):
             return [failed.id]
         request = Context(
             id=failed.id,
@@ -175,7 +198,7 @@ class Runnable:
         )
         return [encode(request), error_argument(error), traceback]
 
-    # -- hooks --------------------------------------------------------------------------------
+    # -- hooks, functions or coroutine functions ----------------------------------------------
 
     def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
         """Run before the function; an exception here fails the attempt."""
@@ -196,4 +219,10 @@ class Runnable:
     def after_return(
         self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any
     ) -> None:
-        """Run after any of these."""
+        """Run after :meth:`on_success` or :meth:`on_failure`."""
+
+
+def _takes_three(function: Callable[..., Any]) -> bool:
+    kinds = [parameter.kind for parameter in inspect.signature(function).parameters.values()]
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return inspect.Parameter.VAR_POSITIONAL in kinds or sum(k in positional for k in kinds) >= 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from typing_extensions import ParamSpec
@@ -26,6 +27,7 @@ class SharedTask:
     """A task declared without an app; it acts as the current app's task of that name."""
 
     def __init__(self, fun: Any, options: dict[str, Any]) -> None:
+        update_wrapper(self, fun, updated=())
         self._fun = fun
         self._options = options
         self._names: weakref.WeakKeyDictionary[AppBase, str] = weakref.WeakKeyDictionary()
@@ -39,6 +41,8 @@ class SharedTask:
         return app.task_named(self._names[app])
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # what inspects objects asks for these, maybe without any app
+            raise AttributeError(name)
         return getattr(self._task(), name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

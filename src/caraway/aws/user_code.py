@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from caraway.core.port import Raised, Returned
+from caraway.exceptions import CarawayError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from caraway.core.port import Outcome
+
+_OURS: Final = ("asyncio.", "caraway.core.", "caraway.running", "caraway.task", "concurrent.")
+"""Modules between the call of user code and its own first frame."""
 
 
 def call_blocking(function: Callable[..., Any], *args: Any) -> Outcome[Any]:
@@ -25,7 +29,7 @@ def call_blocking(function: Callable[..., Any], *args: Any) -> Outcome[Any]:
     except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:  # noqa: BLE001 - SystemExit of a task must not end the worker
-        return Raised(error)
+        return Raised(_from_user_code(error))
 
 
 async def call_async(function: Callable[..., Any], *args: Any) -> Outcome[Any]:
@@ -53,19 +57,35 @@ async def _outcome(function: Callable[..., Any], *args: Any) -> Outcome[Any]:
     except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:  # noqa: BLE001 - as above
-        return Raised(error)
+        return Raised(_from_user_code(error))
+
+
+def _from_user_code(error: BaseException) -> BaseException:
+    """Return an exception whose traceback begins where user code does, if it comes to that."""
+    traceback = error.__traceback__
+    while traceback is not None and _is_ours(traceback.tb_frame.f_globals.get("__name__", "")):
+        traceback = traceback.tb_next
+    # What Caraway says by itself needs no traceback; anything else that is ours is a fault.
+    if traceback is not None or isinstance(error, CarawayError):
+        error.__traceback__ = traceback
+    return error
+
+
+def _is_ours(module: str) -> bool:
+    return module.startswith(_OURS) or module == __name__
 
 
 def _run_coroutine(function: Callable[..., Any], *args: Any) -> Any:
     """Run a coroutine function from synchronous code, also inside a running event loop."""
     import asyncio
+    from concurrent.futures import ThreadPoolExecutor
+    from contextvars import copy_context
 
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(function(*args))
-    from concurrent.futures import ThreadPoolExecutor
-    from contextvars import copy_context
-
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(copy_context().run, asyncio.run, function(*args)).result()
+        pass  # and not here: this error would be the context of whatever the function raises
+    else:
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(copy_context().run, asyncio.run, function(*args)).result()
+    return asyncio.run(function(*args))

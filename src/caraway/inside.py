@@ -1,0 +1,201 @@
+"""What a task does about its own attempt: it knows its request, asks for retries, shows states."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, overload
+
+from caraway import calls, states
+from caraway.core.codec import encode
+from caraway.core.context import Context, current
+from caraway.core.port import run_now
+from caraway.core.retry import exhausted
+from caraway.exceptions import (
+    InvalidOption,
+    InvalidTaskError,
+    MaxRetriesExceededError,
+    Retry,
+    UnknownOption,
+    nearest,
+)
+from caraway.requests.dynamodb import ConditionFailed
+from caraway.running import Runnable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from caraway.base import AppBase
+    from caraway.core.port import Aws
+    from caraway.requests.base import Json
+    from caraway.requests.dynamodb import UpdateItem
+
+_RETRY_CHANGES: Final = frozenset(
+    {"expires", "headers", "ignore_result", "soft_time_limit", "time_limit"}
+)
+_NO_CONTEXT: Final = Context(called_directly=True)
+
+
+class Inside(Runnable):
+    """A task as its own function sees it, with ``bind=True``."""
+
+    app: AppBase
+    MaxRetriesExceededError = MaxRetriesExceededError
+    """For ``except self.MaxRetriesExceededError``, as in Celery."""
+
+    @property
+    def request(self) -> Context:
+        """The request of the running task; outside of one, that of a direct call."""
+        return current.get() or _NO_CONTEXT
+
+    @overload
+    def retry(
+        self,
+        args: Sequence[Any] | None = ...,
+        kwargs: Mapping[str, Any] | None = ...,
+        exc: BaseException | None = ...,
+        throw: Literal[True] = ...,
+        eta: datetime | None = ...,
+        countdown: float | None = ...,
+        max_retries: int | None = ...,
+        **options: Any,
+    ) -> NoReturn: ...
+    @overload
+    def retry(
+        self,
+        args: Sequence[Any] | None = ...,
+        kwargs: Mapping[str, Any] | None = ...,
+        exc: BaseException | None = ...,
+        *,
+        throw: Literal[False],
+        eta: datetime | None = ...,
+        countdown: float | None = ...,
+        max_retries: int | None = ...,
+        **options: Any,
+    ) -> Retry: ...
+
+    def retry(
+        self,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        exc: BaseException | None = None,
+        throw: bool = True,
+        eta: datetime | None = None,
+        countdown: float | None = None,
+        max_retries: int | None = None,
+        **options: Any,
+    ) -> Retry:
+        """Try the task again later; ends this attempt by raising.
+
+        Parameters
+        ----------
+        args, kwargs
+            Other arguments for the next attempt.
+        exc
+            The cause: recorded, and raised when no retry is left.
+        throw
+            False returns the exception instead: the function goes on to its end, and the retry
+            happens whatever it returns.
+        eta, countdown
+            When; ``default_retry_delay`` seconds from now by default.
+        max_retries
+            Overrides the task's own limit.
+        options
+            ``expires``, ``headers``, ``ignore_result`` or time limits for the next attempt.
+
+        Raises
+        ------
+        Retry
+            Unless ``throw`` is False.
+        MaxRetriesExceededError
+            If no retry is left and no ``exc`` is given.
+        """
+        request = self.request
+        if request.called_directly:
+            raise exc if exc is not None else sys.exc_info()[1] or Retry("the task can be retried")
+        limit = self.max_retries if max_retries is None else max_retries
+        if exhausted(request.retries, limit):
+            if exc is not None:
+                raise exc
+            raise MaxRetriesExceededError(
+                f"{self.name}[{request.id}] has been retried {request.retries} times, its limit",
+                task_args=request.args,
+                task_kwargs=dict(request.kwargs),
+            )
+        unknown = set(options) - _RETRY_CHANGES
+        if unknown:
+            name = min(unknown)
+            raise UnknownOption(
+                f"retry() takes no option named {name!r}{nearest(name, _RETRY_CHANGES)}"
+            )
+        if eta is None and countdown is None:
+            countdown = self.default_retry_delay
+        changes = self._changes(args, kwargs, options)
+        when = calls.call_options(self.app, {"eta": eta})["eta"] if eta is not None else countdown
+        retry = Retry(exc=exc, when=when, **changes)
+        if throw:
+            raise retry
+        request.requested_retry = retry
+        return retry
+
+    def _changes(self, args: Any, kwargs: Any, options: Mapping[str, Any]) -> dict[str, Json]:
+        """Return what the next attempt changes of the message, as JSON."""
+        changes = calls.retry_options(self.app, options)
+        if args is not None or kwargs is not None:
+            request = self.request
+            changes["args"], changes["kwargs"] = self.parameters.to_wire(
+                request.args if args is None else args,
+                request.kwargs if kwargs is None else kwargs,
+            )
+        return changes
+
+    def update_state(
+        self, task_id: str | None = None, state: str | None = None, meta: Any = None
+    ) -> None:
+        """Show a state of your own, with JSON that ``result.info`` reads.
+
+        ``task_id`` may only be the running task's. Does nothing in a direct call, or when another
+        worker has taken the task over.
+        """
+        running = self._shown(task_id)
+        if running is None:
+            return
+        aws = running.port or self.app.aws
+        with suppress(ConditionFailed):
+            run_now(aws.perform(self._state_update(running, aws, state, meta)))
+
+    async def aupdate_state(
+        self, task_id: str | None = None, state: str | None = None, meta: Any = None
+    ) -> None:
+        """Show a state of your own, from an ``async def`` task."""
+        running = self._shown(task_id)
+        if running is None:
+            return
+        aws = running.port or self.app.aio
+        with suppress(ConditionFailed):
+            await aws.perform(self._state_update(running, aws, state, meta))
+
+    def _shown(self, task_id: str | None) -> Context | None:
+        """Return the request of the task whose state may be shown, None in a direct call."""
+        running = self.request.running()
+        if running is None or running.id is None:
+            return None
+        if task_id not in (None, running.id):
+            raise InvalidOption("update_state: a task can only show a state of its own")
+        if running.token is None:
+            raise InvalidTaskError(
+                f"{self.name} is idempotent, so it keeps no record while it runs: update_state "
+                "needs idempotent=False"
+            )
+        return running
+
+    def _state_update(self, running: Context, aws: Aws, state: str | None, meta: Any) -> UpdateItem:
+        return self.app.site.records.update_state(
+            running.id or "",
+            running.token or "",
+            aws.now().timestamp(),
+            state or states.PROGRESS,
+            json.dumps(encode(meta)),
+        )
