@@ -365,6 +365,15 @@ def test_the_readme_has_a_sentence_for_all_that_the_command_line_refuses(
     assert [name for name in names if f"`{name}`" not in README] == []
 
 
+def test_every_room_and_folder_of_the_contributing_page_exists() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    rooms = re.findall(r"`([a-z]+)`", "".join(re.findall(r"^\| `.*?\|", text, re.MULTILINE)))
+    source = Path(caraway.__file__).parent
+    assert [room for room in rooms if not list(source.glob(f"{room}*"))] == []
+    folders = re.findall(r"^\| `(tests/\w+)`", text, re.MULTILINE)
+    assert [folder for folder in folders if not (ROOT / folder).is_dir()] == []
+
+
 # -- the message format ----------------------------------------------------------------------
 
 
