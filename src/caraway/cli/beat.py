@@ -107,7 +107,9 @@ _COLORS: Final = {"+": "green", "~": "yellow", "-": "red"}
 
 def _summary(plan: Plan, *, dry_run: bool) -> str:
     if not plan:
-        return f"EventBridge has all {count(len(plan.unchanged), 'rule')} as the code says."
+        return (
+            f"EventBridge has {count(len(plan.unchanged), 'rule')} as the code says: nothing to do."
+        )
     numbers = (
         f"{len(plan.create)} created, {len(plan.update)} changed, {len(plan.delete)} deleted, "
         f"{len(plan.unchanged)} unchanged"

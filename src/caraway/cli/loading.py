@@ -38,12 +38,15 @@ def load(name: str | None, *, whole_traceback: bool = False) -> Caraway:
             place = f"{_short(frames[-1].filename)}, line {frames[-1].lineno}"
             error.args = (f"{error.args[0]} ({place})", *error.args[1:])
         raise
-    except Exception as error:  # it is the user's code that raised, whatever it raised
+    except Exception as error:
+        frames = _user_frames(error)
+        if not frames and not isinstance(error, SyntaxError):
+            raise  # not the user's fault
         raised = "".join(traceback.format_exception_only(error)).rstrip()
         if whole_traceback:
             shown = "".join(traceback.format_exception(error)).rstrip()
         else:
-            shown = "".join(traceback.format_list(_user_frames(error))) + raised
+            shown = "".join(traceback.format_list(frames)) + raised
         raise Failure(
             f"the app {name or os.environ.get('CARAWAY_APP')!r} could not be imported; its code "
             f"raised\n\n{shown}",

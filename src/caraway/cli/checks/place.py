@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from caraway.aws.whereabouts import whereabouts
 from caraway.cli.checks.findings import Finding, ok, problem, refused
 from caraway.cli.output import duration
-from caraway.exceptions import OperationalError, RegionMissing
+from caraway.exceptions import EndpointUnreachable, OperationalError, RegionMissing
 from caraway.requests.sts import GetCallerIdentity
 
 if TYPE_CHECKING:
@@ -23,19 +23,25 @@ async def check_place(patient: Patient) -> list[Finding]:
     try:
         where = whereabouts(patient.app.client_settings)
     except OperationalError as error:
-        subject = "region" if isinstance(error, RegionMissing) else "credentials"
-        return [refused(subject, error)]
-    findings = [ok("region", where.region), ok("endpoint", where.endpoint_url)]
+        return [refused(_subject(error), error)]
+    region = ok("region", where.region)
     try:
         identity = await patient.aws.perform(GetCallerIdentity())
     except OperationalError as error:
-        return [*findings, refused("credentials", error)]
+        return [region, refused(_subject(error), error)]
     source = f", from {where.credentials}" if where.credentials else ""
     return [
-        *findings,
+        region,
+        ok("endpoint", where.endpoint_url),
         ok("credentials", f"{identity.arn} (account {identity.account}{source})"),
         _clock(patient.aws.now()),
     ]
+
+
+def _subject(error: OperationalError) -> str:
+    if isinstance(error, RegionMissing):
+        return "region"
+    return "endpoint" if isinstance(error, EndpointUnreachable) else "credentials"
 
 
 def _clock(aws_time: datetime) -> Finding:
