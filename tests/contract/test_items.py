@@ -74,7 +74,7 @@ changes = st.builds(
 ).filter(lambda change: bool(change.assign or change.remove))
 
 on_an_engine = settings(
-    max_examples=60,
+    max_examples=50,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

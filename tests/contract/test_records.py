@@ -129,7 +129,7 @@ def test_every_transition_means_what_it_says(harness: Harness) -> None:
     table = harness.table()
 
     @settings(
-        max_examples=120,
+        max_examples=80,
         deadline=None,
         derandomize=True,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

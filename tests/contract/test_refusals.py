@@ -116,10 +116,10 @@ def test_an_endpoint_that_is_no_address_is_named(harness: Harness) -> None:
 
 
 def test_no_region_is_said_so(harness: Harness) -> None:
-    settings = replace(harness.settings, region=None)
+    port = harness.another_port(replace(harness.settings, region=None))
     for request in (GetQueueUrl("q"), GetItem("t", "i")):
         with pytest.raises(RegionMissing) as refused:
-            harness.another_port(settings).perform(request)
+            port.perform(request)
         assert said_in_one_line(refused.value, "set AWS_REGION")
 
 
