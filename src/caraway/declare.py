@@ -58,7 +58,7 @@ class BoundDecorator(Protocol):
 def make_task(
     fun: Callable[..., Any],
     name: str,
-    base: type[Task[..., Any]],
+    base: Any,
     options: Mapping[str, Any],
 ) -> Task[..., Any]:
     """Return the task of a function: an instance of a class of its own below ``base``.

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import socket
-from contextlib import redirect_stdout
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -17,7 +15,6 @@ from caraway.exceptions import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import TextIO
 
 _POOLS: Final = ("threads", "asyncio", "solo")
 _NO_PROCESSES: Final = (
@@ -109,7 +106,7 @@ def command(
     """  # noqa: D301 - \b is click's
     app = session.app()
     from caraway.workers.ecs import Worker
-    from caraway.workers.logs import LoggedStream, set_up_logging
+    from caraway.workers.logs import set_up_logging
 
     set_up_logging(app, loglevel.upper())
     worker = Worker(
@@ -121,12 +118,7 @@ def command(
         shutdown_timeout_s=shutdown_timeout,
     )
     click.echo(f"\n{worker.banner()}\n", err=True)
-    if not app.conf.worker_redirect_stdouts:
-        click.get_current_context().exit(worker.run())
-    level = logging.getLevelName(app.conf.worker_redirect_stdouts_level)
-    with redirect_stdout(cast("TextIO", LoggedStream(level))):
-        code = worker.run()
-    click.get_current_context().exit(code)
+    click.get_current_context().exit(worker.run())
 
 
 def expand_hostname(pattern: str, host: str) -> str:

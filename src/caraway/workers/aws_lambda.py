@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from aws_lambda_powertools import Logger
@@ -16,13 +17,13 @@ from aws_lambda_powertools.utilities.data_classes import SQSEvent
 
 from caraway.aws.asyncio_aws import AsyncioAws, ThreadWire
 from caraway.aws.user_code import call_async, call_blocking
-from caraway.core.disposition import Delete, Delivery, Leave
+from caraway.core.disposition import Delivery, Leave
 from caraway.core.executor import Executor
 from caraway.core.publish import queue_url
-from caraway.core.routing import FIFO_SUFFIX, Queue
+from caraway.core.routing import Queue
 from caraway.exceptions import ImproperlyConfigured, OperationalError
-from caraway.requests.sqs import ChangeMessageVisibility
 from caraway.loader import load_app
+from caraway.requests.sqs import ChangeMessageVisibility
 from caraway.workers.logs import LogEvents
 
 if TYPE_CHECKING:
@@ -41,6 +42,24 @@ much, so that an attempt that AWS cut off is never overlapped."""
 REQUESTS_AT_ONCE: Final = 10
 
 
+@dataclass
+class _Received:
+    """One record of an event, and what became of it.
+
+    Attributes
+    ----------
+    stays
+        Whether it is to come back.
+    error
+        Why nothing is known of its end.
+    """
+
+    record: SQSRecord
+    queue: Queue
+    stays: bool = False
+    error: Exception | None = None
+
+
 class LambdaWorker:
     """Runs the messages of one event after the other, within the time that is left.
 
@@ -56,7 +75,8 @@ class LambdaWorker:
         self._loop = asyncio.new_event_loop()
         self._turns = asyncio.Semaphore(concurrency)
         self._tasks_threads = ThreadPoolExecutor(concurrency, thread_name_prefix="task")
-        wire = ThreadWire(app.client_settings, ThreadPoolExecutor(REQUESTS_AT_ONCE))
+        self._requests_threads = ThreadPoolExecutor(REQUESTS_AT_ONCE, thread_name_prefix="aws")
+        wire = ThreadWire(app.client_settings, self._requests_threads)
         self._aws = AsyncioAws(wire, self._call)
         self._executor = Executor(
             self._aws, app.site, app.tasks, door=DOOR, observe=LogEvents(app.tasks)
@@ -64,6 +84,11 @@ class LambdaWorker:
 
     def handle(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
         """Run an event's messages; name those that are to come back."""
+        if "Records" not in event:
+            raise ImproperlyConfigured(
+                f"this function takes the events of SQS queues, not {str(event)[:200]}: let an "
+                "event source mapping of a queue invoke it"
+            )
         self._logger.append_keys(function_request_id=getattr(context, "aws_request_id", None))
         failures = self._loop.run_until_complete(self._batch(SQSEvent(event), context))
         return {"batchItemFailures": [{"itemIdentifier": id} for id in failures]}
@@ -71,39 +96,51 @@ class LambdaWorker:
     async def _batch(self, event: SQSEvent, context: Any) -> list[str]:
         """Return the ids of the messages that are not to be deleted, in their order.
 
-        Raises the first failure when AWS answered for none of them, so that Lambda's poller backs
-        off; otherwise those that AWS did not answer for come back by themselves.
+        Raises the failure when AWS answered for none of them, so that Lambda's poller backs off;
+        otherwise those that AWS did not answer for come back by themselves.
         """
-        records = list(event.records)
-        ordered: dict[str, list[SQSRecord]] = {}
-        for place, record in enumerate(records):
-            group = record.attributes.get("MessageGroupId") if _is_fifo(record) else None
-            ordered.setdefault(f"group {group}" if group else f"record {place}", []).append(record)
-        left = await asyncio.gather(*(self._in_order(group, context) for group in ordered.values()))
-        kept = {id for ids in left for id in ids}
-        return [record.message_id for record in records if record.message_id in kept]
+        received = [_Received(record, self._queue(record)) for record in event.records]
+        groups: dict[object, list[_Received]] = {}
+        for place, each in enumerate(received):
+            group = each.record.attributes.get("MessageGroupId") if each.queue.fifo else None
+            groups.setdefault(group or place, []).append(each)
+        await asyncio.gather(*(self._in_order(group, context) for group in groups.values()))
+        if received and all(each.error is not None for each in received):
+            raise received[0].error  # type: ignore[misc]  # just seen
+        return [each.record.message_id for each in received if each.stays]
 
-    async def _in_order(self, records: list[SQSRecord], context: Any) -> list[str]:
-        """Run the records of one group; the first that stays keeps back those behind it."""
-        for place, record in enumerate(records):
-            disposition = await self._one(record, context)
-            if not isinstance(disposition, Delete):
-                await self._leave(record, disposition)
-                behind = records[place + 1 :]
-                for each in behind:
-                    await self._leave(each, Leave(disposition.visible_in_s, "its group waits"))
-                return [each.message_id for each in records[place:]]
-        return []
+    async def _in_order(self, group: list[_Received], context: Any) -> None:
+        """Run the messages of one group; the first that stays keeps back those behind it."""
+        for place, each in enumerate(group):
+            try:
+                disposition = await self._one(each, context)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the other groups go on
+                self._say(error)
+                for behind in group[place:]:
+                    behind.stays, behind.error = True, error
+                return
+            if isinstance(disposition, Leave):
+                for behind in group[place:]:
+                    behind.stays = True
+                    await self._leave(behind, disposition.visible_in_s)
+                return
 
-    async def _one(self, record: SQSRecord, context: Any) -> Disposition:
+    def _say(self, error: Exception) -> None:
+        if isinstance(error, OperationalError):
+            self._logger.error("%s (the message comes back)", error)
+        else:
+            self._logger.exception("a message could not be handled; it comes back")
+
+    async def _one(self, received: _Received, context: Any) -> Disposition:
         async with self._turns:
+            record = received.record
             left_s = context.get_remaining_time_in_millis() / 1000
             if left_s < MARGIN_S:
                 return Leave(0, f"only {left_s:.1f} s are left")
             attributes = record.attributes
             delivery = Delivery(
                 body=record.body,
-                queue=self._queue(record),
+                queue=received.queue,
                 lease_s=left_s + MARGIN_S,
                 receive_count=int(attributes.get("ApproximateReceiveCount") or 1),
                 sent_at_s=int(attributes.get("SentTimestamp") or 0) / 1000,
@@ -125,12 +162,13 @@ class LambdaWorker:
             )
         return Queue(name.removeprefix(prefix))
 
-    async def _leave(self, record: SQSRecord, disposition: Leave) -> None:
+    async def _leave(self, received: _Received, visible_in_s: int) -> None:
         """Say when the message comes back; otherwise it waits out the whole visibility timeout."""
-        url = await queue_url(self._aws, self._app.site, self._queue(record))
-        request = ChangeMessageVisibility(url, record.receipt_handle, disposition.visible_in_s)
         try:
-            await self._aws.perform(request)
+            url = await queue_url(self._aws, self._app.site, received.queue)
+            await self._aws.perform(
+                ChangeMessageVisibility(url, received.record.receipt_handle, visible_in_s)
+            )
         except OperationalError as error:
             self._logger.warning("message stays hidden until its timeout: %s", error)
 
@@ -140,9 +178,13 @@ class LambdaWorker:
             return await call_async(function, *args)
         return await self._loop.run_in_executor(self._tasks_threads, call_blocking, function, *args)
 
-
-def _is_fifo(record: SQSRecord) -> bool:
-    return record.event_source_arn.endswith(FIFO_SUFFIX)
+    def close(self) -> None:
+        """Close its connections, threads and event loop; Lambda itself never does."""
+        self._loop.run_until_complete(self._aws.close())
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
+        self._tasks_threads.shutdown()
+        self._requests_threads.shutdown()
 
 
 def _share_logging(logger: Logger) -> None:

@@ -8,6 +8,9 @@ import platform
 import signal
 import socket
 import sys
+import threading
+from contextlib import suppress
+from math import ceil
 from typing import TYPE_CHECKING, Final
 
 from caraway._version import __version__
@@ -25,7 +28,7 @@ from caraway.requests.sqs import (
 )
 from caraway.utils.log import get_logger
 from caraway.workers.holding import Backoff, Heartbeat, Held, Slots
-from caraway.workers.logs import LogEvents
+from caraway.workers.logs import LogEvents, stdouts_logged
 from caraway.workers.pools import make_pool
 
 if TYPE_CHECKING:
@@ -84,6 +87,8 @@ class Worker:
         self.shutdown_timeout_s = (
             conf.worker_soft_shutdown_timeout if shutdown_timeout_s is None else shutdown_timeout_s
         )
+        self._running: tuple[asyncio.AbstractEventLoop, _Session] | None = None
+        self._stops = 0
 
     def _chosen(self, names: Sequence[str] | None) -> list[Queue]:
         router = self.app.site.router
@@ -98,19 +103,35 @@ class Worker:
         return chosen
 
     def run(self) -> int:
-        """Work until SIGTERM or SIGINT; return the exit code.
+        """Work until SIGTERM, SIGINT or :meth:`stop`; return the exit code.
 
-        The first signal is warm: nothing more is received, running tasks get the shutdown timeout,
-        then they are released. The second is cold: everything is released at once.
+        The first is warm: nothing more is received, running tasks get the shutdown timeout, then
+        they are released. The second is cold: everything is released at once.
         """
-        code, unfinished = asyncio.run(_Session(self).run())
-        self.pool.close()
-        if unfinished:
+        with stdouts_logged(self.app):
+            code, unfinished = asyncio.run(self._work())
+            self.pool.close()
+        if unfinished and threading.current_thread() is threading.main_thread():
             # Threads cannot be stopped, and what they still do is fenced off: leave them behind.
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
         return code
+
+    async def _work(self) -> tuple[int, bool]:
+        session = _Session(self)
+        self._running = asyncio.get_running_loop(), session
+        for _ in range(self._stops):
+            session.stop("stop()")
+        return await session.run()
+
+    def stop(self) -> None:
+        """Do as a signal does, from another thread; also before the worker has begun."""
+        self._stops += 1
+        if self._running is not None:
+            loop, session = self._running
+            with suppress(RuntimeError):  # it has ended
+                loop.call_soon_threadsafe(session.stop, "stop()")
 
     def banner(self) -> str:
         """Return what a worker says about itself when it starts."""
@@ -154,15 +175,18 @@ class _Session:
         )
         self._slots = Slots(worker.pool.concurrency)
         self._turns = asyncio.Semaphore(worker.pool.concurrency)
-        self._backoff = Backoff()
+        self._receiving = Backoff()
+        self._working = Backoff()
         self._held: set[Held] = set()
         self._jobs: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
         self._cold = asyncio.Event()
+        self._deadline = 0.0
 
     async def run(self) -> tuple[int, bool]:
         """Work until told to stop; return the exit code, and whether user code still runs."""
-        self._listen_to_signals()
+        if threading.current_thread() is threading.main_thread():
+            self._listen_to_signals()
         heartbeat = asyncio.ensure_future(
             Heartbeat(self._aws, self._site.records, self._executor, self._held).run(
                 min(queue.visibility_timeout_s for queue in self._worker.queues)
@@ -174,16 +198,19 @@ class _Session:
             unfinished = await self._drain()
         finally:
             heartbeat.cancel()
+        for job in self._jobs:
+            job.cancel()
+        await asyncio.gather(*self._jobs, return_exceptions=True)
         await self._aws.close()
         return EXIT_COLD if self._cold.is_set() else EXIT_WARM, unfinished
 
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._stop, number)
+            loop.add_signal_handler(number, self.stop, number.name)
 
-    def _stop(self, number: int) -> None:
-        name = signal.Signals(number).name
+    def stop(self, name: str) -> None:
+        """Shut down warmly, the second time coldly; ``name`` says who asks for it."""
         if self._stopping.is_set():
             logger.warning("%s again: cold shutdown, running tasks are released", name)
             self._cold.set()
@@ -193,6 +220,8 @@ class _Session:
                 name,
                 self._worker.shutdown_timeout_s,
             )
+            # From now on, not from the end of the long poll: ECS counts from its signal, too.
+            self._deadline = asyncio.get_running_loop().time() + self._worker.shutdown_timeout_s
             self._stopping.set()
 
     # -- receiving ----------------------------------------------------------------------------
@@ -201,7 +230,8 @@ class _Session:
         """Receive for free slots until the worker stops."""
         wanted = min(BATCH_LIMIT, self._slots.total)
         while not self._stopping.is_set():
-            await self._backoff.pause(self._stopping)
+            await self._receiving.pause(self._stopping)
+            await self._working.pause(self._stopping)
             if not await self._wait_for_slots(wanted):
                 return
             try:
@@ -209,15 +239,17 @@ class _Session:
                 messages = await self._aws.perform(
                     ReceiveMessages(
                         url,
-                        limit=max(1, min(BATCH_LIMIT, self._slots.free)),
+                        limit=self._limit(),
                         wait_s=POLL_S,
                         visibility_timeout_s=queue.visibility_timeout_s,
                     )
                 )
-            except OperationalError as error:
-                self._backoff.fail(error)
+            except Exception as error:
+                if not isinstance(error, OperationalError):
+                    logger.exception("receiving from %s failed", queue.name)
+                self._receiving.fail(error)
                 continue
-            self._backoff.succeed()
+            self._receiving.succeed()
             now = asyncio.get_running_loop().time()
             self._slots.take(len(messages))
             received = [Held(queue, url, message, now) for message in messages]
@@ -226,6 +258,10 @@ class _Session:
                 job = asyncio.ensure_future(self._work_through(together))
                 self._jobs.add(job)
                 job.add_done_callback(self._jobs.discard)
+
+    def _limit(self) -> int:
+        """Return how many messages to ask for; one, to see whether records answer again."""
+        return 1 if self._working.failures else max(1, min(BATCH_LIMIT, self._slots.free))
 
     async def _wait_for_slots(self, wanted: int) -> bool:
         """Wait for free slots; False when the worker stops first."""
@@ -241,38 +277,34 @@ class _Session:
     async def _work_through(self, together: list[Held]) -> None:
         """Run messages in their order; the first that stays keeps back those behind it."""
         for place, held in enumerate(together):
-            if await self._work(held):
-                continue
-            for behind in together[place + 1 :]:
-                self._slots.give_back()
-                self._held.discard(behind)
-                await self._acknowledge(behind, Leave(0, "its group waits"))
-            return
+            disposition = await self._work(held)
+            if isinstance(disposition, Leave):
+                for behind in together[place + 1 :]:
+                    self._slots.give_back()
+                    await self._acknowledge(behind, disposition)
+                return
 
-    async def _work(self, held: Held) -> bool:
-        """Run one message to its acknowledgement; say whether it is gone from its queue.
-
-        Its slot is free before the acknowledgement.
-        """
+    async def _work(self, held: Held) -> Disposition:
+        """Run one message to its acknowledgement; its slot is free before that."""
+        disposition: Disposition
         try:
             async with self._turns:
                 if self._stopping.is_set():
-                    return False  # not begun: the drain releases it
-                held.running = True
-                disposition = await self._executor.execute(self._delivery(held))
+                    disposition = Leave(0, "the worker stops")
+                else:
+                    held.running = True
+                    disposition = await self._executor.execute(self._delivery(held))
+                    self._working.succeed()
         except OperationalError as error:
-            self._held.discard(held)  # its visibility and its lease run out by themselves
-            self._backoff.fail(error)
-            return False
+            self._working.fail(error)
+            disposition = Leave(ceil(self._working.longest_s), str(error))
         except Exception:
-            self._held.discard(held)
             logger.exception("the worker could not handle a message of %s", held.queue.name)
-            return False
+            disposition = Leave(held.queue.visibility_timeout_s, "it could not be handled")
         finally:
             self._slots.give_back()
-        self._held.discard(held)
         await self._acknowledge(held, disposition)
-        return isinstance(disposition, Delete)
+        return disposition
 
     @staticmethod
     def _delivery(held: Held) -> Delivery:
@@ -288,6 +320,9 @@ class _Session:
         )
 
     async def _acknowledge(self, held: Held, disposition: Disposition) -> None:
+        if held not in self._held:
+            return  # released meanwhile: it may be somebody else's by now
+        self._held.discard(held)
         receipt = held.message.receipt_handle
         try:
             if isinstance(disposition, Delete):
@@ -310,7 +345,7 @@ class _Session:
             finishing = asyncio.ensure_future(asyncio.wait(running))
             await asyncio.wait(
                 [finishing, cold],
-                timeout=self._worker.shutdown_timeout_s,
+                timeout=max(0.0, self._deadline - asyncio.get_running_loop().time()),
                 return_when=asyncio.FIRST_COMPLETED,
             )
             cold.cancel()

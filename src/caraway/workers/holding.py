@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -90,19 +91,37 @@ class Slots:
 
 @dataclass
 class Backoff:
-    """Longer and longer pauses while AWS does not answer, with jitter; each is said."""
+    """Longer and longer pauses while AWS does not answer, with jitter; each is said.
+
+    Attributes
+    ----------
+    failures
+        Failures in a row; those between two pauses are one, however many messages met it.
+    """
 
     failures: int = 0
+    _is_counted: bool = False
     _rng: random.Random = field(default_factory=random.Random)
+
+    @property
+    def longest_s(self) -> float:
+        """The longest that the next pause can be, 0 without a failure."""
+        if not self.failures:
+            return 0.0
+        return min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(self.failures - 1, 10))
 
     def succeed(self) -> None:
         """AWS answers again."""
         if self.failures:
             logger.info("AWS answers again")
         self.failures = 0
+        self._is_counted = False
 
     def fail(self, error: Exception) -> None:
         """AWS did not answer; the first failure and then every tenth is said."""
+        if self._is_counted:
+            return
+        self._is_counted = True
         self.failures += 1
         if self.failures % 10 == 1:
             logger.error("%s (the worker goes on trying)", error)
@@ -111,11 +130,10 @@ class Backoff:
         """Wait as long as the failures so far call for, or until the worker stops."""
         if not self.failures:
             return
-        longest_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(self.failures - 1, 10))
-        try:
+        longest_s = self.longest_s
+        with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(stopping.wait(), self._rng.uniform(longest_s / 2, longest_s))
-        except asyncio.TimeoutError:
-            return
+        self._is_counted = False
 
 
 class Heartbeat:

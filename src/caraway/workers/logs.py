@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TYPE_CHECKING, Any, Final
+import threading
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from typing import TYPE_CHECKING, Any, Final, cast
 
+from caraway.core.context import current
 from caraway.core.events import Ended, Event, Fenced, HookFailed, Received, Undeliverable
 from caraway.core.settle import Again, Failed, Ignored, Rejected, Requeued, Revoked, Succeeded
 from caraway.utils.log import TaskFormatter, get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from typing import TextIO
 
     from caraway.app import Caraway
@@ -92,9 +95,8 @@ class _PerLogger(logging.Formatter):
         self._in_task = TaskFormatter(in_task)
 
     def format(self, record: logging.LogRecord) -> str:
-        from caraway.core.context import current
-
-        inside = current.get() is not None
+        context = current.get()
+        inside = context is not None and context.running() is not None
         return (self._in_task if inside else self._plain).format(record)
 
 
@@ -111,24 +113,54 @@ def set_up_logging(app: Caraway, level: str | int, stream: TextIO | None = None)
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
 
 
+@contextmanager
+def stdouts_logged(app: Caraway) -> Iterator[None]:
+    """Let what tasks print become log lines, where the settings say so."""
+    if not app.conf.worker_redirect_stdouts:
+        yield
+        return
+    level = logging.getLevelName(app.conf.worker_redirect_stdouts_level)
+    out, err = LoggedStream(level, sys.stdout), LoggedStream(level, sys.stderr)
+    with redirect_stdout(cast("TextIO", out)), redirect_stderr(cast("TextIO", err)):
+        yield
+
+
 class LoggedStream:
-    """Stands in for standard output, so that what a task prints becomes log lines."""
+    """Stands in for a standard stream, so that what a task prints becomes log lines.
+
+    Parameters
+    ----------
+    level
+        The level of the lines.
+    original
+        Where logging itself writes when it must: what it says of its own faults is not logged.
+    """
 
     encoding = "utf-8"
     errors = "replace"
 
-    def __init__(self, level: int) -> None:
+    def __init__(self, level: int, original: TextIO) -> None:
         self._logger = get_logger("worker.stdout")
         self._level = level
-        self._rest = ""
+        self._original = original
+        self._here = threading.local()  # the lines of two threads do not mix
 
     def write(self, text: str) -> int:
         """Log the whole lines of ``text``; the rest waits for its end."""
-        *lines, self._rest = (self._rest + text).split("\n")
+        if getattr(self._here, "is_logging", False):
+            return self._original.write(text)
+        *lines, self._here.rest = (getattr(self._here, "rest", "") + text).split("\n")
         for line in lines:
+            self._log(line)
+        return len(text)
+
+    def _log(self, line: str) -> None:
+        self._here.is_logging = True
+        try:
             if line.strip():
                 self._logger.log(self._level, "%s", line)
-        return len(text)
+        finally:
+            self._here.is_logging = False
 
     def writelines(self, lines: Any) -> None:
         """Log several lines."""
@@ -137,9 +169,9 @@ class LoggedStream:
 
     def flush(self) -> None:
         """Log what has no line end yet."""
-        if self._rest.strip():
-            self._logger.log(self._level, "%s", self._rest)
-        self._rest = ""
+        if rest := getattr(self._here, "rest", ""):
+            self._here.rest = ""
+            self._log(rest)
 
     def isatty(self) -> bool:
         """Say that nobody looks."""

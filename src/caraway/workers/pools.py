@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from caraway.core.port import Outcome
 
 
+_JOIN_S: Final = 1.0
+"""What coroutines that are cancelled get to clean up."""
+
+
 class Pool(Protocol):
     """Runs user code, off the worker's own event loop."""
 
@@ -58,13 +62,18 @@ class _LoopThread:
         try:
             loop.run_forever()
         finally:
+            left = asyncio.all_tasks(loop)
+            for each in left:
+                each.cancel()
+            if left:
+                loop.run_until_complete(asyncio.wait(left))
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
 
     def close(self) -> None:
         if self._loop is not None and self._thread is not None:
             self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(timeout=5)
+            self._thread.join(_JOIN_S)
 
 
 class ThreadPool:
