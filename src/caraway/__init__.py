@@ -12,7 +12,7 @@ from caraway._version import __version__
 
 if TYPE_CHECKING:
     from caraway.app import Caraway
-    from caraway.canvas import Signature
+    from caraway.canvas import Signature, signature
     from caraway.core.codec import register_type
     from caraway.core.context import Context
     from caraway.core.routing import Queue
@@ -38,6 +38,7 @@ __all__ = [
     "Signature",
     "allow_join_result",
     "register_type",
+    "signature",
     # time
     "crontab",
     "schedule",
@@ -60,6 +61,7 @@ _WHERE = {
     "register_type": "caraway.core.codec",
     "schedule": "caraway.schedules",
     "shared_task": "caraway.shared",
+    "signature": "caraway.canvas",
 }
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from typing_extensions import ParamSpec
 
 from caraway import calls
 from caraway.base import AppBase
-from caraway.canvas import Signature
+from caraway.canvas import Signature, signature
 from caraway.current import adopt, set_current_app
 from caraway.declare import as_task_instance, make_task, origin
-from caraway.exceptions import AlreadyRegistered, ImproperlyConfigured
+from caraway.exceptions import AlreadyRegistered, ImproperlyConfigured, UnknownOption
 from caraway.result import AsyncResult as Result
 from caraway.signals import Signal
 from caraway.task import AsyncTask
@@ -24,6 +24,14 @@ if TYPE_CHECKING:
 
     from caraway.declare import BoundDecorator, Decorator
     from caraway.requests.base import Json
+
+_CELERYS: Final = {
+    "broker": "SQS is the broker, where the AWS environment says (AWS_ENDPOINT_URL, AWS_REGION)",
+    "backend": "results are kept in the table that the setting task_table names",
+    "result_backend": "results are kept in the table that the setting task_table names",
+    "task_cls": "set app.Task, or give a task base=...",
+}
+"""Celery's arguments of an app, and what takes their place."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -55,7 +63,13 @@ class Caraway(AppBase):
         include: Iterable[str] = (),
         config_source: Any = None,
         set_as_current: bool = True,
+        **unknown: Any,
     ) -> None:
+        for name in unknown:
+            raise UnknownOption(
+                f"Caraway() takes no {name!r}: "
+                + _CELERYS.get(name, "settings go to app.conf.update(...)")
+            )
         super().__init__(main)
         self.on_after_configure = Signal("on_after_configure")
         self.on_after_finalize = Signal("on_after_finalize")
@@ -262,9 +276,7 @@ class Caraway(AppBase):
         **options: Any,
     ) -> Signature[Any]:
         """Return a signature by a task's name, or from its JSON."""
-        if isinstance(task, str):
-            return Signature(task, args, kwargs, options, immutable=immutable, app=self)
-        return Signature.from_dict(task, self).clone(args, kwargs, **options)
+        return signature(task, args or (), kwargs, immutable=immutable, app=self, **options)
 
     def AsyncResult(self, id: str, task_name: str | None = None) -> Result[Any]:  # noqa: N802
         """Return the result of a task by its id."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Final
@@ -28,10 +29,12 @@ def send_call(
     app: AppBase, task: Runnable | str, args: Any, kwargs: Any, options: Mapping[str, Any]
 ) -> AsyncResult[Any]:
     """Send a call; ``apply_async`` and ``send_task`` come here."""
-    if app.conf.task_always_eager and isinstance(task, Runnable):
-        return run_eagerly(app, task, args, kwargs, options, None)
+    if app.conf.task_always_eager:
+        if isinstance(task, Runnable):
+            return run_eagerly(app, task, args, kwargs, options, None)
+        _say_it_is_sent(task)
     outgoing = describe_call(app, task, args, kwargs, options, app.aws.now())
-    run_now(send_patiently(app.aws, app.site, outgoing, _publish_policy(options)))
+    run_now(send_patiently(app.aws, app.site, outgoing, _publish_policy(app, options)))
     return _result(app, task, outgoing)
 
 
@@ -39,12 +42,20 @@ async def asend_call(
     app: AppBase, task: Runnable | str, args: Any, kwargs: Any, options: Mapping[str, Any]
 ) -> AsyncResult[Any]:
     """Send a call from asynchronous code."""
-    if app.conf.task_always_eager and isinstance(task, Runnable):
-        return run_eagerly(app, task, args, kwargs, options, None)
+    if app.conf.task_always_eager:
+        if isinstance(task, Runnable):
+            return run_eagerly(app, task, args, kwargs, options, None)
+        _say_it_is_sent(task)
     aws = app.aio
     outgoing = describe_call(app, task, args, kwargs, options, aws.now())
-    await send_patiently(aws, app.site, outgoing, _publish_policy(options))
+    await send_patiently(aws, app.site, outgoing, _publish_policy(app, options))
     return _result(app, task, outgoing)
+
+
+def _say_it_is_sent(name: str) -> None:
+    logging.getLogger("caraway").warning(
+        "task_always_eager: %s is sent all the same, as its code is not here", name
+    )
 
 
 def _result(app: AppBase, task: Runnable | str, outgoing: Outgoing) -> AsyncResult[Any]:
@@ -126,13 +137,14 @@ def run_eagerly(
     return result
 
 
-def _publish_policy(options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return how often a send is asked again, by the options ``retry`` and ``retry_policy``."""
-    policy: Mapping[str, Any] = options.get("retry_policy") or {}
+def _publish_policy(app: AppBase, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return how often a send is asked again, by the call's options and the app's settings."""
+    policy: Mapping[str, Any] = options.get("retry_policy") or app.conf.task_publish_retry_policy
     for name, value in policy.items():
         if name not in _POLICY:
             raise UnknownOption(f"retry_policy: no {name!r}{nearest(name, _POLICY)}")
         endless = name == "max_retries" and value is None
         if not endless and (not isinstance(value, int | float) or value < 0):
             raise InvalidOption(f"retry_policy: {name}={value!r}: expected a number from 0")
-    return policy if options.get("retry", True) else {"max_retries": 0}
+    wanted = options.get("retry", app.conf.task_publish_retry)
+    return policy if wanted else {"max_retries": 0}

@@ -251,6 +251,21 @@ def in_zone_of(app: AppBase, options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def signature(
+    task: str | Mapping[str, Json],
+    args: Sequence[Any] = (),
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    immutable: bool = False,
+    app: AppBase | None = None,
+    **options: Any,
+) -> Signature[Any]:
+    """Return a signature by a task's name, or from its JSON."""
+    if isinstance(task, str):
+        return Signature(task, args, kwargs, options, immutable=immutable, app=app)
+    return Signature.from_dict(task, app).clone(args, kwargs, **options)
+
+
 def options_to_json(options: Mapping[str, Any]) -> dict[str, Json]:
     """Return the options of a call as JSON data: links as signatures, times as text.
 

@@ -30,8 +30,7 @@ _REPLACED: dict[str, str] = {
         broker_connection_retry_on_startup broker_connection_timeout
         broker_failover_strategy broker_heartbeat broker_heartbeat_checkrate
         broker_pool_acquire_timeout broker_pool_limit
-        worker_cancel_long_running_tasks_on_connection_loss task_publish_retry
-        task_publish_retry_policy
+        worker_cancel_long_running_tasks_on_connection_loss
     """,
     "SQS delays a message for up to 15 minutes; nothing is held in a worker": """
         broker_native_delayed_delivery_queue_type worker_eta_task_limit
@@ -84,7 +83,7 @@ _REPLACED: dict[str, str] = {
     "result_expires hides results and failures alike": "result_failure_expires",
     "records outlive every message, and large results live in S3 as long": "result_persistent",
     "results are not cached in the producer: keep the AsyncResult": "result_cache_max",
-    "a chord is counted in DynamoDB as its members end; nothing polls": """
+    "there are no chords yet": """
         result_chord_expires result_chord_join_timeout result_chord_retry_interval
         task_allow_error_cb_on_chord_header
     """,

@@ -271,3 +271,6 @@ class Reject(TaskPredicate):
         super().__init__(reason, requeue)
         self.reason = reason
         self.requeue = requeue
+
+    def __str__(self) -> str:
+        return "rejected by the task" if self.reason is None else str(self.reason)

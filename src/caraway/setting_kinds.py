@@ -306,3 +306,4 @@ ROUTES: Final = Kind[Any](
     "{pattern: queue}, a router function, or a list of these", _read_routes, _json
 )
 SCHEDULE: Final = Kind("{name: entry}", _read_schedule, _json)
+POLICY: Final = Kind("{name: number}", _read_schedule, _json)

@@ -171,12 +171,12 @@ class Settings(Mapping[str, Any]):
     task_time_limit = Setting(
         kinds.optional(kinds.seconds()),
         None,
-        "Seconds that a task may run; on Lambda its function's time-out ends it at the latest.",
+        "Seconds that a task may run. Shown in self.request, and not enforced yet.",
     )
     task_soft_time_limit = Setting(
         kinds.optional(kinds.seconds()),
         None,
-        "Seconds after which a task is told that its time runs out, so that it can clean up.",
+        "Seconds after which a task should clean up. Shown in self.request, not enforced yet.",
     )
     task_max_deliveries = Setting(
         kinds.whole_number(1, 1_000),
@@ -188,6 +188,15 @@ class Settings(Mapping[str, Any]):
     )
     task_eager_propagates = Setting(
         kinds.BOOL, False, "Whether an eager task's exception is raised to the caller."
+    )
+
+    task_publish_retry = Setting(
+        kinds.BOOL, True, "Whether a send is tried again while AWS is unreachable or throttles."
+    )
+    task_publish_retry_policy = Setting(
+        kinds.POLICY,
+        {},
+        "How: max_retries (3), interval_start, interval_step and interval_max (seconds).",
     )
 
     timezone = Setting(kinds.ZONE, "UTC", "The IANA time zone in which crontabs are meant.")

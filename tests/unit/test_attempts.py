@@ -152,10 +152,20 @@ def test_a_retry_with_large_arguments_keeps_them_in_s3_and_resumes_from_there() 
     assert world.tasks["task"].runs[-1].args == ("x" * 3_000,)
 
 
+def test_a_retry_hours_ahead_hops_in_steps_that_sqs_can_hold() -> None:
+    world = world_with(Retry(when=7_200), "later")
+    sent = world.send("task")
+    began = world.aws.now()
+    world.drain()
+    assert world.result(sent) == "later"
+    assert world.aws.now() - began == timedelta(hours=2)
+    assert {request.delay_s for request in world.asked(SendMessage)} == {0, 900}
+
+
 @pytest.mark.parametrize(
     ("retry", "reason"),
     [
-        (Retry(when=901), "900"),
+        (Retry(when=15 * 86_400), "keeps one for 1209600 s"),
         (Retry(when=float("inf")), "countdown=inf"),
         (Retry(when=datetime(2026, 1, 2)), "no time zone"),
         (Retry(when="soon"), "expected seconds"),  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from caraway.core.routing import Queue, Router
-from caraway.exceptions import ImproperlyConfigured, QueueNotFound
+from caraway.exceptions import ImproperlyConfigured, QueueNotFound, UnknownOption
 
 
 def route(routes: Any, name: str, *, queue: Any = None, **options: Any) -> str:
@@ -148,3 +148,8 @@ def test_two_different_queues_of_one_name_are_refused() -> None:
     with pytest.raises(ImproperlyConfigured, match="two different queues named 'a'"):
         Router([Queue("a")], {"x": "a.fifo"})
     assert Router([Queue("a"), Queue("a")]).queue("a") == Queue("a")
+
+
+def test_an_option_that_no_queue_has_is_refused_with_the_nearest() -> None:
+    with pytest.raises(UnknownOption, match="did you mean 'visibility_timeout_s'"):
+        Queue("a", visibility_timeout=3)  # type: ignore[call-arg]

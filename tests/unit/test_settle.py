@@ -130,8 +130,8 @@ def test_a_retry_counts_and_carries_its_cause_and_changes() -> None:
     assert ending.state == states.RETRY
 
 
-@pytest.mark.parametrize("when", [901, "soon", float("nan"), datetime(2026, 1, 1), [5]])
-def test_a_delay_that_sqs_does_not_have_is_a_failure_with_the_cause(when: Any) -> None:
+@pytest.mark.parametrize("when", [15 * 86_400, "soon", float("nan"), datetime(2026, 1, 1), [5]])
+def test_a_retry_at_no_time_that_sqs_can_keep_is_a_failure_with_the_cause(when: Any) -> None:
     cause = KeyError("k")
     ending = settled(Retry(exc=cause, when=when))
     assert isinstance(ending, Failed)

@@ -8,10 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
-from caraway.exceptions import ImproperlyConfigured, QueueNotFound, nearest
+from caraway.exceptions import ImproperlyConfigured, QueueNotFound, UnknownOption, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from typing_extensions import Self
 
 Consumer: TypeAlias = Literal["lambda", "ecs"]
 RouteTarget: TypeAlias = "str | Mapping[str, Any] | None"
@@ -54,6 +56,15 @@ class Queue:
     max_receive_count: int = 1000
     dead_letter_queue: str | None = None
     retention_s: int = 1_209_600
+
+    if not TYPE_CHECKING:
+
+        def __new__(cls, *_args: object, **options: object) -> Self:
+            """Refuse an option that no queue has, with the nearest."""
+            for name in options.keys() - cls.__dataclass_fields__.keys():
+                near = nearest(name, cls.__dataclass_fields__)
+                raise UnknownOption(f"a queue has no option named {name!r}{near}")
+            return object.__new__(cls)
 
     def __post_init__(self) -> None:
         if self.name.endswith(FIFO_SUFFIX):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from caraway import states
 from caraway.core.errors import text_of
 from caraway.core.port import Raised, Returned
-from caraway.core.publish import delay_for, due_time
+from caraway.core.publish import due_time
 from caraway.core.retry import RetryPolicy, exhausted
 from caraway.exceptions import (
     Ignore,
@@ -274,14 +274,20 @@ def _failed(
 
 
 def _again(retry: Retry, context: Context, queue: Queue, now: datetime) -> Ending:
-    """Return the retry that was asked for, or the failure of asking for one that cannot be."""
+    """Return the retry that was asked for, or the failure of asking for one that cannot be.
+
+    Longer than SQS's 900 seconds is fine: the message comes early and is sent on with the rest.
+    """
     cause = retry.exc or retry
     try:
         name = "eta" if isinstance(retry.when, datetime) else "countdown"
         due = due_time({name: retry.when}, now)
         delay_s = (due - now).total_seconds() if due else 0.0
-        if not queue.fifo:
-            delay_for(due, queue, now)
+        if delay_s > queue.retention_s:
+            raise InvalidOption(
+                f"a retry in {delay_s:.0f} s outlives its message: queue {queue.name!r} keeps one "
+                f"for {queue.retention_s} s"
+            )
     except InvalidOption as error:
         error.__cause__ = retry.exc
         return Failed(error, format_traceback(error))

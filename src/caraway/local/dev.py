@@ -122,10 +122,10 @@ def run(options: Options) -> None:
     """
     if find_spec("yaml") is None:
         raise LocalError("caraway dev needs PyYAML: pip install 'caraway[dev]'")
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
     try:
         with ExitStack() as cleaning:
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                cleaning.callback(signal.signal, number, signal.signal(number, _interrupt))
             dev = Dev(options, cleaning)
             dev.start()
             dev.watch()

@@ -12,8 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from aws_lambda_powertools import Logger
-from aws_lambda_powertools.utilities.data_classes import SQSEvent
+try:
+    from aws_lambda_powertools import Logger
+    from aws_lambda_powertools.utilities.data_classes import SQSEvent
+except ModuleNotFoundError as missing:
+    raise ImportError(
+        "the Lambda worker needs aws-lambda-powertools: pip install 'caraway[lambda]'"
+    ) from missing
 
 from caraway.aws.asyncio_aws import AsyncioAws, ThreadWire
 from caraway.aws.user_code import call_async, call_blocking
