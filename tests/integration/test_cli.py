@@ -7,19 +7,23 @@ import os
 import sys
 from datetime import datetime, timedelta, timezone
 from functools import cache
+from io import BytesIO
 from itertools import count
 from typing import TYPE_CHECKING, Any
+from zipfile import ZipFile
 
 import boto3
 import pytest
 from click.testing import CliRunner
 from moto import mock_aws
+from moto.core.models import DEFAULT_ACCOUNT_ID
 
 from caraway.cli import main
 from caraway.core.disposition import Delivery
 from caraway.core.executor import Executor
 from caraway.core.port import run_now
 from caraway.loader import load_app
+from caraway.requests.lambda_ import EventSource, Function, GetFunction, ListEventSources
 from caraway.requests.sqs import GetQueueUrl, ReceiveMessages
 
 if TYPE_CHECKING:
@@ -373,7 +377,8 @@ def test_a_purge_asks_first_and_says_how_many(shop: str) -> None:
     assert refused.exit_code == 1
     assert "Delete about 1 message for ever?" in refused.stderr
     assert read("queues")[0]["depth"] == 1
-    assert run("purge", "default", input="y\n").stdout == "default: about 1 message deleted\n"
+    agreed = run("purge", "default", input="y\n")
+    assert agreed.stdout.endswith("default: about 1 message deleted\n")
     assert read("queues")[0]["depth"] == 0
 
 
@@ -455,6 +460,46 @@ def test_the_doctor_names_each_problem_and_its_remedy(
     told = json.loads(run("doctor", "--json").stdout)
     assert told["ok"] is False
     assert sum(finding["level"] == "problem" for finding in told["findings"]) == 4
+
+
+def test_the_doctor_sees_which_function_consumes_a_queue(shop: str) -> None:
+    role = client("iam").create_role(RoleName="worker", AssumeRolePolicyDocument="{}")["Role"][
+        "Arn"
+    ]
+    package = BytesIO()
+    with ZipFile(package, "w") as file:
+        file.writestr("worker.py", "")
+    function = client("lambda").create_function(
+        FunctionName="worker",
+        Role=role,
+        Runtime="python3.12",
+        Handler="worker.handler",
+        Code={"ZipFile": package.getvalue()},
+        Timeout=30,
+        Environment={"Variables": {"CARAWAY_TASK_TABLE": "caraway-tasks"}},
+    )["FunctionArn"]
+    queue = f"arn:aws:sqs:us-east-1:{DEFAULT_ACCOUNT_ID}:reports"
+    client("lambda").create_event_source_mapping(EventSourceArn=queue, FunctionName=function)
+    app = load_app(shop)
+    (source,) = run_now(app.aws.perform(ListEventSources(queue)))
+    assert source == EventSource(function, "Enabled", reports_failures=False, filters=False)
+    assert run_now(app.aws.perform(GetFunction(function))) == Function(
+        30, {"CARAWAY_TASK_TABLE": "caraway-tasks"}
+    )
+    app.close()
+    assert "note     queue reports: a Lambda function consumes it too (worker)" in (
+        run("doctor").stdout
+    )
+
+
+def test_the_doctor_sees_that_eventbridge_may_not_send_to_a_queue(shop: str) -> None:
+    sqs = client("sqs")
+    url = sqs.get_queue_url(QueueName="default")["QueueUrl"]
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": ""})
+    run("beat", "sync")
+    result = run("doctor")
+    assert result.exit_code == 1
+    assert "problem  beat default: the queue's policy does not let EventBridge" in result.stdout
 
 
 def test_without_a_region_every_command_says_how_to_set_one(

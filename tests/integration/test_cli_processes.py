@@ -225,7 +225,8 @@ def test_a_person_sees_a_ruled_table_and_a_machine_plain_text(
 
 def test_without_rich_a_person_sees_the_plain_text(folder: Path, environ: dict[str, str]) -> None:
     (folder / "sitecustomize.py").write_text("import sys\nsys.modules['rich'] = None\n")
-    seen = on_a_terminal(folder, {**environ, "PYTHONPATH": str(folder)}, "queues")
+    path = os.pathsep.join([str(folder), environ.get("PYTHONPATH", "")])
+    seen = on_a_terminal(folder, {**environ, "PYTHONPATH": path}, "queues")
     assert "─" not in seen
     assert "QUEUE    CONSUMER" in seen
 

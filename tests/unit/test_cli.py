@@ -236,7 +236,7 @@ def test_what_caraway_refuses_in_the_users_code_is_one_line_with_its_place(folde
     app = module(
         folder,
         "cli_refused",
-        "from caraway import Caraway\napp = Caraway('x')\n\n@app.task(binds=True)\ndef f(): ...\n",
+        "from caraway import Caraway\napp = Caraway('x')\n\napp.task(binds=True)(print)\n",
     )
     result = run("queues", "-A", app)
     assert result.exit_code == 3

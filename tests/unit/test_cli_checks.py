@@ -16,6 +16,7 @@ from caraway.cli.checks.place import check_place
 from caraway.cli.checks.queues import check_queues
 from caraway.cli.checks.schedules import allows_events, check_schedules
 from caraway.cli.checks.store import check_bucket, check_table
+from caraway.cli.depths import ages_of
 from caraway.core.port import run_now
 from caraway.exceptions import (
     AccessDenied,
@@ -400,6 +401,27 @@ def test_an_app_without_a_name_owns_no_rules() -> None:
 
 def _add(a: int, b: int) -> int:
     return a + b
+
+
+# -- ages ----------------------------------------------------------------------------------------
+
+
+def test_ages_that_cloudwatch_does_not_tell_are_no_failure() -> None:
+    denied = AccessDenied("not allowed")
+    assert run_now(ages_of(MadeUpAws(get_metric_data=denied), ["a"])) is denied
+
+
+def test_ages_are_asked_for_in_as_few_requests_as_cloudwatch_allows() -> None:
+    asked: list[tuple[str, ...]] = []
+
+    class Counting(MadeUpAws):
+        async def perform(self, request: Any) -> Any:
+            asked.append(request.queues)
+            return dict.fromkeys(request.queues, 1.0)
+
+    names = [f"q{number}" for number in range(501)]
+    assert run_now(ages_of(Counting(), names)) == dict.fromkeys(names, 1.0)
+    assert [len(queues) for queues in asked] == [500, 1]
 
 
 # -- place ------------------------------------------------------------------------------------

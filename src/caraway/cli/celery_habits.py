@@ -63,7 +63,7 @@ WORKER_OPTIONS: Final[Mapping[str, str]] = {
     "--purge --discard": "run 'caraway purge' first",
     "-X --exclude-queues": "name the queues to consume with -Q",
     "-I --include": "name the modules in the app: Caraway(include=[...]), or the setting imports",
-    "-S --statedb": "revocations are kept in the task records",
+    "-S --statedb": "the task records remember what has run",
     "-f --logfile": "log lines go to standard error: redirect it, or let the container collect it",
     "-D --detach --pidfile --uid --gid --umask --executable": _SUPERVISED,
 }
