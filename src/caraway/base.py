@@ -83,7 +83,7 @@ class AppBase(ABC):
     @property
     def eager_site(self) -> Site:
         """The same for eager tasks, whose payloads stay in memory."""
-        return replace(self.site, store=Store(), keeps_results=True, result_expires_s=None)
+        return replace(self.site, store=Store("memory"), keeps_results=True, result_expires_s=None)
 
     def task_named(self, name: str) -> Any:
         """Return a task by its name.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic
+
+from typing_extensions import TypeVar
 
 from caraway.core.codec import decode, encode
 from caraway.core.message import signature_fault
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from caraway.requests.base import Json
     from caraway.result import AsyncResult
 
-R_co = TypeVar("R_co", covariant=True)
+R_co = TypeVar("R_co", covariant=True, default=Any)
 
 
 class Signature(Generic[R_co]):
@@ -202,6 +204,8 @@ class Signature(Generic[R_co]):
         if fault := signature_fault(data):
             raise InvalidOption(f"{data!r:.200}: {fault}")
         options = dict(data.get("options") or {})
+        if options.get("headers") is not None:
+            options["headers"] = decode(options["headers"])
         for name in ("link", "link_error"):
             if options.get(name) is not None:
                 options[name] = [cls.from_dict(each, app) for each in options[name]]

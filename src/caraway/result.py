@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic
+
+from typing_extensions import TypeVar
 
 from caraway import states
 from caraway.core import results
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from caraway.core.port import Aws
     from caraway.core.results import Seen
 
-R_co = TypeVar("R_co", covariant=True)
+R_co = TypeVar("R_co", covariant=True, default=Any)
 
 _join_allowed: ContextVar[bool] = ContextVar("caraway_join_allowed", default=False)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from caraway.core.arguments import Parameters
 from caraway.core.codec import decode, encode
@@ -16,11 +16,13 @@ from caraway.core.settle import Again, Failed, Product, Rejected, Succeeded
 from caraway.exceptions import EncodeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Coroutine, Iterator, Mapping
 
     from caraway.core.message import Message
     from caraway.core.settle import Ending
     from caraway.requests.base import Json
+
+    Hooked: TypeAlias = Coroutine[Any, Any, None] | None
 
 
 @dataclass(frozen=True)
@@ -112,8 +114,7 @@ class Runnable:
         token = current.set(context)
         try:
             self._unpack(context)
-            begin: Callable[..., Any] = self.before_start
-            before = begin(context.id or "", context.args, context.kwargs)
+            before = self.before_start(context.id or "", context.args, context.kwargs)
             if inspect.isawaitable(before):
                 await before
             return self._product(await self.attempt(context))
@@ -160,7 +161,7 @@ class Runnable:
         finally:
             current.reset(token)
 
-    def _hooks_of(self, context: Context, ending: Ending) -> Iterator[Callable[[], Any]]:
+    def _hooks_of(self, context: Context, ending: Ending) -> Iterator[Callable[[], Hooked]]:
         """Give the hooks of an ending; as in Celery none but on_retry for those that are not final.
 
         A task that was ignored, or never started, has none.
@@ -200,25 +201,25 @@ class Runnable:
 
     # -- hooks, functions or coroutine functions ----------------------------------------------
 
-    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
+    def before_start(self, task_id: str, args: Any, kwargs: Any) -> Hooked:
         """Run before the function; an exception here fails the attempt."""
 
-    def on_success(self, retval: Any, task_id: str, args: Any, kwargs: Any) -> None:
+    def on_success(self, retval: Any, task_id: str, args: Any, kwargs: Any) -> Hooked:
         """Run after a success was recorded."""
 
     def on_failure(
         self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: ExceptionInfo
-    ) -> None:
+    ) -> Hooked:
         """Run after a failure was recorded."""
 
     def on_retry(
         self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: ExceptionInfo
-    ) -> None:
+    ) -> Hooked:
         """Run after a retry was recorded."""
 
     def after_return(
         self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any
-    ) -> None:
+    ) -> Hooked:
         """Run after :meth:`on_success` or :meth:`on_failure`."""
 
 
