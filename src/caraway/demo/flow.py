@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import asyncio
 import tempfile
 import time
 from collections import deque
@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from caraway.demo.app import (
     INPUTS,
@@ -27,7 +27,7 @@ from caraway.demo.progress import shown
 from caraway.demo.summary import Check, check_tasks, show
 from caraway.local.deploy import deploy
 from caraway.local.engine import LocalEngine
-from caraway.local.environ import exports, surroundings
+from caraway.local.environ import enter, exports, surroundings
 from caraway.local.package import build_package
 from caraway.local.provision import TEMPLATE
 from caraway.local.worker import LocalWorker
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from caraway.demo.documents import Document
     from caraway.local.cache import Progress
+    from caraway.result import AsyncResult
 
 _STACK: Final = "caraway-demo"
 _WORKER: Final = ("-A", "caraway.demo.app:app", "-Q", LARGE, "-c", "4")
@@ -91,7 +92,7 @@ def run(console: Console, found: Sequence[Document]) -> bool:
             f"Sending a task for each of {len(small)} texts to Lambda, of {len(large)} larger to "
             "the ECS worker, and one that fails at first. In a minute, a rule sends one too."
         )
-        jobs = [scheduled(app, SCHEDULE, place.deployed_at), *send(small, large)]
+        jobs = [scheduled(app, SCHEDULE, place.deployed_at), *asyncio.run(send(small, large))]
         limit_s = _LIMIT_S + _LIMIT_PER_JOB_S * len(jobs)
         ended = list(shown(console, wait(app, jobs, limit_s, place.worker.check), len(jobs)))
         place.worker.stop()
@@ -109,6 +110,7 @@ def run(console: Console, found: Sequence[Document]) -> bool:
 
 def set_up(cleaning: ExitStack, say: Progress) -> Place:
     """Start the engine, deploy the template on it with its schedule on, and start the worker."""
+    enter(surroundings({}))  # from here on nothing reaches AWS itself
     engine = cleaning.enter_context(LocalEngine(port=0, progress=say))
     say(f"A local AWS runs at {engine.endpoint_url}")
     requirements = CHECKOUT / "requirements" / "lambda.txt"
@@ -126,9 +128,7 @@ def set_up(cleaning: ExitStack, say: Progress) -> Place:
             progress=say,
         )
     environ = surroundings(exports(engine, outputs))
-    # This process is the producer, and its app reads its settings from the environment.
-    os.environ.clear()
-    os.environ.update(environ)
+    enter(environ)  # this process is the producer: its app reads its settings there
     lines: deque[str] = deque(maxlen=20)
     worker = cleaning.enter_context(LocalWorker(_WORKER, environ, on_line=lines.append))
     say(f"A worker runs: caraway worker {' '.join(_WORKER)}")
@@ -142,12 +142,13 @@ def upload(place: Place, found: Sequence[Document]) -> None:
         s3.put_object(Bucket=place.bucket, Key=INPUTS + each.name, Body=each.content)
 
 
-def send(small: Sequence[Document], large: Sequence[Document]) -> list[Job]:
-    """Send a task for each text, and one that fails at first."""
-    now = datetime.now
-    jobs = [sent("flaky", now(timezone.utc), flaky.delay())]
-    for task, texts in ((count_words_large, large), (count_words, small)):
-        jobs += [
-            sent(each.name, now(timezone.utc), task.delay(INPUTS + each.name)) for each in texts
-        ]
-    return jobs
+async def send(small: Sequence[Document], large: Sequence[Document]) -> list[Job]:
+    """Send a task for each text, and one that fails at first; they travel ten at a time."""
+    calls = [
+        ("flaky", flaky.adelay()),
+        *((each.name, count_words_large.adelay(INPUTS + each.name)) for each in large),
+        *((each.name, count_words.adelay(INPUTS + each.name)) for each in small),
+    ]
+    at = datetime.now(timezone.utc)
+    results: list[AsyncResult[Any]] = await asyncio.gather(*(call for _, call in calls))
+    return [sent(label, at, result) for (label, _), result in zip(calls, results, strict=True)]

@@ -35,7 +35,7 @@ def command(ctx: click.Context, folder: Path | None) -> None:
 
     console = Console()
     if not console.is_terminal:
-        console = Console(width=max(console.width, 120))
+        console = Console(width=160)  # a file is as wide as it needs to be
     try:
         went_well = run(console, documents(folder))
     except CarawayError as error:

@@ -6,7 +6,7 @@ import os
 import shlex
 import signal
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.util import find_spec
@@ -20,7 +20,7 @@ from caraway.core.beat_sync import sync
 from caraway.core.port import run_now
 from caraway.exceptions import ImproperlyConfigured, LocalError
 from caraway.local.engine import LocalEngine
-from caraway.local.environ import exports, surroundings
+from caraway.local.environ import enter, exports, surroundings
 from caraway.local.logs import FunctionLog
 from caraway.local.project import Project
 from caraway.local.provision import TEMPLATE, deploy_project, warm_up
@@ -122,15 +122,16 @@ def run(options: Options) -> None:
     """
     if find_spec("yaml") is None:
         raise LocalError("caraway dev needs PyYAML: pip install 'caraway[dev]'")
-    try:
-        with ExitStack() as cleaning:
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                cleaning.callback(signal.signal, number, signal.signal(number, _interrupt))
+    with suppress(KeyboardInterrupt), ExitStack() as cleaning:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            cleaning.callback(signal.signal, number, signal.signal(number, _interrupt))
+        try:
             dev = Dev(options, cleaning)
             dev.start()
             dev.watch()
-    except KeyboardInterrupt:
-        click.echo("Everything that was started has been stopped.")
+        except KeyboardInterrupt:
+            _say("Stopping; running tasks are waited for (again: at once)")
+    _say("Everything that was started has been stopped.")
 
 
 def _interrupt(*_: Any) -> NoReturn:
@@ -152,7 +153,7 @@ class Dev:
         self._options = options
         self._cleaning = cleaning
         region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-        _enter(surroundings({}))  # from here on nothing reaches AWS itself
+        enter(surroundings({}))  # from here on nothing reaches AWS itself
         self._project = Project.load(options.app_name)
         conf = self._project.app.conf
         if conf.aws_endpoint_url:
@@ -183,7 +184,7 @@ class Dev:
         finally:
             self._show_log()
         exported = exports(self._engine, deployed.outputs)
-        _enter(surroundings(exported))
+        enter(surroundings(exported))  # the app in this process is a producer as well
         rules = self._sync_rules(exported)
         self._start_worker()
         _say("\n".join(["", *self._about(rules), "", *_export_lines(exported), ""]))
@@ -246,12 +247,6 @@ class Dev:
             *(f"queue {each.name}: {consumers[each.consumer]}" for each in self._project.queues),
             *(f"schedule {each.entry}: {each.expression}, to {each.queue}" for each in rules),
         ]
-
-
-def _enter(environ: Mapping[str, str]) -> None:
-    """Make these the variables of this process: the app here is a producer as well."""
-    os.environ.clear()
-    os.environ.update(environ)
 
 
 def _export_lines(exported: Mapping[str, str]) -> list[str]:

@@ -55,3 +55,9 @@ def surroundings(exported: Mapping[str, str]) -> dict[str, str]:
         if not name.startswith("AWS_") and name not in _LEAD_ELSEWHERE
     }
     return inherited | dict(exported)
+
+
+def enter(environ: Mapping[str, str]) -> None:
+    """Make these the variables of this process, for good."""
+    os.environ.clear()
+    os.environ.update(environ)

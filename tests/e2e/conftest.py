@@ -1,0 +1,184 @@
+"""The deployed template with the corridor app on it, and real workers beside it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from caraway.beat import owner_of, rules_of
+from caraway.core.beat_sync import sync
+from caraway.core.message import read_message
+from caraway.core.port import run_now
+from caraway.local.deploy import deploy
+from caraway.local.environ import exports, surroundings
+from caraway.local.package import build_package
+from tests.e2e import corridor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from caraway.local.engine import LocalEngine
+    from caraway.result import AsyncResult
+
+ROOT = Path(__file__).parents[2]
+APP = "tests.e2e.corridor:app"
+PREFIX = "doors-"
+PATIENCE_S = 30
+"""Far longer than anything takes that is waited for, retries and cold starts included."""
+
+
+def wait_until(condition: Callable[[], object], patience_s: float = PATIENCE_S) -> bool:
+    """Look again and again whether something has come true."""
+    deadline = time.monotonic() + patience_s
+    while not (come_true := bool(condition())) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return come_true
+
+
+@dataclass
+class RunningWorker:
+    """A ``caraway worker``, to be sent signals."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def text(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def is_ready(self) -> bool:
+        return " ready." in self.text()
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def exit_code(self) -> int:
+        return self.process.wait(PATIENCE_S)
+
+
+@dataclass
+class Deployed:
+    """The stack, and the environment that leads to it."""
+
+    engine: LocalEngine
+    outputs: dict[str, str]
+    environ: dict[str, str]
+    package: Path
+    folder: Path
+    _workers: int = field(default=0)
+
+    @contextmanager
+    def worker(self, *arguments: str) -> Iterator[RunningWorker]:
+        """Run a worker; it is killed at the end unless it has ended."""
+        self._workers += 1
+        log = self.folder / f"worker-{self._workers}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "caraway", "worker", "-A", APP, *arguments],
+                env=surroundings(self.environ),
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        running = RunningWorker(process, log)
+        try:
+            assert wait_until(lambda: running.is_ready() or process.poll() is not None)
+            assert running.is_ready(), running.text()
+            yield running
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
+    def is_empty(self, queue: str) -> bool:
+        """Say whether nothing waits in a queue and nobody holds a message of it."""
+        sqs = self.engine.client("sqs")
+        found = sqs.get_queue_attributes(
+            QueueUrl=sqs.get_queue_url(QueueName=PREFIX + queue)["QueueUrl"],
+            AttributeNames=["All"],
+        )["Attributes"]
+        return all(
+            int(found[f"ApproximateNumberOfMessages{which}"]) == 0
+            for which in ("", "NotVisible", "Delayed")
+        )
+
+
+@pytest.fixture(scope="session")
+def deployed(engine: LocalEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    """Deploy template.yaml with the real package of the corridor app."""
+    folder = tmp_path_factory.mktemp("doors")
+    project = folder / "project"
+    place = project / "tests" / "e2e" / "corridor.py"
+    place.parent.mkdir(parents=True)
+    shutil.copyfile(corridor.__file__, place)
+    package = build_package(
+        folder / "build", ROOT / "requirements" / "lambda.txt", [project / "tests"]
+    )
+    outputs = deploy(
+        engine.client,
+        ROOT / "template.yaml",
+        "doors",
+        parameters={"App": APP, "Prefix": PREFIX},
+        code={"Worker": package},
+    )
+    sqs = engine.client("sqs")
+    for name in ("signals", "signals-dlq", "mortal", "mortal-dlq"):
+        sqs.create_queue(QueueName=PREFIX + name)
+    corridor.app.conf.update(
+        queue_name_prefix=outputs["Prefix"],
+        task_table=outputs["TaskTable"],
+        payload_bucket=outputs["PayloadBucket"],
+    )
+    yield Deployed(engine, outputs, exports(engine, outputs), package, folder)
+    corridor.app.close()
+
+
+@pytest.fixture
+def producer(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> Deployed:
+    """Let this process be a producer for the deployed app."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in deployed.engine.environ().items():
+        monkeypatch.setenv(name, value)
+    return deployed
+
+
+@pytest.fixture(scope="session")
+def ecs_worker(deployed: Deployed) -> Iterator[RunningWorker]:
+    """Run a worker of the large queue beside the function of the default queue."""
+    with deployed.worker("-Q", "large", "-c", "4") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def occurrences(deployed: Deployed) -> list[AsyncResult[str]]:
+    """Bring the app's schedule to EventBridge; returns the results of the next minutes.
+
+    A rule first fires after about a minute, so whoever has to wait anyway asks for this as well.
+    """
+    app = corridor.app
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in deployed.engine.environ().items():
+            patch.setenv(name, value)
+        now = app.aws.now()
+        (rule,) = rules_of(app, now)
+        run_now(sync(app.aws, owner_of(app), [rule]))
+    envelope: dict[str, Any] = {"caraway": 1, "task": corridor.scheduled.name}
+    minutes = [(now + timedelta(minutes=ahead)).isoformat() for ahead in range(10)]
+    return [
+        app.AsyncResult(
+            read_message({**envelope, "schedule": rule.entry, "scheduled_time": minute}).id
+        )
+        for minute in minutes
+    ]

@@ -1,0 +1,128 @@
+"""The app of the end-to-end tests: its tasks run on Lambda and on an ECS-style worker."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+from uuid import UUID, uuid4
+
+from pydantic import BaseModel
+
+from caraway import Caraway, Queue
+from caraway.exceptions import Ignore
+
+# Two queues of the template, and two that only workers consume which a test has started.
+app = Caraway("corridor")
+app.conf.update(
+    task_queues=[
+        Queue("default"),
+        Queue("large", consumer="ecs"),
+        Queue("signals", consumer="ecs"),
+        Queue("mortal", consumer="ecs", visibility_timeout_s=3),
+    ],
+    beat_schedule={"minutely": {"task": "tests.e2e.corridor.scheduled", "schedule": 60}},
+)
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+@dataclass(frozen=True)
+class Price:
+    amount: Decimal
+    currency: str
+
+
+class Order(BaseModel):
+    id: UUID
+    due: date
+    price: Price
+    colours: list[Colour]
+
+
+class NoSuchShelf(Exception):
+    """An exception type of the user's own."""
+
+
+@app.task
+def add(x: int, y: int) -> int:
+    return x + y
+
+
+@app.task
+async def aadd(x: int, y: int) -> int:
+    await asyncio.sleep(0)
+    return x + y
+
+
+@app.task
+def postponed(order: Order) -> Order:
+    return order.model_copy(update={"due": date(2030, 1, 1)})
+
+
+@app.task
+def fail(shelf: str) -> None:
+    raise NoSuchShelf(shelf)
+
+
+@app.task(bind=True, autoretry_for=(ConnectionError,), default_retry_delay=0, max_retries=2)
+def at_the_third_attempt(self: Any) -> int:
+    if self.request.retries < 2:
+        raise ConnectionError("not yet")
+    return int(self.request.retries)
+
+
+@app.task
+def ignore() -> None:
+    raise Ignore("nothing to do")
+
+
+@app.task
+def echo(text: str) -> str:
+    return text
+
+
+@app.task(bind=True)
+def mark(self: Any, folder: str, *_: Any) -> str:
+    """Leave an object whose key nobody else has: the number of objects is the number of runs."""
+    put(f"{folder}/{uuid4()}")
+    return str(self.request.parent_id)
+
+
+@app.task
+def hold(folder: str) -> str:
+    """Say that it has begun, and end when it is let go."""
+    put(f"{folder}/begun/{uuid4()}")
+    for _ in range(600):
+        if keys(f"{folder}/let-go"):
+            return "let go"
+        time.sleep(0.05)
+    return "forgotten"
+
+
+@app.task(bind=True)
+def scheduled(self: Any) -> str:
+    return str(self.request.scheduled_time)
+
+
+def put(key: str) -> None:
+    """Put an object into the payload bucket."""
+    _s3().put_object(Bucket=app.conf.payload_bucket, Key=f"tests/{key}", Body=b"")
+
+
+def keys(prefix: str) -> list[str]:
+    """Return the keys of the objects below a prefix."""
+    found = _s3().list_objects_v2(Bucket=app.conf.payload_bucket, Prefix=f"tests/{prefix}")
+    return [each["Key"] for each in found.get("Contents", [])]
+
+
+def _s3() -> Any:
+    import boto3
+
+    return boto3.client("s3")
