@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback as tracebacks
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
 from caraway import states
 from caraway.core.errors import text_of
@@ -48,10 +48,7 @@ class Succeeded:
 
     product: Product
 
-    @property
-    def state(self) -> str:
-        """The state that users see."""
-        return states.SUCCESS
+    state: ClassVar[str] = states.SUCCESS
 
 
 @dataclass(frozen=True)
@@ -61,10 +58,7 @@ class Failed:
     error: BaseException
     traceback: str | None = None
 
-    @property
-    def state(self) -> str:
-        """The state that users see."""
-        return states.FAILURE
+    state: ClassVar[str] = states.FAILURE
 
 
 @dataclass(frozen=True)
@@ -79,17 +73,14 @@ class Again:
     traceback: str | None = None
     changes: Mapping[str, Json] = field(default_factory=dict)
 
-    @property
-    def state(self) -> str:
-        """The state that users see."""
-        return states.RETRY
+    state: ClassVar[str] = states.RETRY
 
 
 @dataclass(frozen=True)
 class Ignored:
     """The task asked for its outcome to be ignored."""
 
-    state: str = states.IGNORED
+    state: ClassVar[str] = states.IGNORED
 
 
 @dataclass(frozen=True)
@@ -98,10 +89,7 @@ class Revoked:
 
     reason: str
 
-    @property
-    def state(self) -> str:
-        """The state that users see."""
-        return states.REVOKED
+    state: ClassVar[str] = states.REVOKED
 
     @property
     def error(self) -> BaseException:
@@ -116,10 +104,7 @@ class Rejected:
     reason: str
     error: BaseException
 
-    @property
-    def state(self) -> str:
-        """The state that users see."""
-        return states.FAILURE
+    state: ClassVar[str] = states.FAILURE
 
 
 @dataclass(frozen=True)
@@ -128,10 +113,7 @@ class Requeued:
 
     reason: str
 
-    @property
-    def state(self) -> str:
-        """The state that users see."""
-        return states.RETRY
+    state: ClassVar[str] = states.RETRY
 
 
 Ending: TypeAlias = "Succeeded | Failed | Again | Ignored | Revoked | Rejected | Requeued"
