@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -84,7 +85,12 @@ class LambdaWorker:
         wire = ThreadWire(app.client_settings, self._requests_threads)
         self._aws = AsyncioAws(wire, self._call)
         self._executor = Executor(
-            self._aws, app.site, app.tasks, door=DOOR, observe=LogEvents(app.tasks)
+            self._aws,
+            app.site,
+            app.tasks,
+            door=DOOR,
+            hostname=f"lambda@{os.environ.get('AWS_LAMBDA_FUNCTION_NAME', 'local')}",
+            observe=LogEvents(app.tasks),
         )
 
     def handle(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
