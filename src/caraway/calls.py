@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Final
 
-from caraway import eager
 from caraway.canvas import in_zone_of, options_to_json
 from caraway.core.codec import encode
 from caraway.core.context import current
@@ -128,6 +127,8 @@ def run_eagerly(
     throw: bool | None,
 ) -> EagerResult[Any]:
     """Run a call in this process, through the executor."""
+    from caraway import eager  # here: a producer needs no executor
+
     now = datetime.now(timezone.utc)
     outgoing = describe_call(app, task, args, kwargs, options, now)
     memory, error = eager.run(app, outgoing, now)

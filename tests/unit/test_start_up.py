@@ -1,0 +1,79 @@
+"""Start-up: what a fresh process imports, and what it does not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+AN_APP = """
+from caraway import Caraway
+app = Caraway("shop")
+app.conf.update(timezone="Asia/Seoul", task_routes={"reports.*": {"queue": "reports"}})
+@app.task(bind=True, autoretry_for=(ConnectionError,), retry_backoff=True)
+def send_email(self, to: str, subject: str = "Hello") -> dict:
+    return {}
+"""
+HEAVY = {
+    "aiobotocore",
+    "asyncio",
+    "boto3",
+    "botocore",
+    "click",
+    "concurrent",
+    "pydantic",
+    "rich",
+    "yaml",
+}
+
+
+def imported_by(code: str) -> set[str]:
+    """Return the modules that a fresh process has imported after running some code."""
+    ran = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys\nprint(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(ran.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("code", ["import caraway", AN_APP], ids=["import", "app"])
+def test_an_app_and_a_task_need_nothing_heavy(code: str) -> None:
+    modules = imported_by(code)
+    assert not HEAVY & modules
+    assert not {each for each in modules if each.startswith(("caraway.workers", "caraway.local"))}
+
+
+def test_importing_caraway_alone_imports_next_to_nothing() -> None:
+    modules = imported_by("import caraway")
+    assert {each for each in modules if each.startswith("caraway")} == {
+        "caraway",
+        "caraway._version",
+    }
+
+
+def test_a_producer_does_not_load_the_executor() -> None:
+    assert "caraway.core.executor" not in imported_by(AN_APP)
+
+
+def test_a_lambda_function_is_ready_without_what_it_may_never_need() -> None:
+    modules = imported_by(
+        AN_APP + "from caraway.workers.aws_lambda import lambda_handler\nlambda_handler(app)"
+    )
+    assert not {"aiobotocore", "click", "moto", "pydantic", "rich", "yaml"} & modules
+    assert not {each for each in modules if each.startswith(("caraway.cli", "caraway.local"))}
+
+
+def test_the_handler_of_the_package_loads_the_app_at_its_first_event() -> None:
+    modules = imported_by("from caraway.workers.aws_lambda import handler")
+    assert not {"boto3", "aiobotocore", "click", "pydantic", "rich", "yaml"} & modules
+    assert "caraway.app" not in modules
+
+
+def test_arguments_of_plain_types_are_checked_without_pydantic() -> None:
+    modules = imported_by(
+        AN_APP + "app.conf.task_always_eager = True\nsend_email.delay('ada@example.com')"
+    )
+    assert not {"pydantic", "boto3", "botocore", "asyncio"} & modules
