@@ -53,6 +53,8 @@ def test_python_m_caraway_is_the_command_line() -> None:
 
 
 FORKING = """
+import os
+from caraway import Caraway
 app = Caraway("shop")
 port, site = app.aws, app.site
 reading, writing = os.pipe()
