@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from caraway.result import AsyncResult
 
 BY_CALL: Final = "delay()"
-BY_RULE: Final = "EventBridge rule"
+BY_RULE: Final = "rule"
+"""An EventBridge rule."""
 
 _LOOK_S: Final = 0.25
 _WINDOW: Final = 20

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from caraway.demo.app import Words, words_of
@@ -21,6 +22,9 @@ LAMBDA: Final = "lambda"
 ECS: Final = "ecs"
 TOP: Final = 10
 _DOORS: Final = {LAMBDA: "Lambda", ECS: "ECS worker"}
+_HEADINGS: Final = ("task", "door", "sent by", "attempts", "total", "run", "result")
+_NUMBERS: Final = ("attempts", "total", "run")
+_LABEL_AT_LEAST: Final = 12
 _NAMES_SHOWN: Final = 4
 _VALUE_SHOWN: Final = 60
 
@@ -57,7 +61,7 @@ def check_tasks(
         _ran_at(ECS, "the ECS worker counted", large, done),
         Check(
             "an EventBridge rule sent "
-            + (", ".join(f"{each.job.label} ({each.value})" for each in ticks) or "nothing")
+            + (", ".join(f"{each.job.label} ({_short(each)})" for each in ticks) or "nothing")
             + ", and Lambda ran it",
             bool(ticks) and all(each.door == LAMBDA for each in ticks),
         ),
@@ -87,27 +91,37 @@ def show(console: Console, ended: Sequence[Done], checks: Sequence[Check]) -> No
 
 
 def _show_table(console: Console, ended: Sequence[Done]) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title="What ran where")
-    for heading in ("task", "sent by", "door"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("attempts", "call to end", "run"):
-        table.add_column(heading, justify="right")
-    table.add_column("result", overflow="fold")
-    for done in sorted(ended, key=lambda each: (each.door, each.job.label)):
-        cells = (
-            done.job.label,
-            done.job.sent_by,
-            _DOORS.get(done.door, done.door),
-            str(done.attempts),
-            "" if done.whole_s is None else f"{done.whole_s:.2f} s",
-            f"{done.run_s:.2f} s",
-            _short(done),
-        )
-        table.add_row(*(Text(cell) for cell in cells))  # names are not markup
+    ordered = sorted(
+        ended, key=lambda each: (each.door, each.job.sent_by == BY_RULE, each.job.label)
+    )
+    rows = [_cells(done) for done in ordered]
+    widths = [max(len(row[place]) for row in (_HEADINGS, *rows)) for place in range(len(_HEADINGS))]
+    # Where the terminal is narrow, the beginnings of names are cut, and nothing else.
+    room = max(_LABEL_AT_LEAST, console.width - sum(widths[1:]) - 2 * len(widths) - 1)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading in _HEADINGS:
+        table.add_column(heading, no_wrap=True, justify="right" if heading in _NUMBERS else "left")
+    for label, *others in rows:
+        short = label if len(label) <= room else f"…{label[1 - room :]}"
+        table.add_row(*(Text(cell) for cell in (short, *others)))  # names are not markup
     console.print(table)
+    _print(console, "total: from the call to the end; run: the last attempt alone")
+
+
+def _cells(done: Done) -> tuple[str, ...]:
+    return (
+        done.job.label,
+        _DOORS.get(done.door, done.door),
+        done.job.sent_by,
+        str(done.attempts),
+        "" if done.whole_s is None else f"{done.whole_s:.2f} s",
+        f"{done.run_s:.2f} s",
+        _short(done),
+    )
 
 
 def _ran_at(door: str, who: str, texts: Sequence[Document], done: dict[str, Done]) -> Check:
@@ -129,6 +143,8 @@ def _combined(ended: Iterable[Done]) -> Words:
 def _short(done: Done) -> str:
     if isinstance(done.value, Words):
         return f"{done.value.total:,} words"
+    if isinstance(done.value, datetime):
+        return f"{done.value:%H:%M:%S} UTC"
     text = str(done.value) if done.succeeded else f"{done.state}: {done.value!r}"
     return text if len(text) <= _VALUE_SHOWN else f"{text[:_VALUE_SHOWN]}..."
 

@@ -238,7 +238,7 @@ class Dev:
 
     def _about(self, rules: list[Rule]) -> list[str]:
         """Say what consumes each queue, and what is sent when."""
-        nobody = "nobody yet: run caraway worker with the exports below"
+        nobody = "nobody yet; export the lines below, and run caraway worker"
         consumers = {
             "lambda": "a Lambda function",
             "ecs": "the ECS-style worker" if self._options.worker else nobody,
