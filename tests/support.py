@@ -134,8 +134,12 @@ class World:
 
     # -- delivering -------------------------------------------------------------------------
 
+    def queue(self, name: str) -> str:
+        """Return a queue's name in SQS."""
+        return self.site.router.queue(name).sqs_name()
+
     def url(self, queue: str) -> str:
-        return f"memory://{self.site.router.queue(queue).sqs_name()}"
+        return f"memory://{self.queue(queue)}"
 
     def receive(self, queue: str = "default") -> ReceivedMessage | None:
         kind = self.site.router.queue(queue)
