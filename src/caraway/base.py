@@ -128,6 +128,10 @@ class AppBase(ABC):
             port = self._asyncio[loop] = AsyncioAws(settings=self.client_settings)
         return port
 
+    def share(self, loop: AbstractEventLoop, port: AsyncioAws) -> None:
+        """Let the asynchronous code of an event loop use a port that its owner closes."""
+        self._asyncio[loop] = port
+
     def forget_clients(self) -> None:
         """Drop all connections without closing them: they belong to another process."""
         self._blocking = None

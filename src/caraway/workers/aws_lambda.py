@@ -84,6 +84,7 @@ class LambdaWorker:
         self._requests_threads = ThreadPoolExecutor(REQUESTS_AT_ONCE, thread_name_prefix="aws")
         wire = ThreadWire(app.client_settings, self._requests_threads)
         self._aws = AsyncioAws(wire, self._call)
+        app.share(self._loop, self._aws)  # the tasks' own calls need no other connections
         self._executor = Executor(
             self._aws,
             app.site,

@@ -1,0 +1,501 @@
+"""The Lambda door: an SQS event in, the messages that are to come back out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from caraway import Caraway, Queue
+from caraway.exceptions import Ignore, ImproperlyConfigured, Reject, ResourceMissing
+from caraway.workers import aws_lambda
+from caraway.workers.aws_lambda import MARGIN_S, LambdaWorker, lambda_handler
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.integration.conftest import Place
+
+pytestmark = pytest.mark.usefixtures("loggers_as_they_were")
+
+EVENTS = Path(__file__).parents[2] / "events"
+ACCOUNT = "arn:aws:sqs:us-east-1:123456789012"
+
+
+@dataclass
+class FakeContext:
+    """What Lambda hands to a function: here its time is what a test says."""
+
+    left_s: Callable[[], float] = lambda: 60.0
+    aws_request_id: str = "request-1"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int(self.left_s() * 1000)
+
+
+@dataclass
+class Door:
+    """A Lambda function for one app, and the event source mapping that would invoke it."""
+
+    place: Place
+    app: Caraway
+    concurrency: int = 1
+    _worker: LambdaWorker | None = field(default=None)
+
+    @property
+    def worker(self) -> LambdaWorker:
+        if self._worker is None:
+            self._worker = LambdaWorker(self.app, self.concurrency)
+            self.place.closing.callback(self._worker.close)
+        return self._worker
+
+    def event(self, queue: str = "default", limit: int = 10) -> dict[str, Any]:
+        """Receive messages, as an event."""
+        kind = self.app.site.router.queue(queue)
+        name = kind.sqs_name(self.app.conf.queue_name_prefix)
+        received = self.place.receive(self.place.url(self.app, queue), limit, hidden_s=360)
+        return {"Records": [as_record(message, name) for message in received]}
+
+    def invoke(self, event: dict[str, Any] | None = None, **context: Any) -> list[str]:
+        """Invoke the function; return the ids of the messages that are to come back."""
+        answer = self.worker.handle(event or self.event(), FakeContext(**context))
+        assert answer.keys() == {"batchItemFailures"}
+        return [each["itemIdentifier"] for each in answer["batchItemFailures"]]
+
+
+def as_record(message: dict[str, Any], queue: str) -> dict[str, Any]:
+    """Return a received message as Lambda's poller shows it."""
+    return {
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+        "attributes": message["Attributes"],
+        "messageAttributes": {},
+        "eventSource": "aws:sqs",
+        "eventSourceARN": f"{ACCOUNT}:{queue}",
+        "awsRegion": "us-east-1",
+    }
+
+
+@pytest.fixture
+def door(moto: Place) -> Door:
+    app = moto.app(Queue("default"), Queue("orders.fifo"))
+    return Door(moto, app)
+
+
+# -- running --------------------------------------------------------------------------------------
+
+
+def test_the_tasks_of_an_event_are_run_and_nothing_comes_back(door: Door) -> None:
+    add = door.app.task(name="add")(lambda x, y: x + y)
+    results = [add.delay(n, 1) for n in range(3)]
+    assert door.invoke() == []
+    assert [result.get(timeout=1) for result in results] == [1, 2, 3]
+    record = door.place.record(door.app, results[0].id)
+    assert (record.phase, record.attempt, record.open_at) == ("done", 0, None)
+
+
+def test_an_asynchronous_task_is_run_on_one_loop_that_is_kept(door: Door) -> None:
+    @door.app.task
+    async def loop_of() -> int:
+        await asyncio.sleep(0)
+        return id(asyncio.get_running_loop())
+
+    results = []
+    for _ in range(2):
+        results.append(loop_of.delay())
+        assert door.invoke() == []
+    first, second = [result.get(timeout=1) for result in results]
+    assert first == second == id(door.worker._loop)
+
+
+def test_connections_are_kept_between_invocations(door: Door) -> None:
+    task = door.app.task(name="nothing")(lambda: None)
+    clients = set()
+    for _ in range(2):
+        task.delay()
+        door.invoke()
+        wire: Any = door.worker._aws._wire
+        clients.add(id(wire._boto3._clients["dynamodb"]))
+    assert len(clients) == 1
+
+
+def test_a_task_may_call_others_and_show_states(door: Door) -> None:
+    child = door.app.task(name="child")(lambda n: n)
+
+    @door.app.task(bind=True)
+    def parent(self: Any) -> str:
+        self.update_state(state="CALLING")
+        state: str = door.app.AsyncResult(self.request.id).state
+        child.delay(5)
+        return state
+
+    @door.app.task(bind=True)
+    async def aparent(self: Any) -> str:
+        await self.aupdate_state(state="CALLING")
+        await child.adelay(6)
+        return await door.app.AsyncResult(self.request.id).astate()
+
+    results = [parent.delay(), aparent.delay()]
+    assert door.invoke() == []
+    assert [result.get(timeout=1) for result in results] == ["CALLING", "CALLING"]
+    assert [json.loads(each["body"])["args"] for each in door.event()["Records"]] == [[5], [6]]
+
+
+def test_tasks_run_one_by_one_unless_they_may_run_together(moto: Place) -> None:
+    door = Door(moto, moto.app(Queue("default")), concurrency=2)
+    both = threading.Barrier(2, timeout=20)
+    meet = door.app.task(name="meet")(lambda: both.wait() >= 0)
+    results = [meet.delay(), meet.delay()]
+    assert door.invoke() == []
+    assert [result.get(timeout=1) for result in results] == [True, True]
+
+
+def test_the_lease_outlasts_the_function(door: Door) -> None:
+    seen: list[float] = []
+
+    @door.app.task(bind=True)
+    def look(self: Any) -> None:
+        record = door.place.record(door.app, self.request.id)
+        assert record.open_at is not None
+        seen.append(record.open_at - door.app.aws.now().timestamp())
+
+    look.delay()
+    door.invoke(left_s=lambda: 100.0)
+    assert 90 + MARGIN_S < seen[0] <= 100 + MARGIN_S + 1
+
+
+# -- other endings --------------------------------------------------------------------------------
+
+
+def test_a_failed_or_ignored_task_has_ended(door: Door) -> None:
+    def fail(error: str) -> None:
+        raise {"value": ValueError("bad"), "ignore": Ignore()}[error]
+
+    task = door.app.task(name="fail")(fail)
+    results = [task.delay("value"), task.delay("ignore")]
+    assert door.invoke() == []
+    assert [result.state for result in results] == ["FAILURE", "IGNORED"]
+
+
+def test_a_retry_is_a_message_of_its_own(door: Door) -> None:
+    @door.app.task(bind=True)
+    def flaky(self: Any) -> str:
+        if self.request.retries == 0:
+            raise self.retry(countdown=0)
+        return "done"
+
+    result = flaky.delay()
+    event = door.event()
+    assert door.invoke(event) == []
+    assert door.invoke() == []
+    assert result.get(timeout=1) == "done"
+    assert door.invoke(event) == []  # a redelivery of what is done
+    assert result.attempts == 2
+
+
+def test_garbage_and_unknown_tasks_go_to_the_dead_letter_queue(door: Door) -> None:
+    door.app.task(name="maths.add")(lambda x: x)
+    door.app.send_task("maths.ad", [1])
+    url = door.place.url(door.app)
+    door.place.client("sqs").send_message(QueueUrl=url, MessageBody="garbage")
+    assert door.invoke() == []
+    letters = dict(door.place.letters(door.app))
+    assert "not JSON" in letters.pop("garbage")
+    ((body, reason),) = letters.items()
+    assert json.loads(body)["task"] == "maths.ad"
+    assert "did you mean 'maths.add'" in reason
+
+
+def test_a_rejected_task_is_a_dead_letter_and_a_requeued_one_comes_back(door: Door) -> None:
+    def refuse(requeue: bool) -> None:
+        raise Reject("no such order", requeue=requeue)
+
+    task = door.app.task(name="refuse")(refuse)
+    task.delay(False)
+    task.delay(True)
+    event = door.event()
+    assert door.invoke(event) == [event["Records"][1]["messageId"]]
+    assert [reason for _, reason in door.place.letters(door.app)] == ["no such order"]
+    assert door.place.waiting(door.app) == ["[True]"]  # at once
+
+
+def test_a_task_that_runs_elsewhere_comes_back_when_its_lease_is_over(door: Door) -> None:
+    runs: list[int] = []
+    task = door.app.task(name="once")(lambda: runs.append(1))
+    result = task.delay()
+    event = door.event()
+    (record,) = event["Records"]
+
+    @door.app.task(name="rival")
+    def rival() -> None:
+        """Meet the claim of the same message, as a second delivery would."""
+
+    door.place.client("dynamodb").update_item(
+        TableName=door.app.conf.task_table,
+        Key={"id": {"S": result.id}},
+        UpdateExpression="SET phase = :running, #token = :other, open_at = :later, attempt = :zero",
+        ExpressionAttributeNames={"#token": "token"},
+        ExpressionAttributeValues={
+            ":running": {"S": "running"},
+            ":other": {"S": "another's"},
+            ":later": {"N": str(door.app.aws.now().timestamp() + 100)},
+            ":zero": {"N": "0"},
+        },
+    )
+    assert door.invoke(event) == [record["messageId"]]
+    assert not runs
+
+
+# -- time -----------------------------------------------------------------------------------------
+
+
+def test_with_little_time_left_messages_are_given_back_at_once(door: Door) -> None:
+    left = [60.0]
+
+    @door.app.task(name="long")
+    def long(n: int) -> int:
+        left[0] = MARGIN_S - 1
+        return n
+
+    results = [long.delay(n) for n in range(3)]
+    event = door.event()
+    ids = [each["messageId"] for each in event["Records"]]
+    assert door.invoke(event, left_s=lambda: left[0]) == ids[1:]
+    assert results[0].get(timeout=1) == 0
+    assert [result.state for result in results[1:]] == ["PENDING", "PENDING"]
+    assert len(door.place.receive(door.place.url(door.app))) == 2
+
+
+# -- FIFO -----------------------------------------------------------------------------------------
+
+
+def orders(door: Door) -> tuple[Any, list[str]]:
+    done: list[str] = []
+
+    @door.app.task(name="advance", bind=True, queue="orders")
+    def advance(self: Any, step: str) -> None:
+        if step == "retry" and self.request.retries == 0:
+            raise self.retry(countdown=0)
+        if step == "requeue":
+            raise Reject("not now", requeue=True)
+        done.append(step)
+
+    return advance, done
+
+
+@pytest.mark.parametrize("first", ["retry", "requeue"])
+def test_the_order_of_a_group_is_kept_behind_a_message_that_stays(door: Door, first: str) -> None:
+    advance, done = orders(door)
+    for group, step in (("a", first), ("a", "second"), ("b", "other"), ("a", "third")):
+        advance.apply_async((step,), message_group_id=group)
+    event = door.event("orders")
+    groups = [each["attributes"]["MessageGroupId"] for each in event["Records"]]
+    stay = [
+        each["messageId"]
+        for each, group in zip(event["Records"], groups, strict=True)
+        if group == "a"
+    ]
+    assert len(stay) == 3
+    assert door.invoke(event) == stay
+    assert done == ["other"]
+
+
+def test_a_retry_on_a_fifo_queue_goes_on_before_what_is_behind_it(door: Door) -> None:
+    advance, done = orders(door)
+    for step in ("retry", "second"):
+        advance.apply_async((step,), message_group_id="a")
+    event = door.event("orders")
+    door.invoke(event)
+    assert door.invoke(event) == []  # as they come back, in their order
+    assert done == ["retry", "second"]
+
+
+def test_a_failed_task_does_not_hold_up_its_group(door: Door) -> None:
+    done: list[str] = []
+
+    @door.app.task(queue="orders")
+    def advance(step: str) -> None:
+        done.append(step)
+        if step == "fail":
+            raise ValueError(step)
+
+    for step in ("fail", "second"):
+        advance.apply_async((step,), message_group_id="a")
+    assert door.invoke(door.event("orders")) == []
+    assert done == ["fail", "second"]
+
+
+# -- when AWS does not answer ---------------------------------------------------------------------
+
+
+def test_the_invocation_fails_when_aws_answers_for_no_message(door: Door) -> None:
+    task = door.app.task(name="nothing")(lambda: None)
+    task.delay()
+    task.delay()
+    door.app.conf.task_table = "missing"
+    with pytest.raises(ResourceMissing, match="missing"):
+        door.invoke()
+
+
+def test_messages_that_aws_does_not_answer_for_come_back_and_the_others_do_not(
+    door: Door,
+) -> None:
+    ran: list[int] = []
+    cheap = door.app.task(name="cheap", idempotent=True, ignore_result=True)(ran.append)
+    claimed = door.app.task(name="claimed")(ran.append)
+    cheap.delay(1)
+    claimed.delay(2)
+    cheap.delay(3)
+    door.app.conf.task_table = "missing"
+    event = door.event()
+    assert door.invoke(event) == [event["Records"][1]["messageId"]]
+    assert ran == [1, 3]
+
+
+def test_a_message_that_the_door_itself_cannot_handle_comes_back(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = door.app.task(name="echo")(lambda n: n)
+    results = [task.delay(n) for n in range(3)]
+    execute = door.worker._executor.execute
+
+    async def faulty(delivery: Any) -> Any:
+        if json.loads(delivery.body)["args"] == [1]:
+            raise ZeroDivisionError("a fault of Caraway's own")
+        return await execute(delivery)
+
+    monkeypatch.setattr(door.worker._executor, "execute", faulty)
+    event = door.event()
+    assert door.invoke(event) == [event["Records"][1]["messageId"]]
+    assert [result.state for result in results] == ["SUCCESS", "PENDING", "SUCCESS"]
+
+
+# -- events ---------------------------------------------------------------------------------------
+
+
+def test_an_event_without_messages_needs_nothing(door: Door) -> None:
+    assert door.invoke({"Records": []}) == []
+
+
+@pytest.mark.parametrize("event", [{}, {"detail-type": "Scheduled Event"}])
+def test_an_event_of_something_else_is_refused(door: Door, event: dict[str, Any]) -> None:
+    with pytest.raises(ImproperlyConfigured, match="takes the events of SQS queues"):
+        door.worker.handle(event, FakeContext())
+
+
+def test_a_queue_outside_of_the_prefix_says_what_to_set(door: Door) -> None:
+    event = json.loads((EVENTS / "sqs-bad-input.json").read_text())
+    with pytest.raises(ImproperlyConfigured, match="CARAWAY_QUEUE_NAME_PREFIX"):
+        door.invoke(event)
+
+
+def deployed(moto: Place, *queues: str) -> Door:
+    """Return a door for the names in the example events."""
+    app = moto.app(*map(Queue, queues))
+    app.conf.queue_name_prefix = "caraway-"
+    for queue in app.site.router.queues.values():
+        attributes = {"FifoQueue": "true"} if queue.fifo else {}
+        for name in (queue.sqs_name("caraway-"), queue.dead_letter_sqs_name("caraway-")):
+            moto.client("sqs").create_queue(QueueName=name, Attributes=attributes)
+    return Door(moto, app)
+
+
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [
+        ("sqs-standard", [("demo/README.md",), ("demo/DESIGN.md",)]),
+        ("sqs-eventbridge", [()]),
+        ("sqs-fifo", [(42, "paid"), (42, "packed")]),
+    ],
+)
+def test_the_example_events_run_their_tasks(moto: Place, name: str, args: list[Any]) -> None:
+    door = deployed(moto, "default", "orders.fifo")
+    ran: list[Any] = []
+
+    def record(*values: Any, **named: Any) -> None:
+        ran.append((*values, *named.values()))
+
+    for task in ("count_words", "tick"):
+        door.app.task(name=f"caraway.demo.app.{task}")(record)
+    door.app.task(name="shop.orders.advance")(record)
+    assert door.invoke(json.loads((EVENTS / f"{name}.json").read_text())) == []
+    assert ran == args
+
+
+def test_the_example_of_bad_input_is_kept_with_its_reasons(moto: Place) -> None:
+    door = deployed(moto, "default")
+    assert door.invoke(json.loads((EVENTS / "sqs-bad-input.json").read_text())) == []
+    reasons = sorted(reason for _, reason in door.place.letters(door.app))
+    assert len(reasons) == 3
+    for reason, part in zip(reasons, ("no task named", "version 99", "not JSON"), strict=False):
+        assert any(part in each for each in reasons), reason
+
+
+# -- the handler ----------------------------------------------------------------------------------
+
+
+def worker_of(handler: Any) -> LambdaWorker:
+    worker: LambdaWorker = handler.__closure__[0].cell_contents
+    return worker
+
+
+def test_a_module_of_ones_own_may_hold_the_handler(door: Door) -> None:
+    handler = lambda_handler(door.app)
+    assert handler({"Records": []}, FakeContext()) == {"batchItemFailures": []}
+    worker_of(handler).close()
+
+
+def test_the_handler_of_the_package_runs_the_app_of_the_environment(
+    moto: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "corner_shop.py").write_text(
+        "from caraway import Caraway\napp = Caraway('corner')\n"
+        "@app.task(name='greet')\ndef greet(name):\n    return f'Hello, {name}'\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(aws_lambda, "_handler", None)
+    with pytest.raises(ImproperlyConfigured, match="set CARAWAY_APP"):
+        aws_lambda.handler({"Records": []}, FakeContext())
+    monkeypatch.setenv("CARAWAY_APP", "corner_shop:app")
+    producer = Door(moto, moto.app(Queue("default")))
+    monkeypatch.setenv("CARAWAY_QUEUE_NAME_PREFIX", producer.app.conf.queue_name_prefix)
+    monkeypatch.setenv("CARAWAY_TASK_TABLE", producer.app.conf.task_table)
+    result = producer.app.send_task("greet", ["Ada"])
+    try:
+        assert aws_lambda.handler(producer.event(), FakeContext()) == {"batchItemFailures": []}
+        assert result.get(timeout=1) == "Hello, Ada"
+    finally:
+        worker_of(aws_lambda._handler).close()
+        del sys.modules["corner_shop"]
+
+
+# -- logs -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lines(door: Door, capsys: pytest.CaptureFixture[str]) -> Callable[[], list[Any]]:
+    """Return what the function has logged, line by line."""
+    return lambda: [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_what_is_logged_is_json_with_the_ids_of_the_invocation(
+    door: Door, lines: Callable[[], list[Any]]
+) -> None:
+    def fail() -> None:
+        raise ValueError("bad")
+
+    id = door.app.task(name="fail")(fail).delay().id
+    door.invoke()
+    received, failed = lines()
+    assert received["message"] == f"Task fail[{id}] received"
+    assert failed["message"].startswith(f"Task fail[{id}] raised unexpected: ValueError('bad')")
+    assert failed["level"] == "ERROR"
+    assert "in fail" in failed["exception"]
+    assert {each["function_request_id"] for each in (received, failed)} == {"request-1"}
