@@ -1,0 +1,551 @@
+"""The ECS door: a worker that polls its queues, runs their tasks, and drains when told to."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from caraway import Queue
+from caraway.aws.asyncio_aws import AiobotocoreWire
+from caraway.core.executor import Executor
+from caraway.exceptions import ImproperlyConfigured, QueueNotFound, Reject
+from caraway.workers.ecs import Worker
+from tests.integration.conftest import PATIENCE_S, wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from typing_extensions import Self
+
+    from caraway import Caraway
+    from tests.integration.conftest import Place
+
+pytestmark = pytest.mark.usefixtures("loggers_as_they_were")
+
+
+@pytest.fixture(autouse=True)
+def said(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """Return what workers log, from INFO on."""
+    caplog.set_level(logging.INFO, logger="caraway")
+    return caplog
+
+
+class Running:
+    """A worker in a thread, as a context manager; it is stopped at the end."""
+
+    def __init__(self, place: Place, app: Caraway, *queues: str, **options: Any) -> None:
+        self.worker = Worker(app, queues or None, **options)
+        self._urls = [place.url(app, queue.name) for queue in self.worker.queues]
+        self._place = place
+        self._codes: list[int] = []
+        self._thread = threading.Thread(target=lambda: self._codes.append(self.worker.run()))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._thread.is_alive():
+            self.stop()
+            self.poke()
+        self._thread.join(PATIENCE_S)
+        assert not self._thread.is_alive()
+
+    def stop(self) -> None:
+        self.worker.stop()
+
+    def poke(self) -> None:
+        """End the long polls: a message that comes after the stop is not begun any more."""
+        for url in self._urls:
+            extra = {"MessageGroupId": "poke", "MessageDeduplicationId": str(id(self))}
+            self._place.client("sqs").send_message(
+                QueueUrl=url, MessageBody="poke", **(extra if url.endswith(".fifo") else {})
+            )
+
+    def code(self) -> int:
+        """Wait until it has ended; return its exit code."""
+        self._thread.join(PATIENCE_S)
+        return self._codes[0]
+
+
+class Gate:
+    """Something that a task waits at until a test lets it through."""
+
+    def __init__(self) -> None:
+        self.reached = threading.Event()
+        self.opened = threading.Event()
+        self.passed = 0
+
+    def wait(self) -> None:
+        self.reached.set()
+        assert self.opened.wait(PATIENCE_S)
+        self.passed += 1
+
+
+# -- running --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pool", ["threads", "asyncio", "solo"])
+def test_a_worker_runs_functions_and_coroutine_functions(local: Place, pool: str) -> None:
+    app = local.app()
+
+    @app.task
+    def add(x: int, y: int) -> int:
+        return x + y
+
+    @app.task
+    async def aadd(x: int, y: int) -> int:
+        await asyncio.sleep(0)
+        return x + y
+
+    results = [add.delay(n, 1) for n in range(3)] + [aadd.delay(n, 10) for n in range(3)]
+    with Running(local, app, pool=pool):
+        values = [result.get(timeout=PATIENCE_S) for result in results]
+        assert values == [1, 2, 3, 10, 11, 12]
+        wait_until(lambda: local.depth(app) == 0)
+
+
+def test_a_task_is_retried_by_a_message_of_its_own(local: Place) -> None:
+    app = local.app()
+
+    @app.task(bind=True)
+    def flaky(self: Any) -> int:
+        if self.request.retries < 2:
+            raise self.retry(countdown=0)
+        retries: int = self.request.retries
+        return retries
+
+    result = flaky.delay()
+    with Running(local, app):
+        assert result.get(timeout=PATIENCE_S) == 2
+    assert result.attempts == 3
+
+
+def test_a_task_may_call_others_and_show_states_from_a_worker(local: Place) -> None:
+    app = local.app()
+    child = app.task(name="child")(lambda n: n)
+
+    @app.task(bind=True)
+    def parent(self: Any) -> Any:
+        self.update_state(state="CALLING", meta={"n": 1})
+        return [app.AsyncResult(self.request.id).state, child.delay(5).id]
+
+    @app.task(bind=True)
+    async def aparent(self: Any) -> Any:
+        await self.aupdate_state(state="CALLING", meta={"n": 1})
+        return [await app.AsyncResult(self.request.id).astate(), (await child.adelay(6)).id]
+
+    with Running(local, app, concurrency=4):
+        for task, value in ((parent, 5), (aparent, 6)):
+            state, id = task.delay().get(timeout=PATIENCE_S)
+            assert state == "CALLING"
+            assert app.AsyncResult(id).get(timeout=PATIENCE_S) == value
+
+
+def test_several_queues_share_the_concurrency(local: Place) -> None:
+    app = local.app(Queue("default", consumer="ecs"), Queue("reports", consumer="ecs"))
+    running: list[int] = []
+    most: list[int] = []
+
+    @app.task
+    def work() -> None:
+        running.append(1)
+        most.append(len(running))
+        running.pop()
+
+    results = [work.apply_async(queue=name) for name in ("default", "reports") for _ in range(5)]
+    with Running(local, app, concurrency=1):
+        for result in results:
+            result.get(timeout=PATIENCE_S)
+    assert max(most) == 1
+
+
+def test_a_group_of_a_fifo_queue_is_run_in_its_order(local: Place) -> None:
+    app = local.app(Queue("orders.fifo", consumer="ecs"))
+    done: list[str] = []
+
+    @app.task(bind=True, queue="orders")
+    def advance(self: Any, step: str) -> None:
+        if step == "first" and self.request.retries == 0:
+            raise self.retry(countdown=0)
+        done.append(step)
+
+    results = [
+        advance.apply_async((step,), message_group_id="order-42")
+        for step in ("first", "second", "third")
+    ]
+    with Running(local, app):
+        for result in results:
+            result.get(timeout=PATIENCE_S)
+    assert done == ["first", "second", "third"]
+
+
+def test_what_cannot_be_run_is_kept_and_the_worker_goes_on(local: Place) -> None:
+    app = local.app()
+    local.client("sqs").send_message(QueueUrl=local.url(app), MessageBody="garbage")
+    app.send_task("unheard.of")
+
+    @app.task
+    def refuse() -> None:
+        raise Reject("no such order")
+
+    refuse.delay()
+    fine = app.task(name="fine")(lambda: "fine").delay()
+    with Running(local, app):
+        assert fine.get(timeout=PATIENCE_S) == "fine"
+        wait_until(lambda: local.depth(app) == 0)
+    reasons = sorted(reason for _, reason in local.letters(app))
+    assert [each[:12] for each in reasons] == ["NotRegistere", "no such orde", "the body is "]
+
+
+def test_a_message_that_the_worker_cannot_handle_does_not_stop_it(
+    local: Place, said: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = local.app()
+    execute = Executor.execute
+
+    async def faulty(executor: Any, delivery: Any) -> Any:
+        if json.loads(delivery.body)["args"] == [0]:
+            raise ZeroDivisionError("a fault of Caraway's own")
+        return await execute(executor, delivery)
+
+    monkeypatch.setattr(Executor, "execute", faulty)
+    results = [app.task(name="echo")(lambda n: n).delay(n) for n in range(2)]
+    with Running(local, app):
+        assert results[1].get(timeout=PATIENCE_S) == 1
+        wait_until(lambda: "could not handle a message of default" in said.text)
+    assert "ZeroDivisionError" in said.text
+
+
+# -- how much it costs ----------------------------------------------------------------------------
+
+
+def test_cheap_tasks_cost_less_than_thirty_five_requests_a_hundred(
+    local: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: Counter[str] = Counter()
+    send = AiobotocoreWire.send
+
+    async def counting(wire: Any, service: str, operation: str, params: Any) -> Any:
+        response = await send(wire, service, operation, params)
+        if operation != "receive_message" or response.get("Messages"):
+            asked[operation] += 1
+        return response
+
+    monkeypatch.setattr(AiobotocoreWire, "send", counting)
+    app = local.app()
+    tasks = 1_000
+    ran: list[int] = []
+    done = threading.Event()
+
+    @app.task(idempotent=True, ignore_result=True)
+    def cheap(n: int) -> None:
+        ran.append(n)
+        if len(ran) >= tasks:
+            done.set()
+
+    async def producer() -> None:
+        await asyncio.gather(*(cheap.adelay(n) for n in range(tasks)))
+
+    asyncio.run(producer())
+    with Running(local, app, concurrency=20) as running:
+        assert done.wait(PATIENCE_S)
+        wait_until(lambda: local.depth(app) == 0)
+        running.stop()
+    assert sorted(ran) == list(range(tasks))
+    assert set(asked) <= {
+        "get_queue_url",
+        "send_message_batch",
+        "receive_message",
+        "delete_message_batch",
+        "delete_message",
+        "change_message_visibility",  # of the poke
+    }
+    assert sum(asked.values()) / tasks <= 0.35, asked
+
+
+# -- stopping -------------------------------------------------------------------------------------
+
+
+def test_a_warm_shutdown_finishes_what_runs_and_releases_what_was_not_begun(
+    local: Place,
+) -> None:
+    app = local.app(Queue("default", consumer="ecs"), Queue("reports", consumer="ecs"))
+    gate = Gate()
+    work = app.task(name="work")(gate.wait)
+    results = {name: work.apply_async(queue=name) for name in ("default", "reports")}
+    with Running(local, app, concurrency=1) as running:
+        assert gate.reached.wait(PATIENCE_S)
+        # Both queues were asked for the one free slot.
+        wait_until(lambda: all(local.waiting(app, name) == [] for name in results))
+        running.stop()
+        wait_until(lambda: sum(len(local.waiting(app, name)) for name in results) == 1)
+        gate.opened.set()
+        assert running.code() == 0
+    assert gate.passed == 1
+    assert sorted(result.state for result in results.values()) == ["PENDING", "SUCCESS"]
+
+
+def test_a_task_that_outlasts_the_shutdown_is_released_to_another_worker(
+    local: Place, said: pytest.LogCaptureFixture
+) -> None:
+    app = local.app()
+    gate, runs = Gate(), []
+
+    @app.task
+    def work() -> int:
+        runs.append(1)
+        if len(runs) == 1:
+            gate.wait()
+        return len(runs)
+
+    result = work.delay()
+    with Running(local, app, shutdown_timeout_s=0) as running:
+        assert gate.reached.wait(PATIENCE_S)
+        running.stop()
+        running.poke()
+        assert running.code() == 0
+    record = local.record(app, result.id)
+    assert (record.phase, record.open_at, record.attempt) == ("retry", 0, 0)
+    assert "1 running tasks are released to run again" in said.text
+    with Running(local, app):
+        assert result.get(timeout=PATIENCE_S) == 2
+    gate.opened.set()  # what the first still did is of no account
+    assert app.AsyncResult(result.id).get(timeout=PATIENCE_S) == 2
+
+
+def test_a_second_stop_does_not_wait(local: Place, said: pytest.LogCaptureFixture) -> None:
+    app = local.app()
+    gate = Gate()
+    result = app.task(name="work")(gate.wait).delay()
+    with Running(local, app, shutdown_timeout_s=3_600) as running:
+        assert gate.reached.wait(PATIENCE_S)
+        running.stop()
+        running.poke()
+        running.stop()
+        assert running.code() == 1
+    gate.opened.set()
+    assert local.record(app, result.id).phase == "retry"
+    assert "warm shutdown, running tasks have 3600 s" in said.text
+    assert "cold shutdown, running tasks are released" in said.text
+
+
+def test_a_coroutine_that_is_released_is_cancelled(local: Place) -> None:
+    app = local.app()
+    begun, ended = threading.Event(), threading.Event()
+
+    @app.task
+    async def work() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    work.delay()
+    with Running(local, app, shutdown_timeout_s=0) as running:
+        assert begun.wait(PATIENCE_S)
+        running.stop()
+        running.poke()
+        assert running.code() == 0
+    assert ended.is_set()
+
+
+def test_a_worker_may_be_stopped_before_it_has_begun(local: Place) -> None:
+    worker = Worker(local.app())
+    worker.stop()
+    assert worker.run() == 0
+    worker.stop()  # and after it has ended
+
+
+SCRIPT = """
+import sys
+from caraway import Caraway, Queue
+from caraway.workers import ecs
+from caraway.workers.logs import set_up_logging
+ecs.POLL_S = 1
+app = Caraway("shop")
+app.conf.task_queues = [Queue("default", consumer="ecs")]
+@app.task(name="hang")
+def hang():
+    print("hanging now")
+    import threading
+    threading.Event().wait()
+if __name__ == "__main__":
+    set_up_logging(app, "INFO", sys.stdout)
+    worker = ecs.Worker(app, shutdown_timeout_s=3_600)
+    print(worker.banner(), flush=True)
+    sys.exit(worker.run())
+"""
+
+
+def test_signals_end_a_worker_also_when_a_task_hangs(local: Place, tmp_path: Path) -> None:
+    app = local.app()
+    (tmp_path / "script.py").write_text(SCRIPT)
+    process = subprocess.Popen(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "AWS_ENDPOINT_URL": local.endpoint_url or "",
+            "CARAWAY_QUEUE_NAME_PREFIX": app.conf.queue_name_prefix,
+            "CARAWAY_TASK_TABLE": app.conf.task_table,
+        },
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    lines: list[str] = []
+    assert process.stdout is not None
+    with process, process.stdout as output:
+        try:
+            result = app.send_task("hang")
+            for line in output:
+                lines.append(line)
+                if "hanging now" in line:
+                    process.send_signal(signal.SIGTERM)
+                if "SIGTERM: warm shutdown" in line:
+                    process.send_signal(signal.SIGINT)
+            assert process.wait(PATIENCE_S) == 1
+        finally:
+            process.kill()
+    text = "".join(lines)
+    assert ".> app:         shop" in text
+    assert f"hang[{result.id}]: hanging now" in text
+    assert "SIGINT again: cold shutdown" in text
+    assert local.record(app, result.id).phase == "retry"
+    wait_until(lambda: local.waiting(app))
+
+
+# -- holding --------------------------------------------------------------------------------------
+
+
+def test_a_task_longer_than_the_visibility_timeout_runs_once(local: Place) -> None:
+    visibility_s = 2
+    app = local.app(Queue("default", consumer="ecs", visibility_timeout_s=visibility_s))
+    gate = Gate()
+    result = app.task(name="long")(gate.wait).delay()
+    with Running(local, app, concurrency=2):
+        assert gate.reached.wait(PATIENCE_S)
+        first = local.record(app, result.id).open_at or 0.0
+        now = app.aws.now
+        # The lease, and with it the message, would be free by now.
+        wait_until(lambda: now().timestamp() > first + visibility_s / 2)
+        assert (local.record(app, result.id).open_at or 0.0) > first
+        gate.opened.set()
+        result.get(timeout=PATIENCE_S)
+        wait_until(lambda: local.depth(app) == 0)
+    assert gate.passed == 1
+    assert local.record(app, result.id).lost == 0
+
+
+# -- when something is missing --------------------------------------------------------------------
+
+
+def test_a_worker_whose_table_is_missing_says_so_and_goes_on_when_it_is_there(
+    local: Place, said: pytest.LogCaptureFixture
+) -> None:
+    app = local.app()
+    table = f"{app.conf.task_table}-late"
+    app.conf.task_table = table
+    result = app.task(name="echo")(lambda n: n).delay(5)
+    with Running(local, app):
+        wait_until(lambda: "the worker goes on trying" in said.text)
+        assert table in said.text
+        local.table(table)
+        assert result.get(timeout=PATIENCE_S) == 5
+        wait_until(lambda: "AWS answers again" in said.text)
+    assert said.text.count("the worker goes on trying") == 1
+
+
+def test_a_worker_whose_queue_is_missing_says_so_and_goes_on_when_it_is_there(
+    local: Place, said: pytest.LogCaptureFixture
+) -> None:
+    app = local.app()
+    sqs, url = local.client("sqs"), local.url(app)
+    name = url.rpartition("/")[2]
+    running = Running(local, app)
+    sqs.delete_queue(QueueUrl=url)
+    with running:
+        wait_until(lambda: "the worker goes on trying" in said.text)
+        assert name in said.text
+        sqs.create_queue(QueueName=name)
+        result = app.task(name="echo")(lambda n: n).delay(5)
+        assert result.get(timeout=PATIENCE_S) == 5
+
+
+# -- what it says ---------------------------------------------------------------------------------
+
+
+def test_a_worker_says_what_it_does(local: Place, said: pytest.LogCaptureFixture) -> None:
+    app = local.app()
+    result = app.task(name="echo")(lambda n: n).delay(5)
+    with Running(local, app, hostname="w1@here"):
+        result.get(timeout=PATIENCE_S)
+        wait_until(lambda: f"Task echo[{result.id}] succeeded in " in said.text)
+    for line in ("w1@here ready.", f"Task echo[{result.id}] received"):
+        assert line in said.text
+
+
+def test_what_a_task_prints_is_logged(local: Place, said: pytest.LogCaptureFixture) -> None:
+    app = local.app()
+
+    @app.task
+    def chatty() -> None:
+        print("hello from a task")  # noqa: T201
+
+    result = chatty.delay()
+    before = sys.stdout
+    with Running(local, app):
+        result.get(timeout=PATIENCE_S)
+        wait_until(lambda: "hello from a task" in said.text)
+    assert sys.stdout is before
+
+
+def test_the_banner_shows_queues_and_tasks(local: Place) -> None:
+    app = local.app(Queue("default", consumer="ecs"), Queue("reports", consumer="ecs"))
+    app.task(name="shop.add")(lambda: None)
+    worker = Worker(app, ["reports"], concurrency=8, hostname="w1@here")
+    banner = worker.banner()
+    for part in (
+        "w1@here caraway ",
+        f".> app:         {app.main}",
+        f".> results:     {app.conf.task_table}",
+        ".> concurrency: 8 (threads)",
+        f"  . reports              {app.conf.queue_name_prefix}reports (visibility 360 s)",
+        "  . shop.add",
+    ):
+        assert part in banner
+    assert "default" not in banner
+    worker.pool.close()
+
+
+# -- what to consume ------------------------------------------------------------------------------
+
+
+def test_a_worker_consumes_the_queues_it_is_told_or_those_declared_for_it(local: Place) -> None:
+    app = local.app(Queue("default"), Queue("reports", consumer="ecs"))
+
+    def consumed(*names: str) -> list[str]:
+        worker = Worker(app, names)
+        worker.pool.close()
+        return [queue.name for queue in worker.queues]
+
+    assert consumed() == ["reports"]
+    assert consumed("reports", "default", "reports") == ["reports", "default"]
+    with pytest.raises(QueueNotFound, match="did you mean 'reports'"):
+        consumed("report")
+
+
+def test_a_worker_without_a_queue_says_what_to_do(local: Place) -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"-Q \(it has default\)"):
+        Worker(local.app(Queue("default")))

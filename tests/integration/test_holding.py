@@ -1,0 +1,266 @@
+"""What a worker holds: slots, pauses while AWS does not answer, and the heartbeat."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from caraway.core.record import Records
+from caraway.core.routing import Queue
+from caraway.exceptions import EndpointUnreachable
+from caraway.requests.dynamodb import ConditionFailed, UpdateItem
+from caraway.requests.sqs import ChangeMessageVisibility, ReceivedMessage
+from caraway.workers.holding import (
+    FIRST_PAUSE_S,
+    LONGEST_PAUSE_S,
+    Backoff,
+    Heartbeat,
+    Held,
+    Slots,
+)
+
+DOWN = EndpointUnreachable("nobody answers")
+
+
+# -- slots ----------------------------------------------------------------------------------------
+
+
+def test_waiting_for_slots_ends_when_enough_are_free() -> None:
+    async def scene() -> int:
+        slots = Slots(4)
+        slots.take(4)
+        waiting = asyncio.ensure_future(slots.wait_for(2, 3_600))
+        await asyncio.sleep(0)
+        slots.give_back()
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        slots.give_back()
+        await waiting
+        return slots.free
+
+    assert asyncio.run(scene()) == 2
+
+
+def test_one_slot_is_enough_when_patience_is_over() -> None:
+    async def scene() -> int:
+        slots = Slots(10)
+        slots.take(9)
+        await slots.wait_for(10, 0)
+        return slots.free
+
+    assert asyncio.run(scene()) == 1
+
+
+def test_without_a_slot_patience_has_no_end() -> None:
+    async def scene() -> None:
+        slots = Slots(1)
+        slots.take(2)  # two queues have answered at once
+        waiting = asyncio.ensure_future(slots.wait_for(1, 0))
+        for _ in range(2):
+            assert slots.free <= 0
+            await asyncio.sleep(0)
+            assert not waiting.done()
+            slots.give_back()
+        await waiting
+
+    asyncio.run(scene())
+
+
+# -- pauses ---------------------------------------------------------------------------------------
+
+
+def test_pauses_grow_with_the_failures_in_a_row_up_to_a_limit() -> None:
+    async def scene() -> list[float]:
+        backoff, stopping = Backoff(), asyncio.Event()
+        stopping.set()  # nobody really waits here
+        longest = [backoff.longest_s]
+        for _ in range(7):
+            backoff.fail(DOWN)
+            longest.append(backoff.longest_s)
+            await backoff.pause(stopping)
+        return longest
+
+    assert asyncio.run(scene()) == [0, FIRST_PAUSE_S, 2, 4, 8, 16, LONGEST_PAUSE_S, LONGEST_PAUSE_S]
+
+
+def test_failures_between_two_pauses_count_as_one(caplog: pytest.LogCaptureFixture) -> None:
+    backoff = Backoff()
+    for _ in range(10):
+        backoff.fail(DOWN)
+    assert backoff.failures == 1
+    assert caplog.text.count("nobody answers (the worker goes on trying)") == 1
+
+
+def test_it_is_said_that_aws_answers_again(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="caraway")
+    backoff = Backoff()
+    backoff.succeed()
+    assert not caplog.text
+    backoff.fail(DOWN)
+    backoff.succeed()
+    assert (backoff.failures, backoff.longest_s) == (0, 0)
+    assert "AWS answers again" in caplog.text
+
+
+def test_the_first_failure_and_then_every_tenth_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    async def scene() -> None:
+        backoff, stopping = Backoff(), asyncio.Event()
+        stopping.set()
+        for _ in range(21):
+            backoff.fail(DOWN)
+            await backoff.pause(stopping)
+
+    asyncio.run(scene())
+    assert caplog.text.count("goes on trying") == 3
+
+
+def test_a_pause_is_drawn_and_ends_by_itself() -> None:
+    class Hurried(random.Random):
+        def uniform(self, low: float, high: float) -> float:
+            drawn.append((low, high))
+            return 0.0
+
+    drawn: list[tuple[float, float]] = []
+
+    async def scene() -> None:
+        backoff = Backoff(_rng=Hurried())
+        await backoff.pause(asyncio.Event())
+        backoff.fail(DOWN)
+        await backoff.pause(asyncio.Event())
+
+    asyncio.run(scene())
+    assert drawn == [(FIRST_PAUSE_S / 2, FIRST_PAUSE_S)]
+
+
+# -- the heartbeat ------------------------------------------------------------------------------
+
+
+@dataclass
+class FakeAws:
+    """Keeps what it is asked, and answers as it is told."""
+
+    answers: dict[type, Any] = field(default_factory=dict)
+    asked: list[Any] = field(default_factory=list)
+    time: datetime = datetime(2026, 1, 1, tzinfo=timezone.utc)
+
+    def now(self) -> datetime:
+        return self.time
+
+    async def perform_all(self, requests: list[Any]) -> list[Any]:
+        self.asked += requests
+        return [self.answers.get(type(request)) for request in requests]
+
+
+QUEUE = Queue("default", consumer="ecs", visibility_timeout_s=30)
+
+
+def held(age_s: float) -> Held:
+    message = ReceivedMessage(f"m{age_s}", f"receipt-{age_s:g}", "{}", 1, 0.0)
+    return Held(QUEUE, "url", message, asyncio.get_running_loop().time() - age_s)
+
+
+def claimed(aws: FakeAws, age_s: float) -> Any:
+    return SimpleNamespace(
+        token="token",
+        message=SimpleNamespace(id="id", task="work"),
+        job=SimpleNamespace(delivery=SimpleNamespace(lease_s=30.0)),
+        began=aws.time - timedelta(seconds=age_s),
+    )
+
+
+def heartbeat(aws: FakeAws, messages: list[Held], *claims: Any) -> Heartbeat:
+    executor: Any = SimpleNamespace(running={each.token: each for each in claims})
+    port: Any = aws
+    return Heartbeat(port, Records("tasks"), executor, messages)
+
+
+def test_what_is_held_for_a_third_of_its_time_is_renewed() -> None:
+    async def scene() -> list[Any]:
+        aws = FakeAws()
+        young, old = held(5), held(11)
+        beat = heartbeat(aws, [young, old])
+        await beat._beat()
+        await beat._beat()  # it is young again
+        return aws.asked
+
+    assert asyncio.run(scene()) == [ChangeMessageVisibility("url", "receipt-11", 30)]
+
+
+def test_a_renewal_that_fails_is_tried_again_at_the_next_beat() -> None:
+    async def scene() -> int:
+        aws = FakeAws(answers={ChangeMessageVisibility: DOWN})
+        beat = heartbeat(aws, [held(11)])
+        await beat._beat()
+        await beat._beat()
+        return len(aws.asked)
+
+    assert asyncio.run(scene()) == 2
+
+
+def test_the_lease_of_a_running_task_is_renewed_with_its_message() -> None:
+    async def scene() -> list[Any]:
+        aws = FakeAws()
+        for age_s in (5, 11):
+            await heartbeat(aws, [], claimed(aws, age_s))._beat()
+        return aws.asked
+
+    (renewal,) = asyncio.run(scene())
+    assert isinstance(renewal, UpdateItem)
+    assert renewal.id == "id"
+    assert renewal.change.assign["open_at"] == FakeAws().time.timestamp() + 30
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (ConditionFailed({}), "Task work[id] was taken over by another worker"),
+        (DOWN, "heartbeat: nobody answers"),
+    ],
+)
+def test_a_lease_that_is_not_renewed_is_said(
+    caplog: pytest.LogCaptureFixture, answer: Exception, said: str
+) -> None:
+    async def scene() -> None:
+        aws = FakeAws(answers={UpdateItem: answer})
+        await heartbeat(aws, [], claimed(aws, 11))._beat()
+
+    asyncio.run(scene())
+    assert said in caplog.text
+
+
+def test_nothing_is_asked_while_nothing_is_held() -> None:
+    async def scene() -> list[Any]:
+        aws = FakeAws()
+        await heartbeat(aws, [])._beat()
+        return aws.asked
+
+    assert asyncio.run(scene()) == []
+
+
+def test_a_heartbeat_that_fails_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    async def scene() -> None:
+        enough = asyncio.Event()
+        beats: list[int] = []
+
+        class Faulty(Heartbeat):
+            async def _beat(self) -> None:
+                beats.append(1)
+                if len(beats) == 3:
+                    enough.set()
+                raise ZeroDivisionError
+
+        executor: Any = None
+        port: Any = FakeAws()
+        beating = asyncio.ensure_future(Faulty(port, Records("tasks"), executor, []).run(0.001))
+        await enough.wait()
+        beating.cancel()
+
+    asyncio.run(scene())
+    assert "the heartbeat failed and goes on" in caplog.text

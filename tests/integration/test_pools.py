@@ -1,0 +1,182 @@
+"""Pools: where user code runs in a worker."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from caraway.core.port import Raised, Returned
+from caraway.exceptions import ImproperlyConfigured
+from caraway.workers.pools import AsyncioPool, SoloPool, ThreadPool, make_pool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PATIENCE_S = 20
+
+
+@pytest.fixture(params=["threads", "asyncio", "solo"])
+def pool(request: pytest.FixtureRequest) -> Iterator[ThreadPool]:
+    pool = make_pool(request.param, None, 4)
+    yield pool
+    pool.close()
+
+
+def where() -> str:
+    return threading.current_thread().name
+
+
+async def awhere() -> str:
+    await asyncio.sleep(0)
+    return threading.current_thread().name
+
+
+def test_functions_run_in_threads_and_coroutine_functions_on_a_loop_of_their_own(
+    pool: ThreadPool,
+) -> None:
+    async def calls() -> list[Any]:
+        return [await pool.call(where), await pool.call(awhere), await pool.call(awhere)]
+
+    first, second, third = asyncio.run(calls())
+    assert first.value.startswith("task")
+    assert second == third == Returned("tasks-loop")
+
+
+def test_what_user_code_raises_is_its_outcome(pool: ThreadPool) -> None:
+    async def afail(error: BaseException) -> None:
+        raise error
+
+    def fail(error: BaseException) -> None:
+        raise error
+
+    async def calls() -> list[Any]:
+        errors = (ValueError("bad"), SystemExit(3))
+        return [await pool.call(each, error) for each in (fail, afail) for error in errors]
+
+    outcomes = asyncio.run(calls())
+    assert [type(outcome) for outcome in outcomes] == [Raised] * 4
+    assert [type(outcome.error) for outcome in outcomes] == [ValueError, SystemExit] * 2
+
+
+def test_functions_run_together_up_to_the_concurrency() -> None:
+    pool = ThreadPool(3)
+    together = threading.Barrier(3, timeout=PATIENCE_S)
+
+    async def calls() -> Any:
+        return await asyncio.gather(*(pool.call(together.wait) for _ in range(3)))
+
+    assert sorted(outcome.value for outcome in asyncio.run(calls())) == [0, 1, 2]
+    pool.close()
+
+
+def test_hundreds_of_coroutine_functions_share_one_loop() -> None:
+    pool = AsyncioPool(300)
+    assert pool.concurrency == 300
+    here: list[int] = []
+    everybody = asyncio.Event()
+
+    async def meet(n: int) -> int:
+        here.append(n)
+        if len(here) == 300:
+            everybody.set()
+        await everybody.wait()
+        return n
+
+    async def calls() -> Any:
+        return await asyncio.gather(*(pool.call(meet, n) for n in range(300)))
+
+    assert [outcome.value for outcome in asyncio.run(calls())] == list(range(300))
+    pool.close()
+
+
+def test_a_coroutine_that_blocks_does_not_block_the_worker() -> None:
+    pool = AsyncioPool(2)
+    gate = threading.Event()
+
+    async def block() -> bool:
+        return gate.wait(PATIENCE_S)  # which no coroutine should do
+
+    async def calls() -> Any:
+        blocked = asyncio.ensure_future(pool.call(block))
+        await asyncio.sleep(0)
+        gate.set()  # the worker's own loop goes on
+        return await blocked
+
+    assert asyncio.run(calls()) == Returned(True)
+    pool.close()
+
+
+def test_a_caller_that_is_cancelled_cancels_its_coroutine() -> None:
+    pool = ThreadPool(1)
+    begun, cancelled = threading.Event(), threading.Event()
+
+    async def forever() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    async def calls() -> None:
+        call = asyncio.ensure_future(pool.call(forever))
+        await asyncio.to_thread(begun.wait, PATIENCE_S)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+
+    asyncio.run(calls())
+    assert cancelled.wait(PATIENCE_S)
+    pool.close()
+
+
+def test_a_pool_that_is_closed_lets_its_coroutines_clean_up() -> None:
+    pool = ThreadPool(1)
+    begun, cleaned = threading.Event(), threading.Event()
+
+    async def forever() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cleaned.set()
+
+    async def calls() -> None:
+        call = asyncio.ensure_future(pool.call(forever))
+        await asyncio.to_thread(begun.wait, PATIENCE_S)
+        pool.close()
+        call.cancel()
+
+    asyncio.run(calls())
+    assert cleaned.wait(PATIENCE_S)
+
+
+def test_a_pool_is_made_by_its_name_with_the_concurrency_of_the_settings() -> None:
+    for name, kind, concurrency in (
+        ("threads", ThreadPool, 7),
+        ("asyncio", AsyncioPool, 7),
+        ("solo", SoloPool, 1),
+    ):
+        pool = make_pool(name, None, 7)
+        assert (type(pool), pool.concurrency, pool.name) == (kind, concurrency, name)
+        pool.close()
+    pool = make_pool("threads", 3, 7)
+    assert pool.concurrency == 3
+    pool.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "concurrency", "said"),
+    [
+        ("thread", None, "no pool named 'thread', did you mean 'threads'"),
+        ("prefork", None, "use threads, asyncio or solo"),
+        ("solo", 2, "-P solo runs one task at a time, so -c 2 cannot be"),
+        ("threads", 0, "-c 0: a worker runs at least one task"),
+    ],
+)
+def test_a_pool_that_cannot_be_had_says_why(name: str, concurrency: int | None, said: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=said):
+        make_pool(name, concurrency, 4)
