@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from caraway.local.engine import LocalEngine
 
 REGION = "us-east-1"
+SERVICES = ("sqs", "dynamodb", "s3")
 PATIENCE_S = 30.0
 """Far longer than anything takes that is waited for."""
 
@@ -55,6 +56,8 @@ class Place:
                 service,  # type: ignore[call-overload]
                 region_name=REGION,
                 endpoint_url=self.endpoint_url,
+                aws_access_key_id="test",
+                aws_secret_access_key="test",
             )
             self.clients[service] = self.closing.enter_context(closing(client))
         return self.clients[service]
@@ -160,7 +163,7 @@ def aws_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def moto_account() -> Iterator[dict[str, Any]]:
+def moto_account() -> Iterator[Place]:
     """Yield clients of moto in this process, for all tests of a module.
 
     Making a session and a client takes far longer than using them: everybody shares these.
@@ -169,23 +172,33 @@ def moto_account() -> Iterator[dict[str, Any]]:
         session = boto3.session.Session(region_name=REGION)
         patch.setattr(boto3.session, "Session", lambda **_: session)
         account = Place(None, closing)
-        for service in ("sqs", "dynamodb", "s3"):
+        for service in SERVICES:
             account.client(service)
-        yield account.clients
+        yield account
 
 
 @pytest.fixture
-def moto(aws_environment: None, moto_account: dict[str, Any]) -> Iterator[Place]:
+def moto(aws_environment: None, moto_account: Place) -> Iterator[Place]:
     """Yield moto in this process."""
     with ExitStack() as closing:
-        yield Place(None, closing, moto_account)
+        yield Place(None, closing, moto_account.clients)
+
+
+@pytest.fixture(scope="session")
+def local_account(engine: LocalEngine) -> Iterator[Place]:
+    """Yield clients of the local engine, for all tests."""
+    with ExitStack() as closing:
+        account = Place(engine.endpoint_url, closing)
+        for service in SERVICES:
+            account.client(service)
+        yield account
 
 
 @pytest.fixture
-def local(aws_environment: None, engine: LocalEngine) -> Iterator[Place]:
+def local(aws_environment: None, local_account: Place) -> Iterator[Place]:
     """Yield the local engine."""
     with ExitStack() as closing:
-        yield Place(engine.endpoint_url, closing)
+        yield Place(local_account.endpoint_url, closing, local_account.clients)
 
 
 @pytest.fixture
