@@ -23,10 +23,16 @@ def get_task_logger(name: str) -> logging.Logger:
     name
         Usually ``__name__``.
     """
-    logger = logging.getLogger(name)
-    if logger.parent is None or logger.parent is logging.getLogger():
-        logger.parent = logging.getLogger(TASK_LOGGER)
+    logger, parent = logging.getLogger(name), logging.getLogger(TASK_LOGGER)
+    if not _is_below(logger, parent):
+        logger.parent = parent
     return logger
+
+
+def _is_below(logger: logging.Logger | None, parent: logging.Logger) -> bool:
+    while logger is not None and logger is not parent:
+        logger = logger.parent
+    return logger is parent
 
 
 class TaskFormatter(logging.Formatter):
