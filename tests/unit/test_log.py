@@ -93,6 +93,7 @@ def test_task_loggers_hang_below_the_workers() -> None:
     below = get_task_logger("caraway.task.mine")
     assert below.parent is logging.getLogger("caraway.task")
     assert get_task_logger("caraway.task") is below.parent
+    assert get_task_logger("caraway").parent is logging.getLogger()
     assert get_logger("beat").name == "caraway.beat"
     assert get_logger("caraway.beat").name == "caraway.beat"
 

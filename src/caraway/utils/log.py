@@ -24,7 +24,7 @@ def get_task_logger(name: str) -> logging.Logger:
         Usually ``__name__``.
     """
     logger, parent = logging.getLogger(name), logging.getLogger(TASK_LOGGER)
-    if not _is_below(logger, parent):
+    if not _is_below(logger, parent) and not _is_below(parent, logger):
         logger.parent = parent
     return logger
 
