@@ -470,17 +470,22 @@ def test_a_worker_whose_table_is_missing_says_so_and_goes_on_when_it_is_there(
 def test_a_worker_whose_queue_is_missing_says_so_and_goes_on_when_it_is_there(
     local: Place, said: pytest.LogCaptureFixture
 ) -> None:
-    app = local.app()
+    app = local.app(Queue("default", consumer="ecs"), Queue("reports", consumer="ecs"))
+    echo = app.task(name="echo")(lambda n: n)
     sqs, url = local.client("sqs"), local.url(app)
     name = url.rpartition("/")[2]
     running = Running(local, app)
     sqs.delete_queue(QueueUrl=url)
     with running:
         wait_until(lambda: "the worker goes on trying" in said.text)
+        for n in range(3):  # the other queue does not wait for it
+            result = echo.apply_async((n,), queue="reports")
+            assert result.get(timeout=PATIENCE_S) == n
+        assert said.text.count("the worker goes on trying") == 1
         assert name in said.text
         sqs.create_queue(QueueName=name)
-        result = app.task(name="echo")(lambda n: n).delay(5)
-        assert result.get(timeout=PATIENCE_S) == 5
+        assert echo.delay(5).get(timeout=PATIENCE_S) == 5
+        wait_until(lambda: "AWS answers again" in said.text)
 
 
 # -- what it says ---------------------------------------------------------------------------------

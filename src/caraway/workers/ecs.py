@@ -175,7 +175,6 @@ class _Session:
         )
         self._slots = Slots(worker.pool.concurrency)
         self._turns = asyncio.Semaphore(worker.pool.concurrency)
-        self._receiving = Backoff()
         self._working = Backoff()
         self._held: set[Held] = set()
         self._jobs: set[asyncio.Task[None]] = set()
@@ -229,8 +228,9 @@ class _Session:
     async def _poll(self, queue: Queue) -> None:
         """Receive for free slots until the worker stops."""
         wanted = min(BATCH_LIMIT, self._slots.total)
+        receiving = Backoff()  # of its own: a queue that is missing does not hold up the others
         while not self._stopping.is_set():
-            await self._receiving.pause(self._stopping)
+            await receiving.pause(self._stopping)
             await self._working.pause(self._stopping)
             if not await self._wait_for_slots(wanted):
                 return
@@ -247,9 +247,9 @@ class _Session:
             except Exception as error:
                 if not isinstance(error, OperationalError):
                     logger.exception("receiving from %s failed", queue.name)
-                self._receiving.fail(error)
+                receiving.fail(error)
                 continue
-            self._receiving.succeed()
+            receiving.succeed()
             now = asyncio.get_running_loop().time()
             self._slots.take(len(messages))
             received = [Held(queue, url, message, now) for message in messages]
