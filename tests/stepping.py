@@ -32,7 +32,9 @@ Next: TypeAlias = "Request[Any] | UserCode"
 
 
 @dataclass(frozen=True)
-class _StandStill:
+class StandStill:
+    """Awaited, it suspends the execution and says before what."""
+
     before: Next
 
     def __await__(self) -> Generator[Next, None, None]:
@@ -48,7 +50,7 @@ class SteppedAws:
     async def perform(self, request: Request[R]) -> R:
         # A look-up changes nothing, so there is nothing to interleave.
         if isinstance(request, UpdateItem | SendMessage):
-            await _StandStill(request)
+            await StandStill(request)
         return await self._memory.perform(request)
 
     async def perform_all(self, requests: Sequence[Request[R]]) -> list[R | Exception]:
@@ -61,7 +63,7 @@ class SteppedAws:
         return answers
 
     async def call(self, function: Callable[..., Any], *args: Any) -> Outcome[Any]:
-        await _StandStill(UserCode(function))
+        await StandStill(UserCode(function))
         return await self._memory.call(function, *args)
 
     async def sleep(self, seconds: float) -> None:

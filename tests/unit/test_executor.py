@@ -452,7 +452,8 @@ def test_the_receive_count_is_never_a_failure_count() -> None:
 def test_an_early_message_is_sent_again_with_the_remainder() -> None:
     world = world_with(1)
     sent = world.send("task", countdown=600)
-    world.aws.queues["default"][0].visible_at = world.aws.now()  # as from EventBridge, or another producer
+    (stored,) = world.aws.queues["default"]
+    stored.visible_at = world.aws.now()  # as from EventBridge, or another producer
     disposition = world.deliver()
     assert isinstance(disposition, Delete)
     (request,) = world.asked(SendMessage)[1:]

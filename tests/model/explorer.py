@@ -1,0 +1,179 @@
+"""Every interleaving of the executor's requests, breadth first, over one task's record."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+from caraway import states
+from caraway.core.ids import derived_id
+from caraway.core.record import DONE, FAILED
+from tests.model.program import ID
+from tests.model.steps import State, Steps, shown
+from tests.stepping import UserCode
+
+if TYPE_CHECKING:
+    from caraway.requests.items import Item
+    from tests.model.config import Config
+
+
+@dataclass
+class Findings:
+    """What an exploration has found."""
+
+    config: Config
+    states: int = 0
+    transitions: int = 0
+    seconds: float = 0.0
+    ends: set[tuple[str, str]] = field(default_factory=set)
+    """The phases and states in which the task is at rest."""
+    faults: dict[str, list[str]] = field(default_factory=dict)
+    """A shortest way to each kind of fault, as the names of its steps."""
+
+    def __str__(self) -> str:
+        verdict = "sound" if not self.faults else "UNSOUND"
+        lines = [
+            f"{self.config.name:30} {self.states:>9,} states {self.transitions:>10,} transitions"
+        ]
+        lines[0] += f" {self.seconds:6.1f} s  {verdict}"
+        for fault, way in self.faults.items():
+            lines += [
+                f"  {fault}:",
+                *(f"    {number}. {step}" for number, step in enumerate(way, 1)),
+            ]
+        return "\n".join(lines)
+
+
+class Explorer:
+    """Explores one configuration."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self._steps = Steps(config)
+        self.findings = Findings(config)
+        self._way: dict[State, tuple[State, str] | None] = {}
+        self._back: dict[State, list[State]] = {}
+
+    # -- breadth first ------------------------------------------------------------------------
+
+    def explore(self) -> Findings:
+        """Visit every state that can be reached."""
+        began = time.perf_counter()
+        with patch("caraway.core.executor.new_token", lambda: "mine"):
+            self._visit_all()
+        self.findings.states = len(self._way)
+        self.findings.seconds = time.perf_counter() - began
+        return self.findings
+
+    def _visit_all(self) -> None:
+        first = self._steps.first()
+        self._way[first] = None
+        waiting, at_rest = deque([first]), []
+        while waiting:
+            state = waiting.popleft()
+            self._check(state)
+            if self._is_at_rest(state):
+                at_rest.append(state)
+            for name, after in self._steps.of(state):
+                self.findings.transitions += 1
+                following = self._steps.canonical(after)
+                self._check_step(state, following, name)
+                if following not in self._way:
+                    self._way[following] = (state, name)
+                    waiting.append(following)
+                self._back.setdefault(following, []).append(state)
+        self._check_that_all_can_end(at_rest)
+
+    def _fault(self, kind: str, state: State, last: str = "") -> None:
+        if kind in self.findings.faults:
+            return
+        way = [last] if last else []
+        at: State | None = state
+        while at is not None and (came := self._way[at]) is not None:
+            at, name = came
+            way.append(name)
+        self.findings.faults[kind] = way[::-1]
+
+    # -- what must hold -----------------------------------------------------------------------
+
+    def _check(self, state: State) -> None:
+        for execution in filter(None, state.workers):
+            items = [dict(each[1]) for each in execution.answers if isinstance(each, tuple)]
+            runs = isinstance(self._steps.program.next(execution), UserCode)
+            if runs and any("revoked" in item for item in items):
+                self._fault("a revoked task runs", state)
+
+    def _check_step(self, state: State, after: State, name: str) -> None:
+        before, now = dict(state.record or ()), dict(after.record or ())
+        if before.get("phase") == DONE and shown(before) != shown(now):
+            self._fault("a final record has changed", state, name)
+        if now.get("attempt", 0) < before.get("attempt", 0):
+            self._fault("the attempts have gone backwards", state, name)
+        if before.get("phase") == FAILED and now["phase"] != FAILED:
+            errback = derived_id(f"link_error:0:{before['attempt'] - 1}", ID)
+            # Without a claim, a retry that nobody recorded may do what a redrive does.
+            if errback not in _ids(state.sent) and not self.config.idempotent:
+                self._fault("a failure was redriven before its errback was sent", state, name)
+        for body in after.sent - state.sent:
+            if not self._says_what_the_record_says(json.loads(body), now, after.failures):
+                self._fault("a follow-up does not say what the record says", state, name)
+
+    def _says_what_the_record_says(
+        self, message: dict[str, Any], record: Item, failures: frozenset[str]
+    ) -> bool:
+        if message["task"] == "errback":
+            return json.dumps(message["args"][1]) in failures
+        final = record.get("phase") == DONE and record["state"] == states.SUCCESS
+        return final and message["args"] == [json.loads(record["result"])]
+
+    def _is_at_rest(self, state: State) -> bool:
+        """Say whether nothing goes on; then the task must have ended, with all that follows."""
+        if state.workers != (None, None) or state.queue:
+            return False
+        record = dict(state.record or ())
+        sent = _ids(state.sent)
+        errback = derived_id(f"link_error:0:{record.get('attempt', 0)}", ID)
+        match record.get("phase"), record.get("state"):
+            case "done", states.SUCCESS:
+                ended = derived_id("link:0", ID) in sent
+            case "done", states.FAILURE:
+                ended = errback in sent
+            case "done", _:
+                ended = True
+            case "failed", _:
+                errback = derived_id(f"link_error:0:{record['attempt'] - 1}", ID)
+                letters = [json.loads(letter)["attempt"] for letter in state.letters]
+                ended = errback in sent and record["attempt"] in letters
+            case _:
+                ended = False
+        if not ended:
+            self._fault("the task, or what follows from its ending, is lost", state)
+        self.findings.ends.add((record.get("phase", ""), record.get("state", "")))
+        return True
+
+    def _check_that_all_can_end(self, at_rest: list[State]) -> None:
+        ending = self._from_where_one_reaches(at_rest)
+        finals = [state for state in at_rest if dict(state.record or ())["phase"] == DONE]
+        finishing = self._from_where_one_reaches(finals)
+        for state in self._way:
+            if state not in ending:
+                self._fault("there is no way to an end", state)
+            elif self._steps.may(state, "redrive") and state not in finishing:
+                self._fault("a redrive changes nothing", state)
+
+    def _from_where_one_reaches(self, goals: list[State]) -> set[State]:
+        reaching, waiting = set(goals), list(goals)
+        while waiting:
+            for before in self._back.get(waiting.pop(), ()):
+                if before not in reaching:
+                    reaching.add(before)
+                    waiting.append(before)
+        return reaching
+
+
+def _ids(bodies: frozenset[str]) -> set[str]:
+    return {json.loads(body)["id"] for body in bodies}

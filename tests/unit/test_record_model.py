@@ -1,0 +1,124 @@
+"""Every interleaving of small configurations, and that the explorer sees what it looks for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from caraway import states
+from caraway.core import record
+from caraway.core.record import DONE, FAILED, RETRY, RUNNING, Records
+from caraway.requests.dynamodb import UpdateItem
+from caraway.requests.items import Absent, AtMost, Change, Condition, Equals, OneOf
+from tests.model.__main__ import main
+from tests.model.config import CONFIGS, SMALL, Config
+from tests.model.explorer import Explorer, Findings
+
+
+def explored(config: Config) -> Findings:
+    return Explorer(config).explore()
+
+
+@pytest.mark.parametrize("config", SMALL, ids=lambda config: config.name)
+def test_no_interleaving_loses_or_changes_an_ending(config: Config) -> None:
+    findings = explored(config)
+    assert findings.faults == {}, str(findings)
+    assert (DONE, states.SUCCESS) in findings.ends
+    assert ((DONE, states.FAILURE) in findings.ends) is bool(config.failure)
+    assert ((DONE, states.REVOKED) in findings.ends) is bool(config.revoke)
+    may_be_rejected = bool(config.reject or config.max_deliveries)
+    assert ((FAILED, states.FAILURE) in findings.ends) is may_be_rejected
+
+
+def test_the_command_prints_what_it_explored(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["crashes"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("crashes ")
+    assert printed.rstrip().endswith("sound")
+
+
+def test_the_command_names_its_configurations(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["crashs"]) == 2
+    assert "no configuration named 'crashs'; there are: crashes, retry, " in capsys.readouterr().out
+
+
+# -- the explorer finds what is wrong: each of these breaks a rule that a counterexample shaped ----
+
+
+def broken(monkeypatch: pytest.MonkeyPatch, name: str, rule: Any, config: str) -> dict[str, Any]:
+    monkeypatch.setattr(f"caraway.core.{name}", rule)
+    return explored(CONFIGS[config]).faults
+
+
+async def nothing(*_args: Any) -> None:
+    """Follow up with nothing."""
+
+
+def test_without_the_phase_in_run_a_late_heartbeat_opens_a_final_record(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def mine(token: str) -> Condition:
+        return Equals("token", token)
+
+    faults = broken(monkeypatch, "record._mine", mine, "late heartbeat")
+    assert "a final record has changed" in faults
+
+
+def test_without_the_attempt_in_claim_an_older_message_takes_the_record(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def claimable(_message: Any, now: float, **_options: Any) -> Condition:
+        return Absent("id") | AtMost("open_at", now)
+
+    faults = broken(monkeypatch, "record._claimable", claimable, "retry")
+    assert "the attempts have gone backwards" in faults
+
+
+def test_on_fifo_with_the_attempt_alone_a_retry_is_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
+    rule = record._claimable
+
+    def claimable(message: Any, now: float, **options: Any) -> Condition:
+        return rule(message, now, **{**options, "fifo": False})
+
+    faults = broken(monkeypatch, "record._claimable", claimable, "fifo: retry, ghost")
+    assert "there is no way to an end" in faults
+
+
+def test_a_redelivery_that_completes_nothing_loses_what_a_crash_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    faults = broken(monkeypatch, "refusal.follow_up", nothing, "crashes")
+    assert "the task, or what follows from its ending, is lost" in faults
+
+
+def test_an_older_message_that_sends_nothing_loses_a_retry(monkeypatch: pytest.MonkeyPatch) -> None:
+    faults = broken(monkeypatch, "refusal.send", nothing, "retry")
+    assert "the task, or what follows from its ending, is lost" in faults
+
+
+def test_an_idempotent_ending_that_is_written_only_where_there_is_none_ends_no_redrive(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def unclaimed(
+        self: Records, message: Any, token: str, now: float, change: Change
+    ) -> UpdateItem:
+        claim = {"token": token, "attempt": message.attempt}
+        whole = Change({**claim, **change.assign}, change.remove)
+        return self._write(message.id, Absent("id"), now, whole)
+
+    monkeypatch.setattr(Records, "_unclaimed", unclaimed)
+    faults = explored(CONFIGS["idempotent: reject, redrive"]).faults
+    assert "a redrive changes nothing" in faults
+
+
+def test_a_revoke_of_what_has_ended_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    revoke = Records.revoke
+
+    def anywhere(self: Records, *args: Any) -> UpdateItem:
+        request = revoke(self, *args)
+        free = Absent("id") | OneOf("phase", (RETRY, RUNNING, DONE))
+        return UpdateItem(request.table, request.id, request.change, free)
+
+    monkeypatch.setattr(Records, "revoke", anywhere)
+    assert "a final record has changed" in explored(CONFIGS["retry, revoke"]).faults
