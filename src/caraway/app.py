@@ -11,7 +11,7 @@ from caraway import calls
 from caraway.base import AppBase
 from caraway.canvas import Signature, signature
 from caraway.current import adopt, set_current_app
-from caraway.declare import as_task_instance, make_task, origin
+from caraway.declare import as_task_instance, check_values, make_task, origin
 from caraway.exceptions import AlreadyRegistered, ImproperlyConfigured, UnknownOption
 from caraway.result import AsyncResult as Result
 from caraway.signals import Signal
@@ -160,7 +160,7 @@ class Caraway(AppBase):
                 "give one of them name=..."
             )
         task.app = self
-        task.policy  # noqa: B018 - a wrong retry option is to fail here, at its declaration
+        check_values(task)
         self.tasks[task.name] = task
         return task
 

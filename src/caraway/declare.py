@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, Protocol, TypeVar, ov
 from typing_extensions import ParamSpec
 
 from caraway.exceptions import ImproperlyConfigured, UnknownOption, nearest
-from caraway.task import AsyncTask, Task
+from caraway.task import AsyncTask, FromSetting, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -33,6 +33,17 @@ _REFUSED: Final = {
     "compression": "large messages travel by S3",
     "backend": "results are kept in the app's table",
 }
+
+
+_FLAGS: Final = (
+    "bind",
+    "idempotent",
+    "ignore_result",
+    "retry_jitter",
+    "store_errors_even_if_ignored",
+    "track_started",
+    "typing",
+)
 
 
 class Decorator(Protocol):
@@ -106,6 +117,28 @@ def _say_once(name: str) -> None:
     logging.getLogger("caraway").warning(
         "task option %r needs no setting here: %s", name, _NEEDLESS[name]
     )
+
+
+def check_values(task: Task[..., Any]) -> None:
+    """Refuse option values that could only fail while the task runs.
+
+    Raises
+    ------
+    ImproperlyConfigured
+        Naming the option.
+    """
+    task.policy  # noqa: B018 - which checks the retry options
+    for name in _FLAGS:
+        # Not of the task itself: settings are not read before they are complete.
+        value = vars(task).get(name, getattr(type(task), name))
+        if not isinstance(value, bool | FromSetting):
+            raise ImproperlyConfigured(f"{task.name}: {name}={value!r}: expected True or False")
+    given: Any = task.throws
+    types: tuple[Any, ...] = tuple(given) if isinstance(given, tuple | list) else (given,)
+    for each in types:
+        if not (isinstance(each, type) and issubclass(each, BaseException)):
+            raise ImproperlyConfigured(f"{task.name}: throws: {each!r} is not an exception type")
+    task.throws = types
 
 
 def origin(task: Task[..., Any]) -> str:

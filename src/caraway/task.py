@@ -26,7 +26,7 @@ _entering: ContextVar[Context | None] = ContextVar("caraway_entering", default=N
 """The request whose task is about to be called by its worker, through a ``__call__`` of its own."""
 
 
-class _FromSetting:
+class FromSetting:
     """An option that is a setting of the app, until a task or its class says otherwise."""
 
     def __init__(self, setting: str) -> None:
@@ -37,7 +37,7 @@ class _FromSetting:
 
 
 def _setting(name: str) -> Any:
-    return _FromSetting(name)
+    return FromSetting(name)
 
 
 class Task(Inside, Generic[P, R]):

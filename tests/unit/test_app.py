@@ -229,6 +229,41 @@ def test_a_wrong_retry_option_fails_at_its_declaration(app: Caraway) -> None:
     assert not app.tasks
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_retries": "3"},
+        {"max_retries": 1.5},
+        {"max_retries": -1},
+        {"default_retry_delay": "5"},
+        {"default_retry_delay": -5},
+        {"retry_backoff": "yes"},
+        {"retry_backoff_max": None},
+        {"retry_kwargs": {"countdown": "x"}},
+        {"retry_kwargs": {"max_retries": "x"}},
+        {"idempotent": "yes"},
+        {"ignore_result": 1},
+        {"throws": 5},
+        {"throws": (ValueError, "KeyError")},
+    ],
+    ids=repr,
+)
+def test_an_option_of_a_wrong_type_fails_at_its_declaration(
+    app: Caraway, options: dict[str, Any]
+) -> None:
+    with pytest.raises(ImproperlyConfigured, match=next(iter(options))):
+        app.task(**options)(add)
+    own = type("Own", (Task,), {**options, "run": lambda self: None})
+    with pytest.raises(ImproperlyConfigured, match=next(iter(options))):
+        app.register_task(own)
+    assert not app.tasks
+
+
+def test_options_may_have_any_value_that_means_something(app: Caraway) -> None:
+    app.task(max_retries=None, retry_backoff=2.5, retry_jitter=False, throws=ValueError)(add)
+    app.task(name="own", retry_backoff=True, default_retry_delay=0, throws=[KeyError])(add)
+
+
 def test_options_that_are_settings_follow_them_until_a_task_says_otherwise(app: Caraway) -> None:
     plain, own = app.task(name="plain")(add), app.task(name="own", ignore_result=False)(add)
     app.conf.task_ignore_result = True

@@ -87,7 +87,7 @@ def test_outside_of_tasks_the_fields_of_a_task_are_unknown() -> None:
 
 
 def test_task_loggers_hang_below_the_workers() -> None:
-    assert get_task_logger("shop.orders").parent is logging.getLogger("caraway.task")
+    assert get_task_logger("bazaar.orders").parent is logging.getLogger("caraway.task")
     logging.getLogger("market")
     assert get_task_logger("market.orders").parent is logging.getLogger("caraway.task")
     below = get_task_logger("caraway.task.mine")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from caraway.exceptions import ImproperlyConfigured
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class RetryPolicy:
     """A task's retry options, with Celery's names and defaults.
+
+    Raises
+    ------
+    ImproperlyConfigured
+        If a value is of a wrong type; the message names the option.
 
     Attributes
     ----------
@@ -57,6 +63,24 @@ class RetryPolicy:
             raise ImproperlyConfigured(
                 f"retry_kwargs: {sorted(unknown)}: takes 'max_retries' and 'countdown'"
             )
+        self._check_numbers()
+
+    def _check_numbers(self) -> None:
+        kwargs = self.retry_kwargs
+        for name, count in (
+            ("max_retries", self.max_retries),
+            ("retry_kwargs: max_retries", kwargs.get("max_retries")),
+        ):
+            if count is not None and not (_is_number(count) and isinstance(count, int)):
+                raise ImproperlyConfigured(f"{name}={count!r}: expected a whole number or None")
+        for name, seconds in (
+            ("default_retry_delay", self.default_retry_delay_s),
+            ("retry_backoff", self.retry_backoff or 0),
+            ("retry_backoff_max", self.retry_backoff_max_s),
+            ("retry_kwargs: countdown", kwargs.get("countdown", 0)),
+        ):
+            if seconds is not True and not _is_number(seconds):
+                raise ImproperlyConfigured(f"{name}={seconds!r}: expected seconds, from 0")
 
     @property
     def automatic_max_retries(self) -> int | None:
@@ -91,6 +115,10 @@ class RetryPolicy:
             delay = min(self.retry_backoff_max_s, factor * 2 ** min(retries, 64))
             return rng.uniform(0, delay) if self.retry_jitter else delay
         return float(self.retry_kwargs.get("countdown", self.default_retry_delay_s))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < inf
 
 
 def exhausted(retries: int, max_retries: int | None) -> bool:
