@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from caraway import Caraway, Queue, Signature, current_app
+from caraway import Caraway, Queue, Signature, current_app, signature
 from caraway.exceptions import InvalidArguments, InvalidOption, UnknownOption
 from tests.stage import Stage
 
@@ -193,6 +193,12 @@ def test_a_signature_without_an_app_is_sent_by_the_current_one(stage: Stage) -> 
     assert stage.sent()[0].task == "elsewhere"
     other = Caraway(set_as_current=False)
     assert Signature("elsewhere", app=other).app is other
+
+
+def test_a_signature_can_be_made_without_an_app_at_hand(stage: Stage, task: Any) -> None:
+    made = signature("add", (1,), {"y": 2}, countdown=3)
+    assert made == task.s(1, y=2).set(countdown=3)
+    assert signature(made.to_dict(), (0,)).args == (0, 1)
 
 
 def test_arguments_are_checked_when_a_signature_is_sent(stage: Stage, task: Any) -> None:
