@@ -35,7 +35,7 @@ demo: $(READY) ## Run the demo: count words on Lambda, an ECS-style worker and a
 test: $(READY) ## Run all tests, with coverage (starts and stops what it needs)
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest $(ARGS)
-	$(BIN)/coverage report --fail-under=85
+	$(BIN)/coverage report --fail-under=90
 
 unit: $(READY) ## Run the quick tests only
 	$(BIN)/pytest tests/unit $(ARGS)
