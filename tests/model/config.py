@@ -63,5 +63,5 @@ LARGE: Final = (
     Config("idempotent: all", idempotent=True, retry=1, reject=1, redrive=1, ghost=1, revoke=1),
     Config("all", retry=1, reject=1, redrive=1, ghost=1, repeat=1, revoke=1),
 )
-"""These take minutes, and the last one some 5 GB."""
+"""These take minutes, and the last one 3.5 GB."""
 CONFIGS: Final = {config.name: config for config in (*SMALL, *LARGE)}

@@ -10,6 +10,7 @@ import pytest
 
 from caraway import states
 from caraway.core.context import Context
+from caraway.core.message import Message
 from caraway.core.port import Outcome, Raised, Returned
 from caraway.core.retry import RetryPolicy
 from caraway.core.routing import Queue
@@ -199,3 +200,4 @@ def test_a_task_that_is_not_registered_rejects_its_message() -> None:
         task.runner(Context())
     assert isinstance(raised.value.reason, NotRegistered)
     assert not raised.value.requeue
+    assert task.errback_arguments(Message("i", "t"), {}, None) == ["i"]
