@@ -30,7 +30,7 @@ from caraway.exceptions import (
 )
 from caraway.requests.dynamodb import GetItem, UpdateItem
 from caraway.requests.s3 import GetObject, PutObject
-from caraway.requests.sqs import DeleteMessage, SendMessage
+from caraway.requests.sqs import MESSAGE_LIMIT_BYTES, DeleteMessage, SendMessage
 from tests.support import FakeTask, Fates, World, doing, signature, to_phase, to_queue
 
 
@@ -514,6 +514,20 @@ def test_a_large_message_travels_by_s3_both_ways() -> None:
     assert len(world.aws.bodies("default")[0]) < 1_000
     world.deliver()
     assert task.runs[0].args == ("x" * 3_000,)
+
+
+def test_a_dead_letter_as_large_as_sqs_takes_has_no_room_for_its_reason() -> None:
+    world = World()
+    whole = "x" * (MESSAGE_LIMIT_BYTES - 9_000)
+    world.put(whole)
+    world.put(Message("i", "unknown", (whole,)))
+    world.put('{"caraway":1,"id":"j","task":"unknown","args":["' + whole + "x" * 8_900 + '"]}')
+    world.drain()
+    unreadable, unknown, largest = world.dead_letters()
+    assert set(unreadable.attributes) == {"reason", "queue"}
+    assert set(unknown.attributes) == {"reason", "queue", "task", "id"}
+    assert largest.attributes == {}
+    assert all(len(each.body) <= MESSAGE_LIMIT_BYTES for each in (unreadable, unknown, largest))
 
 
 def test_a_message_whose_payload_is_gone_is_a_dead_letter() -> None:

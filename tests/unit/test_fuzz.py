@@ -14,6 +14,7 @@ from caraway.core.disposition import Delete, Leave
 from caraway.core.record import DONE, FAILED, RETRY
 from caraway.core.routing import Queue
 from caraway.exceptions import Ignore, Reject, Retry
+from caraway.requests.dynamodb import ITEM_LIMIT_BYTES, UpdateItem
 from tests.support import FakeTask, World, signature
 
 anything = st.recursive(
@@ -109,6 +110,14 @@ def test_any_body_is_run_or_is_a_dead_letter(body: str, fifo: bool, store: Store
     assert undeliverable or phases
     assert not undeliverable or there.dead_letters()
     assert (FAILED in phases) <= bool(there.dead_letters())
+    all_can_be_sent(there)
+
+
+def all_can_be_sent(there: World) -> None:
+    """Memory takes any text; AWS takes what has a UTF-8 form, and items of 400 KB."""
+    for request in there.aws.requests:
+        text = json.dumps(request.params(), ensure_ascii=False, default=bytes.hex).encode()
+        assert not isinstance(request, UpdateItem) or len(text) < ITEM_LIMIT_BYTES
 
 
 @settings(max_examples=200, deadline=None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -20,7 +21,7 @@ from caraway.core.publish import from_signature, request_to_send, send_all
 from caraway.core.record import FAILED, Written
 from caraway.core.settle import Failed, Rejected, Succeeded
 from caraway.exceptions import ImproperlyConfigured, Reject, TaskError
-from caraway.requests.sqs import GetQueueUrl, SendMessage
+from caraway.requests.sqs import MESSAGE_LIMIT_BYTES, GetQueueUrl, SendMessage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,6 +38,8 @@ TRACEBACK_LIMIT: Final = 4_000
 """Characters kept of a traceback, its end: every write of a record bills the whole item."""
 REASON_LIMIT: Final = 1_000
 """Characters kept of a reason in a dead letter's attributes."""
+ATTRIBUTES_BYTES: Final = 8_000
+"""More than a dead letter's attributes can take."""
 
 
 @dataclass(frozen=True)
@@ -221,7 +224,12 @@ async def dead_letter(
     attributes = {"reason": printable(reason), "queue": queue.name}
     if message is not None:
         attributes |= {"task": printable(message.task), "id": printable(message.id)}
-    body = delivery.body if message is None else await pack(aws, site.store, message)
+    body = delivery.body
+    if message is not None:
+        with suppress(ImproperlyConfigured):  # larger than what was received, by a field or two
+            body = await pack(aws, site.store, message)
+    if len(body.encode()) > MESSAGE_LIMIT_BYTES - ATTRIBUTES_BYTES:
+        attributes = {}  # they count as part of the message
     await aws.perform(
         SendMessage(
             url,
