@@ -255,3 +255,20 @@ def test_a_logger_that_writes_to_the_redirected_stream_does_not_turn_in_circles(
         finally:
             logger.removeHandler(handler)
     assert capsys.readouterr().err == "once\n"
+
+
+def test_a_result_that_cannot_be_shown_does_not_disturb_its_task(
+    stage: Stage, lines: io.StringIO
+) -> None:
+    class Shy(str):
+        def __repr__(self) -> str:
+            raise RuntimeError("do not look at me")
+
+    @stage.app.task
+    def shy() -> str:
+        return Shy("done")
+
+    result = shy.delay()
+    stage.work()
+    assert result.get() == "done"
+    assert "Shy>" in lines.getvalue()

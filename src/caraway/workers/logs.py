@@ -9,6 +9,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from caraway.core.context import current
+from caraway.core.errors import text_of
 from caraway.core.events import Ended, Event, Fenced, HookFailed, Received, Undeliverable
 from caraway.core.settle import Again, Failed, Ignored, Rejected, Requeued, Revoked, Succeeded
 from caraway.utils.log import TaskFormatter, get_logger
@@ -70,7 +71,7 @@ class LogEvents:
         task, id = event.message.task, event.message.id
         match event.ending:
             case Succeeded(product):
-                shown = f"{product.value!r:.{RESULT_SHOWN}}"
+                shown = text_of(product.value)[:RESULT_SHOWN]
                 trace.info("Task %s[%s] succeeded in %.4fs: %s", task, id, event.runtime_s, shown)
             case Again(delay_s, error):
                 trace.info("Task %s[%s] retry: Retry in %.1fs: %r", task, id, delay_s, error)
