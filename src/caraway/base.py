@@ -123,8 +123,8 @@ class AppBase(ABC):
         if port is None:
             from caraway.aws.asyncio_aws import AsyncioAws
 
-            for ended in [each for each in self._asyncio if each.is_closed()]:
-                del self._asyncio[ended]
+            for ended in [each for each in list(self._asyncio) if each.is_closed()]:
+                self._asyncio.pop(ended, None)  # another thread may be at it too
             port = self._asyncio[loop] = AsyncioAws(settings=self.client_settings)
         return port
 

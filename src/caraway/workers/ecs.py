@@ -11,7 +11,7 @@ import sys
 import threading
 from contextlib import suppress
 from math import ceil
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from caraway._version import __version__
 from caraway.aws.asyncio_aws import AsyncioAws, best_wire
@@ -32,7 +32,7 @@ from caraway.workers.logs import LogEvents, stdouts_logged
 from caraway.workers.pools import make_pool
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Coroutine, Sequence
 
     from caraway.app import Caraway
     from caraway.core.disposition import Disposition
@@ -46,6 +46,8 @@ POLL_S: Final = 5
 still take messages with it; twenty seconds would save a fraction of a cent a day."""
 PATIENCE_S: Final = 0.05
 """How long a receive waits for ten free slots while some are free."""
+PARTING_S: Final = 3.0
+"""How long a step of the shutdown waits for AWS: ECS kills what has not ended in time."""
 EXIT_WARM: Final = 0
 EXIT_COLD: Final = 1
 
@@ -193,14 +195,15 @@ class _Session:
         )
         logger.info("%s ready.", self._worker.hostname)
         try:
-            await asyncio.gather(*(self._poll(queue) for queue in self._worker.queues))
+            await self._receive()
             unfinished = await self._drain()
         finally:
             heartbeat.cancel()
         for job in self._jobs:
             job.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
-        await self._aws.close()
+        if not await self._within_reason(self._aws.close()):
+            unfinished = True
         return EXIT_COLD if self._cold.is_set() else EXIT_WARM, unfinished
 
     def _listen_to_signals(self) -> None:
@@ -224,6 +227,34 @@ class _Session:
             self._stopping.set()
 
     # -- receiving ----------------------------------------------------------------------------
+
+    async def _receive(self) -> None:
+        """Poll until the worker stops, then await the receives in flight while there is time.
+
+        A receive that is given up on may have taken messages: they wait out their visibility.
+        """
+        polls = [asyncio.ensure_future(self._poll(queue)) for queue in self._worker.queues]
+        await self._stopping.wait()
+        cold = asyncio.ensure_future(self._cold.wait())
+        ended = asyncio.gather(*polls)
+        either: list[asyncio.Future[Any]] = [ended, cold]
+        await asyncio.wait(either, timeout=self._remaining_s(), return_when=asyncio.FIRST_COMPLETED)
+        for each in (cold, *polls):
+            each.cancel()
+        await asyncio.gather(ended, return_exceptions=True)
+
+    def _remaining_s(self) -> float:
+        """Return the seconds that a warm shutdown still has."""
+        return max(0.0, self._deadline - asyncio.get_running_loop().time())
+
+    async def _within_reason(self, step: Coroutine[Any, Any, None]) -> bool:
+        """Take a step of the shutdown; say whether AWS answered in time for it."""
+        try:
+            await asyncio.wait_for(step, PARTING_S)
+        except asyncio.TimeoutError:
+            logger.warning("AWS does not answer: messages and leases run out by themselves")
+            return False
+        return True
 
     async def _poll(self, queue: Queue) -> None:
         """Receive for free slots until the worker stops."""
@@ -338,14 +369,15 @@ class _Session:
 
     async def _drain(self) -> bool:
         """Finish what runs within the shutdown timeout, release the rest; say if any was left."""
-        await self._release([each for each in self._held if not each.running])
+        idle = [each for each in self._held if not each.running]
+        await self._within_reason(self._release(idle))
         running = set(self._jobs)
         if running:
             cold = asyncio.ensure_future(self._cold.wait())
             finishing = asyncio.ensure_future(asyncio.wait(running))
             await asyncio.wait(
                 [finishing, cold],
-                timeout=max(0.0, self._deadline - asyncio.get_running_loop().time()),
+                timeout=self._remaining_s(),
                 return_when=asyncio.FIRST_COMPLETED,
             )
             cold.cancel()
@@ -353,8 +385,8 @@ class _Session:
         left = [each for each in self._held if each.running]
         if left:
             logger.warning("%d running tasks are released to run again", len(left))
-            await self._release_claims()
-            await self._release(left)
+            await self._within_reason(self._release_claims())
+            await self._within_reason(self._release(left))
         return bool(left)
 
     async def _release_claims(self) -> None:
