@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 Consumer: TypeAlias = Literal["lambda", "ecs"]
-RouteTarget: TypeAlias = "str | Mapping[str, Any] | None"
 RouterFunction: TypeAlias = Callable[..., Any]
 """Called as ``router(name, args, kwargs, options, task=None)``, as in Celery; returns a queue's
 name, ``{"queue": name}``, or None to pass."""

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from caraway.aws.user_code import call_async, call_blocking
 from caraway.exceptions import ImproperlyConfigured, nearest
@@ -19,20 +19,6 @@ if TYPE_CHECKING:
 
 _JOIN_S: Final = 1.0
 """What coroutines that are cancelled get to clean up."""
-
-
-class Pool(Protocol):
-    """Runs user code, off the worker's own event loop."""
-
-    concurrency: int
-
-    async def call(self, function: Callable[..., Any], *args: Any) -> Outcome[Any]:
-        """Run a function or a coroutine function."""
-        ...
-
-    def close(self) -> None:
-        """Let the threads go; what runs is not waited for."""
-        ...
 
 
 class _LoopThread:
