@@ -278,22 +278,42 @@ def test_cheap_tasks_cost_less_than_thirty_five_requests_a_hundred(
 
 
 def test_a_warm_shutdown_finishes_what_runs_and_releases_what_was_not_begun(
-    local: Place,
+    local: Place, said: pytest.LogCaptureFixture
 ) -> None:
-    app = local.app(Queue("default", consumer="ecs"), Queue("reports", consumer="ecs"))
+    app = local.app(Queue("orders.fifo", consumer="ecs"))
     gate = Gate()
-    work = app.task(name="work")(gate.wait)
-    results = {name: work.apply_async(queue=name) for name in ("default", "reports")}
-    with Running(local, app, concurrency=1) as running:
+    work = app.task(name="work", queue="orders")(gate.wait)
+    results = [work.apply_async(message_group_id="one") for _ in range(2)]
+    with Running(local, app, concurrency=2) as running:
         assert gate.reached.wait(PATIENCE_S)
-        # Both queues were asked for the one free slot.
-        wait_until(lambda: all(local.waiting(app, name) == [] for name in results))
+        # The second is held, too: it may be run after the first only.
+        wait_until(lambda: local.waiting(app, "orders") == [])
         running.stop()
-        wait_until(lambda: sum(len(local.waiting(app, name)) for name in results) == 1)
+        wait_until(lambda: "warm shutdown" in said.text)
         gate.opened.set()
+        running.poke()
         assert running.code() == 0
     assert gate.passed == 1
-    assert sorted(result.state for result in results.values()) == ["PENDING", "SUCCESS"]
+    assert [result.state for result in results] == ["SUCCESS", "PENDING"]
+    wait_until(lambda: local.waiting(app, "orders"))
+
+
+def test_a_worker_on_several_queues_holds_no_more_messages_than_it_has_slots(
+    local: Place,
+) -> None:
+    names = ("default", "reports", "mails")
+    app = local.app(*(Queue(name, consumer="ecs") for name in names))
+    gate = Gate()
+    work = app.task(name="work")(gate.wait)
+    with Running(local, app, concurrency=1):
+        # Each queue is asked for the one free slot before there is any message.
+        results = [work.apply_async(queue=name) for name in names]
+        assert gate.reached.wait(PATIENCE_S)
+        wait_until(lambda: sum(len(local.waiting(app, name)) for name in names) == 2)
+        gate.opened.set()
+        for result in results:
+            result.get(timeout=PATIENCE_S)
+    assert gate.passed == 3
 
 
 def test_a_task_that_outlasts_the_shutdown_is_released_to_another_worker(
@@ -371,9 +391,9 @@ def test_a_worker_may_be_stopped_before_it_has_begun(local: Place) -> None:
 SCRIPT = """
 import sys
 from caraway import Caraway, Queue
-from caraway.workers import ecs
+from caraway.workers import ecs, receiving
 from caraway.workers.logs import set_up_logging
-ecs.POLL_S = 1
+receiving.POLL_S = 1
 app = Caraway("shop")
 app.conf.task_queues = [Queue("default", consumer="ecs")]
 @app.task(name="hang")

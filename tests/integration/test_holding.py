@@ -61,16 +61,31 @@ def test_one_slot_is_enough_when_patience_is_over() -> None:
 def test_without_a_slot_patience_has_no_end() -> None:
     async def scene() -> None:
         slots = Slots(1)
-        slots.take(2)  # two queues have answered at once
+        slots.take(1)
         waiting = asyncio.ensure_future(slots.wait_for(1, 0))
-        for _ in range(2):
-            assert slots.free <= 0
+        for _ in range(3):
             await asyncio.sleep(0)
             assert not waiting.done()
-            slots.give_back()
+        slots.give_back()
         await waiting
 
     asyncio.run(scene())
+
+
+def test_who_asks_for_slots_first_is_served_first_and_nobody_gets_more_than_there_are() -> None:
+    async def scene() -> list[int]:
+        slots = Slots(3)
+        first = asyncio.ensure_future(slots.reserve(2, 3_600))
+        second = asyncio.ensure_future(slots.reserve(2, 0))
+        third = asyncio.ensure_future(slots.reserve(2, 0))
+        reserved = [await first, await second]
+        await asyncio.sleep(0)
+        assert (slots.free, third.done()) == (0, False)
+        slots.give_back(3)
+        reserved.append(await third)
+        return reserved
+
+    assert asyncio.run(scene()) == [2, 1, 2]
 
 
 # -- pauses ---------------------------------------------------------------------------------------

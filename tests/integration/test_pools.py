@@ -10,7 +10,8 @@ import pytest
 
 from caraway.core.port import Raised, Returned
 from caraway.exceptions import ImproperlyConfigured
-from caraway.workers.pools import AsyncioPool, SoloPool, ThreadPool, make_pool
+from caraway.workers.pools import Pool, make_pool
+from caraway.workers.pools.threads import AsyncioPool, SoloPool, ThreadPool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +20,7 @@ PATIENCE_S = 20
 
 
 @pytest.fixture(params=["threads", "asyncio", "solo"])
-def pool(request: pytest.FixtureRequest) -> Iterator[ThreadPool]:
+def pool(request: pytest.FixtureRequest) -> Iterator[Pool]:
     pool = make_pool(request.param, None, 4)
     yield pool
     pool.close()
@@ -35,7 +36,7 @@ async def awhere() -> str:
 
 
 def test_functions_run_in_threads_and_coroutine_functions_on_a_loop_of_their_own(
-    pool: ThreadPool,
+    pool: Pool,
 ) -> None:
     async def calls() -> list[Any]:
         return [await pool.call(where), await pool.call(awhere), await pool.call(awhere)]
@@ -45,7 +46,7 @@ def test_functions_run_in_threads_and_coroutine_functions_on_a_loop_of_their_own
     assert second == third == Returned("tasks-loop")
 
 
-def test_what_user_code_raises_is_its_outcome(pool: ThreadPool) -> None:
+def test_what_user_code_raises_is_its_outcome(pool: Pool) -> None:
     async def afail(error: BaseException) -> None:
         raise error
 

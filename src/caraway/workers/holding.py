@@ -54,20 +54,32 @@ class Slots:
         self.total = total
         self.taken = 0
         self._changed = asyncio.Event()
+        self._turns = asyncio.Lock()
 
     @property
     def free(self) -> int:
-        """Slots that nothing has taken; negative when queues answered at once."""
+        """Slots that nothing has taken."""
         return self.total - self.taken
 
     def take(self, count: int) -> None:
-        """Take slots for received messages."""
+        """Take slots that are free."""
         self.taken += count
 
-    def give_back(self) -> None:
-        """Give one slot back."""
-        self.taken -= 1
+    def give_back(self, count: int = 1) -> None:
+        """Give slots back."""
+        self.taken -= count
         self._changed.set()
+
+    async def reserve(self, wanted: int, patience_s: float) -> int:
+        """Take so many slots, or after ``patience_s`` those that are free, at least one.
+
+        Who asks first is served first, so that no queue starves another.
+        """
+        async with self._turns:
+            await self.wait_for(wanted, patience_s)
+            count = min(wanted, self.free)
+            self.take(count)
+            return count
 
     async def wait_for(self, wanted: int, patience_s: float) -> None:
         """Wait until so many slots are free; after ``patience_s`` one is enough.

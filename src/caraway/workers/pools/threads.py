@@ -1,4 +1,4 @@
-"""Where user code runs in a worker: threads, an event loop, or one at a time."""
+"""User code in this process: in threads, on an event loop, or one task at a time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
 from caraway.aws.user_code import call_async, call_blocking
-from caraway.exceptions import ImproperlyConfigured, nearest
+from caraway.exceptions import ImproperlyConfigured
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,6 +72,12 @@ class ThreadPool:
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="task")
         self._coroutines = _LoopThread()
 
+    def start(self) -> None:
+        """Threads start at their first use."""
+
+    async def open(self) -> None:
+        """There is nothing to wait for."""
+
     async def call(self, function: Callable[..., Any], *args: Any) -> Outcome[Any]:
         """Run user code where it belongs."""
         if inspect.iscoroutinefunction(function):
@@ -110,25 +116,3 @@ class SoloPool(ThreadPool):
                 f"-P solo runs one task at a time, so -c {concurrency} cannot be: use -P threads"
             )
         super().__init__(1)
-
-
-POOLS: Final = {"threads": ThreadPool, "asyncio": AsyncioPool, "solo": SoloPool}
-
-
-def make_pool(name: str, concurrency: int | None, default: int) -> ThreadPool:
-    """Return a pool by its name.
-
-    Raises
-    ------
-    ImproperlyConfigured
-        If there is no such pool, or it cannot have that concurrency.
-    """
-    if name not in POOLS:
-        raise ImproperlyConfigured(
-            f"no pool named {name!r}{nearest(name, POOLS)}: use threads, asyncio or solo"
-        )
-    if concurrency is None:
-        concurrency = 1 if name == "solo" else default
-    if concurrency < 1:
-        raise ImproperlyConfigured(f"-c {concurrency}: a worker runs at least one task at a time")
-    return POOLS[name](concurrency)

@@ -1,0 +1,277 @@
+"""One run of a worker on its event loop: receive, work, acknowledge, and drain when told to."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from math import ceil
+from typing import TYPE_CHECKING, Any, Final
+
+from caraway.aws.asyncio_aws import AsyncioAws, best_wire
+from caraway.core.disposition import Delete, Delivery, Leave
+from caraway.core.executor import Executor
+from caraway.exceptions import OperationalError
+from caraway.requests.dynamodb import ConditionFailed
+from caraway.requests.sqs import ChangeMessageVisibility, DeleteMessage
+from caraway.utils.log import get_logger
+from caraway.workers.holding import Backoff, Heartbeat, Held, Slots
+from caraway.workers.logs import LogEvents
+from caraway.workers.receiving import Receiver, release
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Sequence
+
+    from caraway.app import Caraway
+    from caraway.core.disposition import Disposition
+    from caraway.core.routing import Queue
+    from caraway.workers.pools import Pool
+
+logger = get_logger("worker")
+
+DOOR: Final = "ecs"
+PARTING_S: Final = 3.0
+"""How long a step of the shutdown waits for AWS: ECS kills what has not ended in time."""
+EXIT_WARM: Final = 0
+EXIT_COLD: Final = 1
+
+
+class Session:
+    """One run of a worker, on its event loop."""
+
+    def __init__(
+        self,
+        app: Caraway,
+        queues: Sequence[Queue],
+        pool: Pool,
+        *,
+        hostname: str,
+        shutdown_timeout_s: float,
+    ) -> None:
+        self._queues = queues
+        self._hostname = hostname
+        self._shutdown_timeout_s = shutdown_timeout_s
+        self._site = app.site
+        self._pool = pool
+        self._aws = AsyncioAws(best_wire(app.client_settings), pool.call)
+        self._executor = Executor(
+            self._aws,
+            self._site,
+            app.tasks,
+            door=DOOR,
+            hostname=hostname,
+            observe=LogEvents(app.tasks),
+        )
+        self._slots = Slots(pool.concurrency)
+        self._working = Backoff()
+        self._held: set[Held] = set()
+        self._jobs: set[asyncio.Task[None]] = set()
+        self._stopping = asyncio.Event()
+        self._cold = asyncio.Event()
+        self._deadline = 0.0
+        self._receivers = [
+            Receiver(
+                self._aws,
+                self._site,
+                queue,
+                alone=len(queues) == 1,
+                slots=self._slots,
+                working=self._working,
+                stopping=self._stopping,
+                begin=self._begin,
+            )
+            for queue in queues
+        ]
+
+    async def run(self) -> tuple[int, bool]:
+        """Work until told to stop; return the exit code, and whether user code still runs."""
+        if threading.current_thread() is threading.main_thread():
+            self._listen_to_signals()
+        heartbeat = asyncio.ensure_future(
+            Heartbeat(self._aws, self._site.records, self._executor, self._held).run(
+                min(queue.visibility_timeout_s for queue in self._queues)
+            )
+        )
+        await self._pool.open()
+        logger.info("%s ready.", self._hostname)
+        try:
+            await self._receive()
+            unfinished = await self._drain()
+        finally:
+            heartbeat.cancel()
+        for job in self._jobs:
+            job.cancel()
+        await asyncio.gather(*self._jobs, return_exceptions=True)
+        if not await self._within_reason(self._aws.close()):
+            unfinished = True
+        return EXIT_COLD if self._cold.is_set() else EXIT_WARM, unfinished
+
+    def _listen_to_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.stop, number.name)
+
+    def stop(self, name: str) -> None:
+        """Shut down warmly, the second time coldly; ``name`` says who asks for it."""
+        if self._stopping.is_set():
+            logger.warning("%s again: cold shutdown, running tasks are released", name)
+            self._cold.set()
+        else:
+            logger.warning(
+                "%s: warm shutdown, running tasks have %g s (again: cold shutdown)",
+                name,
+                self._shutdown_timeout_s,
+            )
+            # From now on, not from the end of the long poll: ECS counts from its signal, too.
+            self._deadline = asyncio.get_running_loop().time() + self._shutdown_timeout_s
+            self._stopping.set()
+
+    # -- receiving ----------------------------------------------------------------------------
+
+    async def _receive(self) -> None:
+        """Poll until the worker stops, then await the receives in flight while there is time.
+
+        A receive that is given up on may have taken messages: they wait out their visibility.
+        """
+        polls = [asyncio.ensure_future(each.run()) for each in self._receivers]
+        await self._stopping.wait()
+        cold = asyncio.ensure_future(self._cold.wait())
+        ended = asyncio.gather(*polls)
+        either: list[asyncio.Future[Any]] = [ended, cold]
+        await asyncio.wait(either, timeout=self._remaining_s(), return_when=asyncio.FIRST_COMPLETED)
+        for each in (cold, *polls):
+            each.cancel()
+        await asyncio.gather(ended, return_exceptions=True)
+
+    def _begin(self, received: list[Held]) -> None:
+        """Begin to work on what was received; the messages of a FIFO group one after the other."""
+        self._held.update(received)
+        for together in _in_order(received):
+            job = asyncio.ensure_future(self._work_through(together))
+            self._jobs.add(job)
+            job.add_done_callback(self._jobs.discard)
+
+    def _remaining_s(self) -> float:
+        """Return the seconds that a warm shutdown still has."""
+        return max(0.0, self._deadline - asyncio.get_running_loop().time())
+
+    async def _within_reason(self, step: Coroutine[Any, Any, None]) -> bool:
+        """Take a step of the shutdown; say whether AWS answered in time for it."""
+        try:
+            await asyncio.wait_for(step, PARTING_S)
+        except asyncio.TimeoutError:
+            logger.warning("AWS does not answer: messages and leases run out by themselves")
+            return False
+        return True
+
+    # -- working ------------------------------------------------------------------------------
+
+    async def _work_through(self, together: list[Held]) -> None:
+        """Run messages in their order; the first that stays keeps back those behind it."""
+        for place, held in enumerate(together):
+            disposition = await self._work(held)
+            if isinstance(disposition, Leave):
+                for behind in together[place + 1 :]:
+                    self._slots.give_back()
+                    await self._acknowledge(behind, disposition)
+                return
+
+    async def _work(self, held: Held) -> Disposition:
+        """Run one message to its acknowledgement; its slot is free before that."""
+        disposition: Disposition
+        try:
+            if self._stopping.is_set():
+                disposition = Leave(0, "the worker stops")
+            else:
+                held.running = True
+                disposition = await self._executor.execute(self._delivery(held))
+                self._working.succeed()
+        except OperationalError as error:
+            self._working.fail(error)
+            disposition = Leave(ceil(self._working.longest_s), str(error))
+        except Exception:
+            logger.exception("the worker could not handle a message of %s", held.queue.name)
+            disposition = Leave(held.queue.visibility_timeout_s, "it could not be handled")
+        finally:
+            self._slots.give_back()
+        await self._acknowledge(held, disposition)
+        return disposition
+
+    @staticmethod
+    def _delivery(held: Held) -> Delivery:
+        message = held.message
+        return Delivery(
+            body=message.body,
+            queue=held.queue,
+            lease_s=float(held.queue.visibility_timeout_s),
+            receive_count=message.receive_count,
+            sent_at_s=message.sent_at_s,
+            group_id=message.group_id,
+            attributes=message.attributes,
+        )
+
+    async def _acknowledge(self, held: Held, disposition: Disposition) -> None:
+        if held not in self._held:
+            return  # released meanwhile: it may be somebody else's by now
+        self._held.discard(held)
+        receipt = held.message.receipt_handle
+        try:
+            if isinstance(disposition, Delete):
+                await self._aws.perform(DeleteMessage(held.url, receipt))
+            else:
+                request = ChangeMessageVisibility(held.url, receipt, disposition.visible_in_s)
+                await self._aws.perform(request)
+        except OperationalError as error:
+            # An expired receipt is an expected event: the message comes back and is found done.
+            logger.warning("a message of %s comes back: %s", held.queue.name, error)
+
+    # -- stopping -----------------------------------------------------------------------------
+
+    async def _drain(self) -> bool:
+        """Finish what runs within the shutdown timeout, release the rest; say if any was left."""
+        idle = [each for each in self._held if not each.running]
+        await self._within_reason(self._release(idle))
+        running = set(self._jobs)
+        if running:
+            cold = asyncio.ensure_future(self._cold.wait())
+            finishing = asyncio.ensure_future(asyncio.wait(running))
+            await asyncio.wait(
+                [finishing, cold],
+                timeout=self._remaining_s(),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            cold.cancel()
+            finishing.cancel()
+        left = [each for each in self._held if each.running]
+        if left:
+            logger.warning("%d running tasks are released to run again", len(left))
+            await self._within_reason(self._release_claims())
+            await self._within_reason(self._release(left))
+        return bool(left)
+
+    async def _release_claims(self) -> None:
+        """Give the records back, so that the next worker need not wait for the leases."""
+        releases = [
+            self._site.records.release(
+                claimed.message.id, claimed.token or "", self._aws.now().timestamp()
+            )
+            for claimed in list(self._executor.running.values())
+        ]
+        for answer in await self._aws.perform_all(releases):
+            if isinstance(answer, Exception) and not isinstance(answer, ConditionFailed):
+                logger.warning("a lease could not be released: %s", answer)
+
+    async def _release(self, several: list[Held]) -> None:
+        """Make messages visible at once; they are not this worker's any more."""
+        for each in several:
+            self._held.discard(each)
+        await release(self._aws, several)
+
+
+def _in_order(received: list[Held]) -> list[list[Held]]:
+    """Return the messages that must run one after the other: those of a FIFO group together."""
+    groups: dict[object, list[Held]] = {}
+    for held in received:
+        key = held.message.group_id if held.queue.fifo else held.message.receipt_handle
+        groups.setdefault(key, []).append(held)
+    return list(groups.values())
