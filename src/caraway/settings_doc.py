@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from caraway.celery_settings import REPLACEMENTS
-from caraway.settings import SETTINGS, Setting
+from caraway.settings import SETTINGS
+
+if TYPE_CHECKING:
+    from caraway.setting_mapping import Setting
 
 _INTRODUCTION: Final = """\
 # Settings

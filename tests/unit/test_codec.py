@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 from typing_extensions import Self
 
-from caraway.core.codec import canonical, decode, dumps, encode, register_type
+from caraway.core.codec import _registered, canonical, decode, dumps, encode, register_type
+from caraway.core.decoding import decoders
+from caraway.core.encoding import encoders
 from caraway.exceptions import DecodeError, EncodeError
 
 if TYPE_CHECKING:
@@ -77,10 +79,14 @@ class Kelvin(Celsius):
 
 
 @pytest.fixture
-def registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    for table in ("_encoders", "_decoders", "_registered"):
-        original = getattr(__import__("caraway.core.codec", fromlist=["_"]), table)
-        monkeypatch.setattr(f"caraway.core.codec.{table}", dict(original))
+def registry() -> Iterator[None]:
+    """Forget what a test registers."""
+    tables: tuple[dict[Any, Any], ...] = (encoders, decoders, _registered)
+    before = [dict(table) for table in tables]
+    yield
+    for table, kept in zip(tables, before, strict=True):
+        table.clear()
+        table.update(kept)
 
 
 def trip(value: Any) -> Any:

@@ -29,6 +29,7 @@ from caraway.celery_settings import REPLACEMENTS
 from caraway.cli import main
 from caraway.cli.celery_habits import COMMANDS, GLOBAL_OPTIONS, WORKER_OPTIONS
 from caraway.core import codec, publish
+from caraway.core.decoding import decoders
 from caraway.core.disposition import Delete, Delivery
 from caraway.core.executor import Executor
 from caraway.core.message import Message, parse_envelope, read_message
@@ -42,7 +43,8 @@ from caraway.requests.sqs import (
     ReceiveMessages,
     SendMessage,
 )
-from caraway.settings import _NO_SETTINGS, SETTINGS
+from caraway.setting_mapping import _NO_SETTINGS
+from caraway.settings import SETTINGS
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -426,9 +428,9 @@ def test_the_smallest_message_runs_and_leaves_the_record_that_is_described(
 
 
 def test_every_tag_of_a_value_is_in_the_table() -> None:
-    own = {name for name in codec._decoders if name not in codec._registered}
+    own = {name for name in decoders if name not in codec._registered}
     assert set(table_after(FORMAT, "Values")) == own | {"request", "exception"}
-    assert {"request", "exception"} <= set(codec._decoders)
+    assert {"request", "exception"} <= set(decoders)
 
 
 def test_a_large_message_travels_as_it_is_described(account: Account) -> None:

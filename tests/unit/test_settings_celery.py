@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from caraway import settings
+from caraway import setting_mapping
 from caraway.celery_settings import REPLACEMENTS, current_name
 from caraway.exceptions import UnknownSetting
 from caraway.settings import SETTINGS, Settings
@@ -263,7 +263,7 @@ OLD_NAMES: dict[str, str] = dict(line.split() for line in OLD_NAMES_TEXT.strip()
 
 @pytest.fixture
 def conf(monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setattr(settings, "_said", set())
+    monkeypatch.setattr(setting_mapping, "_said", set())
     return Settings({})
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from caraway import settings
+from caraway import setting_mapping
 from caraway.core.routing import Queue
 from caraway.exceptions import ImproperlyConfigured
 from caraway.settings import Settings
@@ -10,7 +10,7 @@ from caraway.settings import Settings
 
 @pytest.fixture(autouse=True)
 def nothing_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "_said", set())
+    monkeypatch.setattr(setting_mapping, "_said", set())
 
 
 def test_a_variable_overrides_code_whichever_comes_first() -> None:

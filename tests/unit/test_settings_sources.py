@@ -8,14 +8,14 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from caraway import settings
+from caraway import setting_mapping
 from caraway.exceptions import ImproperlyConfigured, UnknownSetting
 from caraway.settings import Settings
 
 
 @pytest.fixture
 def conf(monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setattr(settings, "_said", set())
+    monkeypatch.setattr(setting_mapping, "_said", set())
     return Settings({})
 
 
