@@ -13,6 +13,7 @@ from caraway.canvas import Signature, signature
 from caraway.current import adopt, set_current_app
 from caraway.declare import as_task_instance, check_values, make_task, origin
 from caraway.exceptions import AlreadyRegistered, ImproperlyConfigured, UnknownOption
+from caraway.fixups import Fixup, fit_to_environment
 from caraway.result import AsyncResult as Result
 from caraway.signals import Signal
 from caraway.task import AsyncTask
@@ -76,6 +77,8 @@ class Caraway(AppBase):
         self.finalized = False
         self._discoveries: list[tuple[Any, str | None]] = []
         self._include = [include] if isinstance(include, str) else list(include)
+        self.fixups: list[Fixup] = []
+        fit_to_environment(self)
         if config_source is not None:
             self.config_from_object(config_source)
         if set_as_current:
@@ -180,7 +183,8 @@ class Caraway(AppBase):
     ) -> None:
         """Import ``package.tasks`` of each package when the app is finalized; with ``force``, now.
 
-        Packages without such a module are passed over.
+        Without packages: of each of Django's installed apps. Packages without such a module are
+        passed over.
         """
         if isinstance(packages, str):
             raise ImproperlyConfigured(f"autodiscover_tasks({packages!r}): expected a list")
@@ -191,9 +195,19 @@ class Caraway(AppBase):
     def _discover(self) -> None:
         while self._discoveries:
             packages, related_name = self._discoveries[0]
-            for package in (packages() if callable(packages) else packages) or ():
+            if packages is None:
+                packages = self._packages_of_frameworks()
+            for package in packages() if callable(packages) else packages:
                 import_related(package, related_name)
             del self._discoveries[0]
+
+    def _packages_of_frameworks(self) -> list[str]:
+        if not self.fixups:
+            raise ImproperlyConfigured(
+                "autodiscover_tasks() takes Django's installed apps, and DJANGO_SETTINGS_MODULE "
+                "was not set when the app was made: set it before, or name the packages"
+            )
+        return [package for fixup in self.fixups for package in fixup.packages()]
 
     def finalize(self) -> Caraway:
         """Import what the app names and let its schedules be set up; done once, by every door."""
@@ -201,6 +215,8 @@ class Caraway(AppBase):
             return self
         self.finalized = True
         try:
+            for fixup in self.fixups:
+                fixup.set_up()
             for module in (*self._include, *self.conf.include, *self.conf.imports):
                 import_module(module)
             self._discover()

@@ -37,11 +37,7 @@ def settings_in(
     found = _imported(source) if isinstance(source, str) else source
     if namespace is not None:
         prefix = namespace.removesuffix("_") + "_"
-        return {
-            name.removeprefix(prefix).lower(): value
-            for name, value in _pairs(found)
-            if name.startswith(prefix)
-        }
+        return {name.removeprefix(prefix).lower(): value for name, value in _pairs(found, prefix)}
     if isinstance(found, Mapping):
         return dict(found)
     return {
@@ -51,11 +47,14 @@ def settings_in(
     }
 
 
-def _pairs(source: object) -> Iterator[tuple[str, Any]]:
+def _pairs(source: object, prefix: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(source, Mapping):
-        yield from source.items()
-    else:
-        yield from ((n, getattr(source, n)) for n in dir(source) if not n.startswith("_"))
+        yield from ((name, value) for name, value in source.items() if name.startswith(prefix))
+        return
+    for name in dir(source):
+        # Nothing else is read: in Django's settings, reading may raise or warn.
+        if name.startswith(prefix) and not name.startswith("_"):
+            yield name, getattr(source, name)
 
 
 def _looks_like_a_setting(name: str, value: object) -> bool:

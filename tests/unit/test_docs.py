@@ -21,13 +21,14 @@ import pytest
 
 import caraway
 import caraway.core.errors
-from caraway import AsyncResult, Caraway, Context, Queue, Signature, Task, exceptions
+from caraway import AsyncResult, Caraway, Context, Queue, Signature, exceptions
 from caraway.aws.memory import MemoryAws
 from caraway.base import AppBase
 from caraway.beat import rules_of
 from caraway.celery_settings import REPLACEMENTS
 from caraway.cli import main
 from caraway.cli.celery_habits import COMMANDS, GLOBAL_OPTIONS, WORKER_OPTIONS
+from caraway.contrib.django import DjangoTask
 from caraway.core import codec, publish
 from caraway.core.decoding import decoders
 from caraway.core.disposition import Delete, Delivery
@@ -296,7 +297,16 @@ def test_every_make_target_of_a_page_exists(page: Path) -> None:
 
 def known_names() -> set[str]:
     """Return all that a page may call by its name."""
-    classes: list[type] = [Task, Caraway, AsyncResult, Signature, Context, Queue, Message, Record]
+    classes: list[type] = [
+        DjangoTask,
+        Caraway,
+        AsyncResult,
+        Signature,
+        Context,
+        Queue,
+        Message,
+        Record,
+    ]
     return {
         *SETTINGS,
         *REPLACEMENTS,

@@ -1,0 +1,1 @@
+"""Caraway beside other frameworks; each room needs the framework that it is named after."""

@@ -1,0 +1,104 @@
+"""A task in a Django project."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from asgiref.sync import sync_to_async
+from django.db import close_old_connections, reset_queries, transaction
+from typing_extensions import ParamSpec
+
+from caraway.calls import describe_call
+from caraway.task import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from caraway.core.context import Context
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class DjangoTask(Task[P, R]):
+    """A task that can be sent at a commit, and that treats connections as a request does.
+
+    Before and after each run in a worker, connections to the database that are unusable or older
+    than ``CONN_MAX_AGE`` are closed in the thread that runs it.
+    """
+
+    abstract = True
+
+    def delay_on_commit(self, *args: P.args, **kwargs: P.kwargs) -> str:
+        """Send the task when the transaction is committed; at once where there is none.
+
+        Returns
+        -------
+        str
+            The id that the task will have: it can be saved in the same transaction. After a
+            rollback nothing is sent, and the id stays PENDING.
+
+        Raises
+        ------
+        InvalidArguments
+            Now, if the arguments do not fit the function.
+        """
+        return self.apply_async_on_commit(args, kwargs)
+
+    def apply_async_on_commit(
+        self,
+        args: Sequence[Any] | None = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        using: str | None = None,
+        **options: Any,
+    ) -> str:
+        """Send the task with options when the transaction is committed.
+
+        Parameters
+        ----------
+        using
+            The alias of the database whose transaction it is; Django's default by default.
+        options
+            Those of :meth:`caraway.Task.apply_async`. A countdown counts from the commit.
+
+        Raises
+        ------
+        InvalidArguments, UnknownOption, InvalidOption, QueueNotFound
+            Now, if the call cannot work. What AWS refuses is raised by the commit, after it.
+        """
+        # Described now: what is wrong is raised inside the transaction, and rolls it back.
+        described = describe_call(
+            self.app, self, args, kwargs or {}, self._options(options), self.app.aws.now()
+        )
+        id = described.message.id
+        send = partial(self.apply_async, args, kwargs, **{**options, "task_id": id})
+        transaction.on_commit(send, using=using)
+        return id
+
+    def attempt(self, context: Context) -> Any:
+        """Run it as Django runs a request: with connections that are neither stale nor left."""
+        if context.is_eager:  # the connections are those of the caller, maybe in a transaction
+            return super().attempt(context)
+        if self.is_async:
+            return self._aattempt(context)
+        _tidy()
+        try:
+            return super().attempt(context)
+        finally:
+            _tidy()
+
+    async def _aattempt(self, context: Context) -> Any:
+        # The ORM's asynchronous calls run in one thread of asgiref's: theirs are the connections.
+        tidy = sync_to_async(_tidy)
+        await tidy()
+        try:
+            return await super().attempt(context)
+        finally:
+            await tidy()
+
+
+def _tidy() -> None:
+    reset_queries()  # with DEBUG Django remembers them
+    close_old_connections()
