@@ -138,11 +138,11 @@ _REPLACED: dict[str, str] = {
         security_cert_store security_certificate security_digest security_key
         security_key_password
     """,
-    "ECS and Lambda bound memory and replace what dies; worker_pool runs until stopped": """
-        worker_max_memory_per_child worker_max_tasks_per_child worker_pool_putlocks
-        worker_pool_restarts worker_pool_start_method worker_proc_alive_timeout
+    "child processes are forked, one for each task at a time; see worker_pool": """
+        worker_pool_putlocks worker_pool_restarts worker_pool_start_method
+        worker_proc_alive_timeout
     """,
-    "Lambda scales with its queue, and the ECS service with its backlog": "worker_autoscaler",
+    "caraway worker --autoscale starts child processes as they are needed": "worker_autoscaler",
     "a worker has no parts to replace": """
         worker_agent worker_consumer worker_timer worker_timer_precision
     """,

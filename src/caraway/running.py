@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -13,7 +14,7 @@ from caraway.core.context import Context, current
 from caraway.core.errors import error_argument
 from caraway.core.retry import RetryPolicy
 from caraway.core.settle import Again, Failed, Product, Rejected, Succeeded
-from caraway.exceptions import EncodeError
+from caraway.exceptions import DecodeError, EncodeError, InvalidArguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Mapping
@@ -122,14 +123,23 @@ class Runnable:
             current.reset(token)
 
     def _unpack(self, context: Context) -> None:
+        """Rebuild the arguments: for the function, and for hooks if it ran in another process."""
+        if context.is_unpacked:
+            return
         context.args, context.kwargs = self.parameters.from_wire(context.args, context.kwargs)
         context.headers = decode(dict(context.headers))
+        context.is_unpacked = True
 
     def _product(self, value: Any) -> Product:
         try:
             return Product(value, self.parameters.result_to_wire(value))
         except EncodeError as refused:
             return Product(value, refused=refused)
+
+    def _value(self, product: Product) -> Any:
+        """Return what the function returned, here or in another process."""
+        here = product.shown is None or product.refused is not None
+        return product.value if here else self.parameters.result_from_wire(product.wire)
 
     @property
     def hooks(self) -> Callable[[Context, Ending], Any] | None:
@@ -146,6 +156,8 @@ class Runnable:
     def _hooks(self, context: Context, ending: Ending) -> None:
         token = current.set(context)
         try:
+            with suppress(InvalidArguments, DecodeError):  # then hooks see what the message has
+                self._unpack(context)
             for hook in self._hooks_of(context, ending):
                 hook()
         finally:
@@ -154,6 +166,8 @@ class Runnable:
     async def _ahooks(self, context: Context, ending: Ending) -> None:
         token = current.set(context)
         try:
+            with suppress(InvalidArguments, DecodeError):  # then hooks see what the message has
+                self._unpack(context)
             for hook in self._hooks_of(context, ending):
                 done = hook()
                 if inspect.isawaitable(done):
@@ -169,8 +183,9 @@ class Runnable:
         about = (context.id or "", context.args, context.kwargs)
         match ending:
             case Succeeded(product):
-                yield partial(self.on_success, product.value, *about)
-                yield partial(self.after_return, ending.state, product.value, *about, None)
+                value = self._value(product)
+                yield partial(self.on_success, value, *about)
+                yield partial(self.after_return, ending.state, value, *about, None)
             case Again(error=BaseException() as error):
                 einfo = ExceptionInfo(error, ending.traceback or "")
                 yield partial(self.on_retry, error, *about, einfo)

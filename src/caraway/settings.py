@@ -126,14 +126,27 @@ class Settings(SettingsMapping):
     include = Setting(kinds.MODULES, (), "More such modules, imported after those of imports.")
 
     worker_concurrency = Setting(
-        kinds.whole_number(1, 10_000),
-        10,
-        "How many tasks an ECS worker runs at once. Ten make full SQS batches.",
+        kinds.optional(kinds.whole_number(1, 10_000)),
+        None,
+        "How many tasks an ECS worker runs at once. None: 10 in threads or on an event loop, 100 "
+        "in greenlets, with prefork one for each CPU.",
     )
     worker_pool = Setting(
-        kinds.choice("threads", "asyncio", "solo"),
+        kinds.choice("threads", "asyncio", "solo", "prefork", "gevent"),
         "threads",
-        "How an ECS worker runs tasks: in threads, on an event loop, or one by one.",
+        "How an ECS worker runs tasks: in threads, on an event loop, one by one, in child "
+        "processes, or in greenlets.",
+    )
+    worker_max_tasks_per_child = Setting(
+        kinds.optional(kinds.whole_number(1, 2**31)),
+        None,
+        "A child process is replaced after so many tasks; None: never.",
+    )
+    worker_max_memory_per_child = Setting(
+        kinds.optional(kinds.whole_number(1, 2**40)),
+        None,
+        "A child process with more resident memory than this after a task is replaced, in KiB; "
+        "None: never.",
     )
     worker_soft_shutdown_timeout = Setting(
         kinds.seconds(zero=True),

@@ -99,6 +99,7 @@ TRANSITIONS: dict[str, st.SearchStrategy[UpdateItem]] = {
         written,
     ),
     "release": st.builds(lambda token: RECORDS.release("i", token, NOW), tokens),
+    "give_up": st.builds(lambda token: RECORDS.give_up("i", token, NOW), tokens),
     "heartbeat": st.builds(lambda token: RECORDS.heartbeat("i", token, NOW, 60.5), tokens),
     "update_state": st.builds(
         lambda token: RECORDS.update_state("i", token, NOW, "MINE", '{"at":1}'), tokens

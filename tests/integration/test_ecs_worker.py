@@ -551,7 +551,6 @@ def test_the_banner_shows_queues_and_tasks(local: Place) -> None:
     ):
         assert part in banner
     assert "default" not in banner
-    worker.pool.close()
 
 
 # -- what to consume ------------------------------------------------------------------------------
@@ -562,7 +561,6 @@ def test_a_worker_consumes_the_queues_it_is_told_or_those_declared_for_it(local:
 
     def consumed(*names: str) -> list[str]:
         worker = Worker(app, names)
-        worker.pool.close()
         return [queue.name for queue in worker.queues]
 
     assert consumed() == ["reports"]

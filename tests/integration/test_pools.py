@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from caraway import Caraway
 from caraway.core.port import Raised, Returned
 from caraway.exceptions import ImproperlyConfigured
-from caraway.workers.pools import Pool, make_pool
-from caraway.workers.pools.threads import AsyncioPool, SoloPool, ThreadPool
+from caraway.workers.pools import Pool, PoolOptions, cpus, make_pool
+from caraway.workers.pools.threads import AsyncioPool, ThreadPool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,9 +22,9 @@ PATIENCE_S = 20
 
 @pytest.fixture(params=["threads", "asyncio", "solo"])
 def pool(request: pytest.FixtureRequest) -> Iterator[Pool]:
-    pool = make_pool(request.param, None, 4)
+    pool = make_pool(PoolOptions(request.param), Caraway("pools"))
     yield pool
-    pool.close()
+    asyncio.run(pool.close())
 
 
 def where() -> str:
@@ -70,7 +71,7 @@ def test_functions_run_together_up_to_the_concurrency() -> None:
         return await asyncio.gather(*(pool.call(together.wait) for _ in range(3)))
 
     assert sorted(outcome.value for outcome in asyncio.run(calls())) == [0, 1, 2]
-    pool.close()
+    asyncio.run(pool.close())
 
 
 def test_hundreds_of_coroutine_functions_share_one_loop() -> None:
@@ -90,7 +91,7 @@ def test_hundreds_of_coroutine_functions_share_one_loop() -> None:
         return await asyncio.gather(*(pool.call(meet, n) for n in range(300)))
 
     assert [outcome.value for outcome in asyncio.run(calls())] == list(range(300))
-    pool.close()
+    asyncio.run(pool.close())
 
 
 def test_a_coroutine_that_blocks_does_not_block_the_worker() -> None:
@@ -107,7 +108,7 @@ def test_a_coroutine_that_blocks_does_not_block_the_worker() -> None:
         return await blocked
 
     assert asyncio.run(calls()) == Returned(True)
-    pool.close()
+    asyncio.run(pool.close())
 
 
 def test_a_caller_that_is_cancelled_cancels_its_coroutine() -> None:
@@ -131,7 +132,7 @@ def test_a_caller_that_is_cancelled_cancels_its_coroutine() -> None:
 
     asyncio.run(calls())
     assert cancelled.wait(PATIENCE_S)
-    pool.close()
+    asyncio.run(pool.close())
 
 
 def test_a_pool_that_is_closed_lets_its_coroutines_clean_up() -> None:
@@ -148,7 +149,7 @@ def test_a_pool_that_is_closed_lets_its_coroutines_clean_up() -> None:
     async def calls() -> None:
         call = asyncio.ensure_future(pool.call(forever))
         await asyncio.to_thread(begun.wait, PATIENCE_S)
-        pool.close()
+        await pool.close()
         call.cancel()
 
     asyncio.run(calls())
@@ -156,28 +157,50 @@ def test_a_pool_that_is_closed_lets_its_coroutines_clean_up() -> None:
 
 
 def test_a_pool_is_made_by_its_name_with_the_concurrency_of_the_settings() -> None:
-    for name, kind, concurrency in (
-        ("threads", ThreadPool, 7),
-        ("asyncio", AsyncioPool, 7),
-        ("solo", SoloPool, 1),
+    app = Caraway("pools")
+    app.conf.update(worker_concurrency=7, worker_max_tasks_per_child=5)
+    for name, concurrency, described in (
+        ("threads", 7, "7 (threads)"),
+        ("asyncio", 7, "7 (asyncio)"),
+        ("solo", 1, "1 (solo)"),
+        ("prefork", 7, "7 (prefork)"),
     ):
-        pool = make_pool(name, None, 7)
-        assert (type(pool), pool.concurrency, pool.name) == (kind, concurrency, name)
-        pool.close()
-    pool = make_pool("threads", 3, 7)
-    assert pool.concurrency == 3
-    pool.close()
+        options = PoolOptions(name).over_settings(app.conf)
+        pool = make_pool(options, app)
+        assert (pool.concurrency, pool.name) == (concurrency, name)
+        assert options.describe() == described
+        assert options.max_tasks_per_child == (5 if name == "prefork" else None)
+        asyncio.run(pool.close())
+    said = PoolOptions("threads", 3).over_settings(app.conf)
+    assert said.at_once == 3
+
+
+def test_a_pool_has_a_sensible_concurrency_when_nothing_says_one() -> None:
+    app = Caraway("pools")
+    found = {
+        name: PoolOptions(name).over_settings(app.conf).at_once
+        for name in ("threads", "asyncio", "solo", "gevent", "prefork")
+    }
+    assert found == {"threads": 10, "asyncio": 10, "solo": 1, "gevent": 100, "prefork": cpus()}
 
 
 @pytest.mark.parametrize(
-    ("name", "concurrency", "said"),
+    ("options", "said"),
     [
-        ("thread", None, "no pool named 'thread', did you mean 'threads'"),
-        ("prefork", None, "use threads, asyncio or solo"),
-        ("solo", 2, "-P solo runs one task at a time, so -c 2 cannot be"),
-        ("threads", 0, "-c 0: a worker runs at least one task"),
+        (PoolOptions("thread"), "no pool named 'thread', did you mean 'threads'"),
+        (PoolOptions("fork"), "use threads, asyncio, solo, prefork or gevent"),
+        (PoolOptions("solo", 2), "-P solo runs one task at a time, so -c 2 cannot be"),
+        (PoolOptions("threads", 0), "-c 0: a worker runs at least one task"),
+        (PoolOptions("threads", autoscale=(1, 9)), "-P threads does not: use -c 9"),
+        (PoolOptions("gevent", autoscale=(1, 9)), "-P gevent does not: use -c 9"),
+        (
+            PoolOptions("asyncio", max_tasks_per_child=5),
+            "--max-tasks-per-child replaces child processes, and -P asyncio has none",
+        ),
+        (PoolOptions("solo", max_memory_per_child=5), "--max-memory-per-child replaces"),
+        (PoolOptions("gevent"), "name it with -A module:attribute"),
     ],
 )
-def test_a_pool_that_cannot_be_had_says_why(name: str, concurrency: int | None, said: str) -> None:
+def test_a_pool_that_cannot_be_had_says_why(options: PoolOptions, said: str) -> None:
     with pytest.raises(ImproperlyConfigured, match=said):
-        make_pool(name, concurrency, 4)
+        make_pool(options, Caraway("pools"))

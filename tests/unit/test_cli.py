@@ -137,7 +137,7 @@ def test_a_command_of_celery_is_refused_with_a_sentence(command: str, instead: s
 
 
 def test_refused_options_are_not_in_the_help() -> None:
-    assert "--autoscale" not in run("worker", "--help").output
+    assert "--prefetch-multiplier" not in run("worker", "--help").output
 
 
 def test_there_is_no_beat_process_to_run() -> None:
@@ -152,12 +152,18 @@ def test_a_misspelt_command_is_answered_with_the_nearest() -> None:
     assert "no command 'wroker', did you mean 'worker'?" in result.stderr
 
 
+@pytest.mark.parametrize("value", ["a", "1,2,3", "0", "-1,2", "1,x", ""])
+def test_an_autoscale_that_is_no_range_says_what_one_is(value: str) -> None:
+    result = run("worker", "--autoscale", value)
+    assert result.exit_code == 2
+    assert "two numbers such as 2,10" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("pool", "said"),
     [
-        ("prefork", "use -P threads"),
-        ("gevent", "use -P asyncio"),
-        ("eventlet", "use -P asyncio"),
+        ("processes", "use -P prefork"),
+        ("eventlet", "use -P gevent, or -P asyncio"),
         ("thread", "did you mean 'threads'?"),
     ],
 )

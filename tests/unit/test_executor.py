@@ -11,10 +11,17 @@ from caraway import states
 from caraway.core.claim_check import INLINE_LIMIT_BYTES, Store
 from caraway.core.context import Context
 from caraway.core.disposition import Delete, Leave
-from caraway.core.events import Ended, Fenced, HookFailed, Received, Undeliverable
+from caraway.core.events import (
+    Ended,
+    Fenced,
+    HookFailed,
+    ProcessLost,
+    Received,
+    Undeliverable,
+)
 from caraway.core.ids import derived_id
 from caraway.core.message import Message
-from caraway.core.port import run_now
+from caraway.core.port import Lost, Outcome, run_now
 from caraway.core.record import DONE, FAILED, HORIZON_S, RETRY, RUNNING
 from caraway.core.results import look
 from caraway.core.retry import RetryPolicy
@@ -821,3 +828,70 @@ def test_times_in_the_record_are_the_ports() -> None:
     now: datetime = world.aws.now()
     assert record.started_at == record.done_at == now.timestamp()
     assert record.expires_at == (now + timedelta(days=1)).timestamp()
+
+
+# -- a process that dies -----------------------------------------------------------------------
+
+
+def losing(world: World, monkeypatch: pytest.MonkeyPatch, *fates: bool) -> None:
+    """Let the process die that runs user code, where a fate says so; then it goes on as usual."""
+    call, coming = world.aws.call, iter(fates)
+
+    async def lose(function: Any, *args: Any) -> Outcome[Any]:
+        return Lost("it was killed") if next(coming, False) else await call(function, *args)
+
+    monkeypatch.setattr(world.aws, "call", lose)
+
+
+def test_a_task_whose_process_dies_can_be_taken_over_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(FakeTask("add", add))
+    losing(world, monkeypatch, True)
+    sent = world.send("add", 2, 3)
+
+    assert world.deliver() == Leave(0, "it was killed")
+
+    record = world.record(sent)
+    assert (record.phase, record.open_at, record.lost) == (RUNNING, 0, 0)
+    assert world.events_of(ProcessLost) == [ProcessLost(sent, "it was killed")]
+    assert world.executor.running == {}
+    assert world.deliver() == Delete(states.SUCCESS)
+    assert (world.record(sent).lost, world.result(sent)) == (1, 5)
+
+
+def test_a_task_whose_processes_die_again_and_again_goes_to_the_dead_letter_queue(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(FakeTask("add", add), max_deliveries=3)
+    losing(world, monkeypatch, True, True, True)
+    sent = world.send("add", 2, 3)
+    world.drain()
+    (letter,) = world.dead_letters()
+    assert "3 workers were lost" in letter.attributes["reason"]
+    assert world.record(sent).phase == FAILED
+    world.redrive()
+    assert world.deliver() == Delete(states.SUCCESS)
+
+
+def test_an_idempotent_task_whose_process_dies_comes_back_without_a_record(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(FakeTask("add", add, idempotent=True))
+    losing(world, monkeypatch, True)
+    sent = world.send("add", 2, 3)
+    assert world.deliver() == Leave(0, "it was killed")
+    assert world.record(sent).phase is None
+    assert world.deliver() == Delete(states.SUCCESS)
+
+
+def test_hooks_whose_process_dies_leave_the_ending_as_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(FakeTask("add", add, hooks=lambda _context, _ending: None))
+    losing(world, monkeypatch, False, True)
+    sent = world.send("add", 2, 3)
+    assert world.deliver() == Delete(states.SUCCESS)
+    assert world.result(sent) == 5
+    (failed,) = world.events_of(HookFailed)
+    assert isinstance(failed.error, WorkerLostError)

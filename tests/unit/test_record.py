@@ -152,6 +152,7 @@ UNDER_CLAIM: dict[str, UpdateItem] = {
     "finish": RECORDS.finish(MESSAGE, "mine", NOW, OK, None),
     "retry": RECORDS.retry("i", "mine", NOW, attempt=2, open_at=0, changes="{}", written=ERROR),
     "release": RECORDS.release("i", "mine", NOW),
+    "give_up": RECORDS.give_up("i", "mine", NOW),
     "heartbeat": RECORDS.heartbeat("i", "mine", NOW, 60),
     "update_state": RECORDS.update_state("i", "mine", NOW, "HALF", "{}"),
     "dead_letter": RECORDS.dead_letter(MESSAGE, "mine", NOW, ERROR),
@@ -214,6 +215,13 @@ def test_a_release_gives_the_claim_back_and_loses_nobody() -> None:
     released = after(RECORDS.release("i", "mine", NOW), running())
     assert (released["phase"], released["attempt"], released["open_at"]) == (RETRY, 1, 0)
     assert after(claim(), released)["lost"] == 0
+
+
+def test_a_claim_after_a_process_was_lost_is_a_takeover_and_counts_it() -> None:
+    given_up = after(RECORDS.give_up("i", "mine", NOW), running())
+    assert (given_up["phase"], given_up["open_at"]) == (RUNNING, 0)
+    taken = after(claim(), given_up)
+    assert (taken["token"], taken["lost"]) == ("new", 1)
 
 
 def test_a_heartbeat_renews_the_lease_and_the_horizon() -> None:

@@ -106,7 +106,7 @@ WRONG: list[tuple[str, Any]] = [
     ("imports", 3),
     ("imports", ["shop", 3]),
     ("worker_concurrency", "8"),
-    ("worker_pool", "prefork"),
+    ("worker_pool", "eventlet"),
     ("worker_soft_shutdown_timeout", -1),
     ("worker_redirect_stdouts_level", "LOUD"),
     ("worker_redirect_stdouts_level", 15),
@@ -251,7 +251,7 @@ def test_attributes_are_typed() -> None:
     assert_type(conf.timezone, str)
     assert_type(conf.result_expires, "float | None")
     assert_type(conf.task_queues, "tuple[Queue, ...]")
-    assert_type(conf.worker_concurrency, int)
+    assert_type(conf.worker_concurrency, int | None)
     with pytest.raises(UnknownSetting):
         conf.timezon = "UTC"  # type: ignore[attr-defined]  # refused before it runs, too
 

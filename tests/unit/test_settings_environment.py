@@ -78,7 +78,7 @@ def test_each_kind_of_value_has_a_text(variable: str, text: str, value: object) 
         ("CARAWAY_TASK_IGNORE_RESULT", "maybe"),
         ("CARAWAY_WORKER_CONCURRENCY", "eight"),
         ("CARAWAY_WORKER_CONCURRENCY", "1.5"),
-        ("CARAWAY_WORKER_CONCURRENCY", ""),
+        ("CARAWAY_TASK_MAX_DELIVERIES", ""),
         ("CARAWAY_TASK_TABLE", ""),
         ("CARAWAY_TASK_QUEUES", "[oops"),
         ("CARAWAY_BEAT_SCHEDULE", "3"),

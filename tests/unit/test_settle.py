@@ -11,7 +11,7 @@ import pytest
 from caraway import states
 from caraway.core.context import Context
 from caraway.core.message import Message
-from caraway.core.port import Outcome, Raised, Returned
+from caraway.core.port import Raised, Returned
 from caraway.core.retry import RetryPolicy
 from caraway.core.routing import Queue
 from caraway.core.settle import (
@@ -43,7 +43,7 @@ AUTO = RetryPolicy(autoretry_for=(OSError,), default_retry_delay_s=9)
 
 
 def settled(
-    outcome: Outcome[Product] | BaseException,
+    outcome: Returned[Product] | Raised | BaseException,
     context: Context | None = None,
     *,
     fifo: bool = False,

@@ -42,10 +42,6 @@ WORKER_OPTIONS: Final[Mapping[str, str]] = {
     "-O --optimization": (
         "every worker is fair: it asks SQS for as many messages as it has free slots (-c)"
     ),
-    "--autoscale": (
-        "-c is a worker's fixed size: scale the ECS service on its backlog (infra/ecs.yaml), or "
-        "let Lambda scale by itself"
-    ),
     "-E --task-events --events": "the task records are the monitor: workers send no events",
     "--without-gossip": _TALK,
     "--without-mingle": _TALK,
@@ -56,9 +52,6 @@ WORKER_OPTIONS: Final[Mapping[str, str]] = {
     "--time-limit --soft-time-limit": (
         "a task carries its own limit (time_limit, or the setting task_time_limit), and a worker "
         "does not enforce it yet; on Lambda the function's timeout ends a task"
-    ),
-    "--max-tasks-per-child --max-memory-per-child": (
-        "there are no child processes to replace; ECS bounds a container's memory and replaces it"
     ),
     "--purge --discard": "run 'caraway purge' first",
     "-X --exclude-queues": "name the queues to consume with -Q",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 from typing import TYPE_CHECKING, Final
@@ -16,18 +17,13 @@ from caraway.exceptions import nearest
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_POOLS: Final = ("threads", "asyncio", "solo")
-_NO_PROCESSES: Final = (
-    "child processes are not there yet; use -P threads, and a worker for each CPU"
-)
+_POOLS: Final = ("threads", "asyncio", "solo", "prefork", "gevent")
 _OTHER_POOLS: Final = {
-    "prefork": _NO_PROCESSES,
-    "processes": _NO_PROCESSES,
-    "eventlet": "use -P asyncio with 'async def' tasks, or -P threads",
-    "gevent": "use -P asyncio with 'async def' tasks, or -P threads",
-    "custom": "use -P threads, asyncio or solo",
+    "processes": "use -P prefork",
+    "eventlet": "use -P gevent, or -P asyncio with 'async def' tasks",
+    "custom": "use threads, asyncio, solo, prefork or gevent",
 }
-"""Celery's pools, and what to use instead."""
+"""Celery's other pools, and what to use instead."""
 _LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -37,6 +33,21 @@ def _pool(ctx: click.Context, option: click.Parameter, value: str | None) -> str
     if value is not None and value not in _POOLS:
         raise click.BadParameter(f"no pool named {value!r}{nearest(value, _POOLS)}", ctx, option)
     return value
+
+
+def _autoscale(
+    ctx: click.Context, option: click.Parameter, value: str | None
+) -> tuple[int, int] | None:
+    """Read ``2,10``; the order does not matter, as in Celery, and one number is the most."""
+    if value is None:
+        return None
+    try:
+        numbers = sorted(int(each) for each in value.split(","))
+    except ValueError:
+        numbers = []
+    if not 1 <= len(numbers) <= 2 or numbers[0] < 0 or numbers[-1] < 1:
+        raise click.BadParameter(f"{value!r} is not MIN,MAX: two numbers such as 2,10", ctx, option)
+    return (numbers[0], numbers[1]) if len(numbers) == 2 else (0, numbers[0])
 
 
 @click.command("worker")
@@ -53,7 +64,8 @@ def _pool(ctx: click.Context, option: click.Parameter, value: str | None) -> str
     "-c",
     "--concurrency",
     type=click.IntRange(min=1),
-    help="Tasks at a time; the setting worker_concurrency (10) by default.",
+    help="Tasks at a time; the setting worker_concurrency by default: 10, or with prefork one for "
+    "each CPU.",
 )
 @click.option(
     "-P",
@@ -61,6 +73,23 @@ def _pool(ctx: click.Context, option: click.Parameter, value: str | None) -> str
     callback=_pool,
     metavar=f"[{'|'.join(_POOLS)}]",
     help="How tasks run; the setting worker_pool (threads) by default.",
+)
+@click.option(
+    "--autoscale",
+    callback=_autoscale,
+    metavar="MIN,MAX",
+    help="With -P prefork: so many child processes, as they are needed.",
+)
+@click.option(
+    "--max-tasks-per-child",
+    type=click.IntRange(min=1),
+    help="With -P prefork: replace a child process after so many tasks.",
+)
+@click.option(
+    "--max-memory-per-child",
+    type=click.IntRange(min=1),
+    metavar="KIB",
+    help="With -P prefork: replace a child process that has more memory after a task.",
 )
 @click.option(
     "-l",
@@ -89,6 +118,9 @@ def command(
     queues: Sequence[str],
     concurrency: int | None,
     pool: str | None,
+    autoscale: tuple[int, int] | None,
+    max_tasks_per_child: int | None,
+    max_memory_per_child: int | None,
     loglevel: str,
     hostname: str | None,
     shutdown_timeout: float | None,
@@ -99,6 +131,7 @@ def command(
     caraway worker -A shop:app
     caraway worker -A shop:app -Q reports,default -c 8
     caraway worker -A shop:app -P asyncio -c 200 -l warning
+    caraway worker -A shop:app -P prefork --autoscale 1,8 --max-tasks-per-child 1000
 
     SIGTERM or Ctrl-C stops it warmly: nothing more is received, running tasks get the shutdown
     timeout, and what is left is released for another worker. Again, and it stops at once (exit
@@ -112,8 +145,12 @@ def command(
     worker = Worker(
         app,
         queues or None,
-        concurrency=concurrency,
         pool=pool,
+        concurrency=concurrency,
+        autoscale=autoscale,
+        max_tasks_per_child=max_tasks_per_child,
+        max_memory_per_child=max_memory_per_child,
+        app_name=session.app_name or os.environ.get("CARAWAY_APP"),
         hostname=hostname,
         shutdown_timeout_s=shutdown_timeout,
     )

@@ -71,6 +71,8 @@ class Context:
     requested_retry: Retry | None = field(default=None, repr=False)
     """Set by ``retry(throw=False)``: how the attempt ends, whatever it returns."""
     described: Counter[str] = field(default_factory=Counter, repr=False)
+    is_unpacked: bool = field(default=False, repr=False)
+    """Whether args, kwargs and headers are the function's, and not those of the message."""
 
     @classmethod
     def of(

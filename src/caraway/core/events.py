@@ -44,6 +44,14 @@ class Fenced:
 
 
 @dataclass(frozen=True)
+class ProcessLost:
+    """The process that ran an attempt has died; the message comes back."""
+
+    message: Message
+    why: str
+
+
+@dataclass(frozen=True)
 class HookFailed:
     """A hook such as ``on_success`` raised; the ending stands."""
 
@@ -51,4 +59,4 @@ class HookFailed:
     error: BaseException
 
 
-Event: TypeAlias = "Received | Undeliverable | Ended | Fenced | HookFailed"
+Event: TypeAlias = "Received | Undeliverable | Ended | Fenced | ProcessLost | HookFailed"

@@ -19,9 +19,17 @@ from caraway.core.claim_check import unpack
 from caraway.core.context import Context
 from caraway.core.disposition import Delete, Delivery, Disposition, Leave
 from caraway.core.endings import Recorded, follow_up, write_down
-from caraway.core.events import Ended, Event, Fenced, HookFailed, Received, Undeliverable
+from caraway.core.events import (
+    Ended,
+    Event,
+    Fenced,
+    HookFailed,
+    ProcessLost,
+    Received,
+    Undeliverable,
+)
 from caraway.core.ids import new_token
-from caraway.core.port import Raised
+from caraway.core.port import Lost, Raised
 from caraway.core.publish import Outgoing, Site, send
 from caraway.core.record import HORIZON_S, Record
 from caraway.core.refusal import leave, refused, undeliverable
@@ -51,7 +59,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from caraway.core.message import Message
-    from caraway.core.port import Aws, Outcome
+    from caraway.core.port import Aws, Returned
     from caraway.core.settle import Definition, Ending, Product
     from caraway.requests.dynamodb import UpdateItem
 
@@ -254,7 +262,7 @@ class Executor:
 
     # -- run: the function, unless the claim shows that it must not run ------------------------
 
-    async def _run(self, claimed: Claimed) -> Outcome[Product] | Revoked | Rejected:
+    async def _run(self, claimed: Claimed) -> Returned[Product] | Raised | Revoked | Rejected:
         message, record = claimed.message, claimed.record
         if record is not None and record.revoked:
             return Revoked("revoked")
@@ -263,17 +271,30 @@ class Executor:
         if record is not None and record.lost >= self._site.max_deliveries:
             reason = f"{record.lost} workers were lost while they ran it"
             return Rejected(reason, WorkerLostError(reason))
-        if claimed.token is None:
-            return await self._aws.call(claimed.job.task.runner, claimed.context)
-        self.running[claimed.token] = claimed
+        if claimed.token is not None:
+            self.running[claimed.token] = claimed
         try:
-            return await self._aws.call(claimed.job.task.runner, claimed.context)
+            outcome = await self._aws.call(claimed.job.task.runner, claimed.context)
         finally:
-            del self.running[claimed.token]
+            self.running.pop(claimed.token or "", None)
+        if isinstance(outcome, Lost):
+            raise _Decided(await self._lost(claimed, outcome.why))
+        return outcome
+
+    async def _lost(self, claimed: Claimed, why: str) -> Disposition:
+        """Let the task be taken over at once, as it would be when the lease runs out."""
+        self._observe(ProcessLost(claimed.message, why))
+        if claimed.token is not None:
+            write = self._site.records.give_up(claimed.message.id, claimed.token, self._now())
+            await self._write(claimed, write)
+        delivery = claimed.job.delivery
+        return await leave(self._aws, self._site, delivery, claimed.message, 0, why)
 
     # -- settle: from the outcome to an ending --------------------------------------------------
 
-    def _settle(self, claimed: Claimed, outcome: Outcome[Product] | Revoked | Rejected) -> Ending:
+    def _settle(
+        self, claimed: Claimed, outcome: Returned[Product] | Raised | Revoked | Rejected
+    ) -> Ending:
         if isinstance(outcome, Revoked | Rejected):
             return outcome
         job = claimed.job
@@ -393,3 +414,5 @@ class Executor:
         outcome = await self._aws.call(hooks, claimed.context, ending)
         if isinstance(outcome, Raised):
             self._observe(HookFailed(claimed.message, outcome.error))
+        elif isinstance(outcome, Lost):
+            self._observe(HookFailed(claimed.message, WorkerLostError(outcome.why)))

@@ -33,7 +33,14 @@ class Raised:
     error: BaseException
 
 
-Outcome: TypeAlias = "Returned[T] | Raised"
+@dataclass(frozen=True)
+class Lost:
+    """The process that ran user code has died; nobody knows how far the code came."""
+
+    why: str
+
+
+Outcome: TypeAlias = "Returned[T] | Raised | Lost"
 
 
 class Aws(Protocol):

@@ -252,6 +252,10 @@ class Records:
         change = {"phase": RETRY, "open_at": 0, "held": 0}
         return self._write(id, _mine(token), now, Change(change))
 
+    def give_up(self, id: str, token: str, now: float) -> UpdateItem:
+        """End the lease at once: who ran the task has died, and the next claim counts that."""
+        return self._write(id, _mine(token), now, Change({"open_at": 0}))
+
     def heartbeat(self, id: str, token: str, now: float, lease_s: float) -> UpdateItem:
         """Renew the lease; the answer's ``revoked`` says whether to stop."""
         return self._write(id, _mine(token), now, Change({"open_at": now + lease_s}))

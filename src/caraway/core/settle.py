@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback as tracebacks
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeAlias
 
 from caraway import states
 from caraway.core.errors import text_of
@@ -27,19 +27,31 @@ if TYPE_CHECKING:
 
     from caraway.core.context import Context
     from caraway.core.message import Message
-    from caraway.core.port import Outcome
     from caraway.core.routing import Queue
     from caraway.exceptions import EncodeError
     from caraway.requests.base import Json
 
 
+FAR_TRACEBACK: Final = "_far_traceback"
+"""Where an exception that came from another process keeps its traceback, as text."""
+
+
 @dataclass(frozen=True)
 class Product:
-    """What a task returned, and its JSON; ``refused`` says why it has none."""
+    """What a task returned, and its JSON.
+
+    Attributes
+    ----------
+    refused
+        Why it has no JSON.
+    shown
+        The text of a value that has stayed in the process that made it; None when it is here.
+    """
 
     value: Any
     wire: Json = None
     refused: EncodeError | None = None
+    shown: str | None = None
 
 
 @dataclass(frozen=True)
@@ -193,11 +205,19 @@ class Unregistered:
 
 def format_traceback(error: BaseException) -> str:
     """Return an exception's traceback as text."""
-    return "".join(tracebacks.format_exception(type(error), error, error.__traceback__))
+    return far_traceback(error) or "".join(
+        tracebacks.format_exception(type(error), error, error.__traceback__)
+    )
+
+
+def far_traceback(error: BaseException) -> str | None:
+    """Return the traceback that an exception had in another process, None if it comes from here."""
+    text: str | None = vars(error).get(FAR_TRACEBACK)
+    return text
 
 
 def settle(
-    outcome: Outcome[Product],
+    outcome: Returned[Product] | Raised,
     task: Definition,
     context: Context,
     queue: Queue,

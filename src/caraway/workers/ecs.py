@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from caraway._version import __version__
 from caraway.exceptions import ImproperlyConfigured
 from caraway.workers.logs import stdouts_logged
-from caraway.workers.pools import make_pool
+from caraway.workers.pools import PoolOptions, make_pool
 from caraway.workers.session import Session
 
 if TYPE_CHECKING:
@@ -32,10 +32,18 @@ class Worker:
     queues
         Names of the queues to consume; by default those that the app declares with
         ``consumer="ecs"``.
+    pool
+        ``threads``, ``asyncio``, ``solo``, ``prefork`` or ``gevent``; the setting ``worker_pool``
+        by default.
     concurrency
         Tasks at a time; the setting ``worker_concurrency`` by default.
-    pool
-        ``threads``, ``asyncio`` or ``solo``; the setting ``worker_pool`` by default.
+    autoscale
+        Fewest and most child processes of ``prefork``, in place of a concurrency.
+    max_tasks_per_child, max_memory_per_child
+        When a child process is replaced: after so many tasks; above so many KiB after one. By
+        default what ``worker_max_tasks_per_child`` and ``worker_max_memory_per_child`` say.
+    app_name
+        ``module:attribute``: ``gevent`` imports the app again, in a process of its own.
     hostname
         Shown in logs and in ``self.request.hostname``.
     shutdown_timeout_s
@@ -48,15 +56,28 @@ class Worker:
         app: Caraway,
         queues: Sequence[str] | None = None,
         *,
-        concurrency: int | None = None,
         pool: str | None = None,
+        concurrency: int | None = None,
+        autoscale: tuple[int, int] | None = None,
+        max_tasks_per_child: int | None = None,
+        max_memory_per_child: int | None = None,
+        app_name: str | None = None,
         hostname: str | None = None,
         shutdown_timeout_s: float | None = None,
     ) -> None:
         self.app = app.finalize()
         conf = app.conf
         self.queues = self._chosen(queues)
-        self.pool = make_pool(pool or conf.worker_pool, concurrency, conf.worker_concurrency)
+        given = PoolOptions(
+            pool or conf.worker_pool,
+            concurrency,
+            autoscale,
+            max_tasks_per_child,
+            max_memory_per_child,
+            app_name,
+        )
+        self.pool_options = given.over_settings(conf)
+        self.pool = make_pool(self.pool_options, app)
         self.hostname = hostname or f"caraway@{socket.gethostname()}"
         self.shutdown_timeout_s = (
             conf.worker_soft_shutdown_timeout if shutdown_timeout_s is None else shutdown_timeout_s
@@ -84,10 +105,7 @@ class Worker:
         """
         with stdouts_logged(self.app):
             self.pool.start()
-            try:
-                code, unfinished = asyncio.run(self._work())
-            finally:
-                self.pool.close()
+            code, unfinished = asyncio.run(self._work())
         if unfinished and threading.current_thread() is threading.main_thread():
             # Threads cannot be stopped, and what they still do is fenced off: leave them behind.
             sys.stdout.flush()
@@ -96,17 +114,20 @@ class Worker:
         return code
 
     async def _work(self) -> tuple[int, bool]:
-        session = Session(
-            self.app,
-            self.queues,
-            self.pool,
-            hostname=self.hostname,
-            shutdown_timeout_s=self.shutdown_timeout_s,
-        )
-        self._running = asyncio.get_running_loop(), session
-        for _ in range(self._stops):
-            session.stop("stop()")
-        return await session.run()
+        try:
+            session = Session(
+                self.app,
+                self.queues,
+                self.pool,
+                hostname=self.hostname,
+                shutdown_timeout_s=self.shutdown_timeout_s,
+            )
+            self._running = asyncio.get_running_loop(), session
+            for _ in range(self._stops):
+                session.stop("stop()")
+            return await session.run()
+        finally:
+            await self.pool.close()
 
     def stop(self) -> None:
         """Do as a signal does, from another thread; also before the worker has begun."""
@@ -125,7 +146,7 @@ class Worker:
             "",
             f".> app:         {self.app.main or '__main__'}",
             f".> results:     {site.records.table if site.keeps_results else 'disabled'}",
-            f".> concurrency: {self.pool.concurrency} ({self.pool.name})",
+            f".> concurrency: {self.pool_options.describe()}",
             "",
             "[queues]",
             *(

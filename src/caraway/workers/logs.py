@@ -10,8 +10,25 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from caraway.core.context import current
 from caraway.core.errors import text_of
-from caraway.core.events import Ended, Event, Fenced, HookFailed, Received, Undeliverable
-from caraway.core.settle import Again, Failed, Ignored, Rejected, Requeued, Revoked, Succeeded
+from caraway.core.events import (
+    Ended,
+    Event,
+    Fenced,
+    HookFailed,
+    ProcessLost,
+    Received,
+    Undeliverable,
+)
+from caraway.core.settle import (
+    Again,
+    Failed,
+    Ignored,
+    Rejected,
+    Requeued,
+    Revoked,
+    Succeeded,
+    far_traceback,
+)
 from caraway.utils.log import TaskFormatter, get_logger
 
 if TYPE_CHECKING:
@@ -55,9 +72,16 @@ class LogEvents:
                     message.task,
                     message.id,
                 )
-            case HookFailed(message, error):
+            case ProcessLost(message, why):
                 trace.error(
-                    "A hook of task %s[%s] raised", message.task, message.id, exc_info=error
+                    "Task %s[%s] has lost its process and comes back: %s",
+                    message.task,
+                    message.id,
+                    why,
+                )
+            case HookFailed(message, error):
+                _log_error(
+                    logging.ERROR, "A hook of task %s[%s] raised", (message.task, message.id), error
                 )
 
     def _say_of_limits(self, message: Message) -> None:
@@ -71,22 +95,19 @@ class LogEvents:
         task, id = event.message.task, event.message.id
         match event.ending:
             case Succeeded(product):
-                shown = text_of(product.value)[:RESULT_SHOWN]
+                shown = (product.shown or text_of(product.value))[:RESULT_SHOWN]
                 trace.info("Task %s[%s] succeeded in %.4fs: %s", task, id, event.runtime_s, shown)
             case Again(delay_s, error):
                 trace.info("Task %s[%s] retry: Retry in %.1fs: %r", task, id, delay_s, error)
             case Failed(error):
                 definition = self._tasks.get(task)
                 expected = isinstance(error, getattr(definition, "throws", ()))
-                trace.log(
-                    logging.INFO if expected else logging.ERROR,
-                    "Task %s[%s] raised %s: %r",
-                    task,
-                    id,
-                    "expected" if expected else "unexpected",
-                    error,
-                    exc_info=None if expected else error,
-                )
+                if expected:
+                    trace.info("Task %s[%s] raised expected: %r", task, id, error)
+                else:
+                    _log_error(
+                        logging.ERROR, "Task %s[%s] raised unexpected: %r", (task, id, error), error
+                    )
             case Ignored():
                 trace.info("Task %s[%s] ignored", task, id)
             case Revoked(reason):
@@ -95,6 +116,15 @@ class LogEvents:
                 trace.error("Task %s[%s] goes to its dead-letter queue: %s", task, id, reason)
             case Requeued(reason):
                 trace.info("Task %s[%s] requeued: %s", task, id, reason)
+
+
+def _log_error(level: int, line: str, arguments: tuple[object, ...], error: BaseException) -> None:
+    """Log a line with the traceback of an exception, wherever it was raised."""
+    far = far_traceback(error)
+    if far is None:
+        trace.log(level, line, *arguments, exc_info=error)
+    else:
+        trace.log(level, f"{line}\n%s", *arguments, far.rstrip())
 
 
 class _PerLogger(logging.Formatter):

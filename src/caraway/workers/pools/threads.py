@@ -21,7 +21,7 @@ _JOIN_S: Final = 1.0
 """What coroutines that are cancelled get to clean up."""
 
 
-class _LoopThread:
+class LoopThread:
     """An event loop in a thread of its own, started at its first use.
 
     Coroutines of user code run there: one that blocks the loop delays its like, never the worker's
@@ -33,6 +33,7 @@ class _LoopThread:
         self._thread: threading.Thread | None = None
 
     async def call(self, function: Callable[..., Any], *args: Any) -> Outcome[Any]:
+        """Run a coroutine function; a caller that is cancelled cancels it."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             self._thread = threading.Thread(
@@ -57,6 +58,7 @@ class _LoopThread:
             loop.close()
 
     def close(self) -> None:
+        """Stop the loop; what runs on it is cancelled, and gets a moment to clean up."""
         if self._loop is not None and self._thread is not None:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(_JOIN_S)
@@ -70,7 +72,7 @@ class ThreadPool:
     def __init__(self, concurrency: int) -> None:
         self.concurrency = concurrency
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="task")
-        self._coroutines = _LoopThread()
+        self._coroutines = LoopThread()
 
     def start(self) -> None:
         """Threads start at their first use."""
@@ -85,7 +87,7 @@ class ThreadPool:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, call_blocking, function, *args)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Let the threads go; what runs is not waited for."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._coroutines.close()
