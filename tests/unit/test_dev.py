@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -349,3 +350,28 @@ def test_a_function_that_cannot_start_is_told() -> None:
 
     with pytest.raises(LocalError, match="cannot run your code: No module named 'x'"):
         warm_up(Lambda(), "worker")
+
+
+@pytest.mark.parametrize("consumer", ["lambda", "ecs"])
+def test_code_that_only_workers_run_does_not_go_to_lambda(
+    consumer: str,
+    in_folder: Callable[[dict[str, str], str], Project],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    queue = f"celery.conf.task_queues = [{{'name': 'default', 'consumer': '{consumer}'}}]\n"
+    name = f"f_shop_{consumer}"
+    project = in_folder({f"{name}.py": APP + queue, "requirements.txt": "heavy\n"}, name)
+    packaged: list[tuple[Any, ...]] = []
+
+    def build(folder: Path, requirements: Path | None, sources: Any, **_: Any) -> Path:
+        packaged.append((requirements and requirements.name, [each.name for each in sources]))
+        return folder
+
+    monkeypatch.setattr("caraway.local.provision.build_package", build)
+    monkeypatch.setattr("caraway.local.provision.deploy", lambda *_args, **_kwargs: {})
+    found = {"StackResourceDetail": {"PhysicalResourceId": "worker"}}
+    cloudformation = SimpleNamespace(describe_stack_resource=lambda **_: found)
+    deployed = deploy_project(lambda _service: cloudformation, project, "s")
+    holds = consumer == "lambda"
+    assert deployed.holds_code is holds
+    assert packaged == [("requirements.txt", [f"{name}.py"]) if holds else (None, [])]

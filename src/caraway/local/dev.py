@@ -179,10 +179,11 @@ class Dev:
             progress=_say,
         )
         self._log = FunctionLog(self._engine.client, deployed.function)
-        try:
-            warm_up(self._engine.client, deployed.function)
-        finally:
-            self._show_log()
+        if deployed.holds_code:
+            try:
+                warm_up(self._engine.client, deployed.function)
+            finally:
+                self._show_log()
         exported = exports(self._engine, deployed.outputs)
         enter(surroundings(exported))  # the app in this process is a producer as well
         rules = self._sync_rules(exported)

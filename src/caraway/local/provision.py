@@ -42,10 +42,13 @@ class Deployed:
         The stack's.
     function
         Name of the Lambda worker.
+    holds_code
+        Whether the project's code is in it: not if no queue of the app is consumed by Lambda.
     """
 
     outputs: Mapping[str, str]
     function: str
+    holds_code: bool
 
 
 def deploy_project(
@@ -88,10 +91,12 @@ def deploy_project(
     values = {"App": project.name, **(parameters or {})}
     prefix = values.get("Prefix") or str(known["Prefix"].get("Default", ""))
     worker = function_of(body)
+    # What only workers run need not be fit for Lambda, nor be installed for it.
+    holds_code = any(queue.consumer == "lambda" for queue in project.queues)
+    needed = (requirements or project.requirements) if holds_code else None
     with tempfile.TemporaryDirectory(prefix="caraway-deploy-") as folder:
-        package = build_package(
-            Path(folder), requirements or project.requirements, project.sources, progress=progress
-        )
+        sources = project.sources if holds_code else ()
+        package = build_package(Path(folder), needed, sources, progress=progress)
         whole = Path(folder, "template.json")
         whole.write_text(json.dumps(template_for(body, project.queues, prefix)))
         outputs = deploy(
@@ -105,7 +110,7 @@ def deploy_project(
     found = client("cloudformation").describe_stack_resource(
         StackName=stack_name, LogicalResourceId=worker
     )
-    return Deployed(outputs, found["StackResourceDetail"]["PhysicalResourceId"])
+    return Deployed(outputs, found["StackResourceDetail"]["PhysicalResourceId"], holds_code)
 
 
 def warm_up(client: ClientFactory, function: str) -> None:
