@@ -146,6 +146,12 @@ class AsyncResult(Generic[R_co]):
         """Return the task's state now, from asynchronous code."""
         return (await self._alook()).state
 
+    async def aresult(self) -> Any:
+        """Return the value, the exception or the ``meta`` as it is now, from asynchronous code."""
+        return self._value(await self._alook())
+
+    ainfo = aresult
+
     # -- waiting ------------------------------------------------------------------------------
 
     def get(

@@ -713,11 +713,12 @@ def test_an_asynchronous_task_shows_a_state_of_its_own(stage: Stage) -> None:
     async def copy(self: Any) -> Any:
         await self.aupdate_state(state="COPYING", meta=[1, 2])
         result = stage.app.AsyncResult(self.request.id)
-        return await result.astate()
+        return await result.astate(), await result.ainfo()
 
     result = copy.delay()
     stage.work()
-    assert result.get() == "COPYING"
+    assert result.get() == ["COPYING", [1, 2]]
+    assert asyncio.run(result.aresult()) == ["COPYING", [1, 2]]
 
 
 def test_a_helper_that_is_called_directly_shows_the_state_of_the_running_task(
