@@ -48,7 +48,7 @@ lint: $(READY) ## Check style, types, layers and templates
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/cfn-lint template.yaml infra/ecs.yaml
+	$(BIN)/cfn-lint template.yaml infra/ecs.yaml examples/lambda_producer/template.yaml
 	SAM=$$(dirname $$($(BIN)/python -m caraway.local.environment requirements/sam.lock))/sam && \
 	AWS_DEFAULT_REGION=us-east-1 $$SAM validate --lint --template-file template.yaml
 

@@ -48,7 +48,9 @@ from caraway.setting_mapping import _NO_SETTINGS
 from caraway.settings import SETTINGS
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+PAGES = sorted(
+    page for pattern in ("*.md", "docs/**/*.md", "examples/**/*.md") for page in ROOT.glob(pattern)
+)
 FORMAT = (ROOT / "docs/message-format.md").read_text()
 README = (ROOT / "README.md").read_text()
 PAGE_OF_ERRORS = (ROOT / "docs/errors.md").read_text()
