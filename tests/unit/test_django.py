@@ -311,3 +311,19 @@ def test_the_connections_of_an_async_task_are_those_of_its_thread(stage: Stage) 
 def test_a_task_keeps_the_base_class_that_it_names(stage: Stage) -> None:
     assert isinstance(stage.app.task(double), DjangoTask)
     assert not isinstance(stage.app.task(name="plain", base=Task)(double), DjangoTask)
+
+
+def test_a_forked_child_connects_anew_and_leaves_its_parents_connection_alone(
+    project: Path,
+) -> None:
+    code = (
+        "import os\n"
+        "from caraway.loader import load_app\n"
+        "load_app('mysite').finalize()\n"
+        "from django.db import connection, connections\n"
+        "connection.ensure_connection()\n"
+        "if not (pid := os.fork()):\n"
+        "    os._exit(0 if connections['default'].connection is None else 1)\n"
+        "print(os.waitpid(pid, 0)[1], connections['default'].connection is not None)\n"
+    )
+    assert run(project, code) == "0 True"

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
 
 from caraway.contrib.django.task import DjangoTask
 from caraway.task import Task
 
 if TYPE_CHECKING:
     from caraway.app import Caraway
+
+_inherited: Final[list[Any]] = []
+"""Connections of the parent process: to close them, or to let them go, would end them there."""
 
 
 class DjangoFixup:
@@ -21,6 +26,7 @@ class DjangoFixup:
 
         if not apps.ready:  # in a web process Django has started by itself
             django.setup()
+        _leave_connections_to_the_parent()
 
     def packages(self) -> list[str]:
         """Return the installed apps, also those named by their ``AppConfig``."""
@@ -39,3 +45,17 @@ def fit(app: Caraway) -> None:
         app.Task = DjangoTask
     if not any(isinstance(each, DjangoFixup) for each in app.fixups):
         app.fixups.append(DjangoFixup())
+
+
+@cache
+def _leave_connections_to_the_parent() -> None:
+    """Let children of this process, such as those of prefork, connect to databases anew."""
+    os.register_at_fork(after_in_child=_put_aside)
+
+
+def _put_aside() -> None:
+    from django.db import connections
+
+    for connection in connections.all(initialized_only=True):
+        _inherited.append(connection)
+        del connections[connection.alias]
