@@ -10,7 +10,8 @@ from caraway.core.claim_check import Store
 from caraway.core.publish import Site
 from caraway.core.record import Records
 from caraway.core.routing import Router
-from caraway.exceptions import NotRegistered, nearest
+from caraway.core.serializers import Accepted, Contents, other_than_json
+from caraway.exceptions import ImproperlyConfigured, NotRegistered, nearest
 from caraway.settings import Settings
 
 if TYPE_CHECKING:
@@ -145,15 +146,61 @@ class AppBase(ABC):
 
 
 def site_of(conf: Settings) -> Site:
-    """Return where the things are that settings name."""
+    """Return where the things are that settings name.
+
+    Raises
+    ------
+    ImproperlyConfigured
+        If settings contradict each other, or name a serializer that is not there.
+    """
     return Site(
         router=Router(conf.task_queues, conf.task_routes, conf.task_default_queue),
         records=Records(conf.task_table),
-        store=Store(
-            conf.payload_bucket, conf.message_inline_limit_bytes, conf.result_inline_limit_bytes
-        ),
+        store=_store_of(conf),
+        contents=_contents_of(conf),
+        compression=conf.task_compression,
         queue_prefix=conf.queue_name_prefix,
         result_expires_s=conf.result_expires,
         max_deliveries=conf.task_max_deliveries,
         keeps_results=conf.result_backend != "disabled",
+    )
+
+
+def _store_of(conf: Settings) -> Store:
+    if conf.result_backend == "s3" and conf.payload_bucket is None:
+        raise ImproperlyConfigured(
+            "result_backend = 's3' keeps results in the bucket that payload_bucket (or "
+            "CARAWAY_PAYLOAD_BUCKET) names, and it names none"
+        )
+    encryption = conf.s3_server_side_encryption or ("aws:kms" if conf.s3_kms_key_id else None)
+    if encryption == "AES256" and conf.s3_kms_key_id:
+        raise ImproperlyConfigured(
+            "s3_server_side_encryption = 'AES256' uses no key of KMS: set it to 'aws:kms', or "
+            "s3_kms_key_id to None"
+        )
+    storage = {
+        "StorageClass": conf.s3_storage_class,
+        "ServerSideEncryption": encryption,
+        "SSEKMSKeyId": conf.s3_kms_key_id,
+    }
+    return Store(
+        conf.payload_bucket,
+        conf.message_inline_limit_bytes,
+        conf.result_inline_limit_bytes,
+        base_path=conf.s3_base_path,
+        storage={name: value for name, value in storage.items() if value is not None},
+        keeps_all_results=conf.result_backend == "s3",
+        result_compression=conf.result_compression,
+        compression_threshold_bytes=conf.compression_threshold_bytes,
+    )
+
+
+def _contents_of(conf: Settings) -> Contents:
+    results = conf.result_accept_content
+    accepted = Accepted.of(conf.accept_content, "accept_content")
+    return Contents(
+        other_than_json(conf.task_serializer),
+        other_than_json(conf.result_serializer),
+        accepted,
+        accepted if results is None else Accepted.of(results, "result_accept_content"),
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from caraway.canvas import options_to_json
-from caraway.core.beat import Entry, Owner, entries, plain_arguments, rules
+from caraway.canvas import options_to_json, serializer_of
+from caraway.core.arguments import untyped_to_wire
+from caraway.core.beat import Entry, Owner, entries, rules
 from caraway.exceptions import ImproperlyConfigured
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from caraway.app import Caraway
@@ -50,20 +50,19 @@ def rules_of(app: Caraway, now: datetime) -> list[Rule]:
         If an entry cannot be a rule; the message names it.
     """
 
-    def to_wire(
-        task: str, args: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> tuple[list[Json], dict[str, Json]]:
-        known: Task[..., Any] | None = app.tasks.get(task)
-        if known is None:
-            return plain_arguments(task, args, kwargs)
-        return known.parameters.to_wire(tuple(args), dict(kwargs))
+    def to_wire(entry: Entry) -> tuple[list[Json], dict[str, Json]]:
+        known: Task[..., Any] | None = app.tasks.get(entry.task)
+        write = untyped_to_wire if known is None else known.parameters.to_wire
+        return write(entry.args, entry.kwargs, serializer_of(app, entry.options))
 
     wanted = [_with_options_of_task(app, entry) for entry in entries(app.conf.beat_schedule)]
     return rules(app.site, owner_of(app), wanted, zone=app.timezone, now=now, to_wire=to_wire)
 
 
 def _with_options_of_task(app: Caraway, entry: Entry) -> Entry:
-    """Return an entry with the task's own queue and limits, as a call of the task would have."""
+    """Return an entry with the task's own queue, limits and serializer, as a call of it has."""
     task = app.tasks.get(entry.task)
     options = entry.options if task is None else task.signature(**dict(entry.options)).options
-    return replace(entry, options=options_to_json(options))
+    serializer = serializer_of(app, options)
+    written = {} if serializer is None else {"serializer": serializer.name}
+    return replace(entry, options={**options_to_json(options), **written})

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Final
 
-from caraway.canvas import in_zone_of, options_to_json
-from caraway.core.codec import encode
+from caraway.canvas import in_zone_of, options_to_json, serializer_of
+from caraway.core.arguments import untyped_to_wire
 from caraway.core.context import current
 from caraway.core.ids import new_id
+from caraway.core.message import digest_of
 from caraway.core.port import run_now
 from caraway.core.publish import Outgoing, describe, send_patiently
-from caraway.exceptions import InvalidOption, UnknownOption, nearest
+from caraway.exceptions import (
+    EncodeError,
+    InvalidArguments,
+    InvalidOption,
+    UnknownOption,
+    nearest,
+)
 from caraway.result import AsyncResult, EagerResult
 from caraway.running import Runnable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from caraway.base import AppBase
     from caraway.requests.base import Json
 
@@ -81,13 +91,14 @@ def describe_call(
         raise InvalidOption(f"args={args!r}: expected a tuple or a list of arguments")
     if not isinstance(kwargs, Mapping):
         raise InvalidOption(f"kwargs={kwargs!r}: expected a dict of arguments by name")
-    if isinstance(task, str):
-        name, wire = (
-            task,
-            (encode(list(args), path="args"), encode(dict(kwargs), path="kwargs")),
-        )
-    else:
-        name, wire = task.name, task.parameters.to_wire(args, kwargs)
+    name, to_wire = (
+        (task, untyped_to_wire) if isinstance(task, str) else (task.name, task.parameters.to_wire)
+    )
+    serializer, digest = serializer_of(app, options), None
+    wire = to_wire(args, kwargs, serializer)
+    if serializer is not None:
+        options = {**options, "serializer": serializer.name}
+        digest = _digest(name, to_wire, args, kwargs, wire)
     context = current.get()
     running = context.running() if context is not None else None
     return describe(
@@ -98,7 +109,21 @@ def describe_call(
         now=now,
         new_id=context.child_id if context is not None else lambda _digest: new_id(),
         parent=running.message if running is not None else None,
+        digest=digest,
     )
+
+
+def _digest(
+    name: str, to_wire: Callable[..., Any], args: Any, kwargs: Any, wire: tuple[Json, Json]
+) -> str:
+    """Return the digest of arguments that another serializer has written.
+
+    It is that of their JSON, where they have one: a pickle need not be the same when a call is
+    described again, and the ids of a task's children come from this.
+    """
+    with suppress(EncodeError, InvalidArguments):
+        wire = to_wire(args, kwargs)
+    return digest_of(name, *wire)
 
 
 def call_options(app: AppBase, options: Mapping[str, Any]) -> dict[str, Any]:

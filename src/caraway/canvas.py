@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Any, Generic
 
 from typing_extensions import TypeVar
 
+from caraway.core.arguments import untyped_to_wire
 from caraway.core.codec import decode, encode
 from caraway.core.message import signature_fault
 from caraway.core.publish import check_options
+from caraway.core.serializers import other_than_json
 from caraway.current import current_app
-from caraway.exceptions import InvalidOption
+from caraway.exceptions import ImproperlyConfigured, InvalidOption
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from caraway.base import AppBase
+    from caraway.core.serializers import Serializer
     from caraway.requests.base import Json
     from caraway.result import AsyncResult
 
@@ -179,15 +182,19 @@ class Signature(Generic[R_co]):
     def to_dict(self) -> dict[str, Json]:
         """Return it as JSON data, in the shape of Celery's signatures."""
         task = self.app.tasks.get(self.task)
+        serializer = serializer_of(self.app, self.options)
         if task is None:
-            args, kwargs = encode(list(self.args)), encode(self.kwargs)
+            args, kwargs = untyped_to_wire(self.args, self.kwargs, serializer)
         else:
-            args, kwargs = task.parameters.to_wire(self.args, self.kwargs, partial=True)
+            args, kwargs = task.parameters.to_wire(self.args, self.kwargs, serializer, partial=True)
+        options = options_to_json(in_zone_of(self.app, self.options))
+        if serializer is not None:
+            options["serializer"] = serializer.name
         return {
             "task": self.task,
             "args": args,
             "kwargs": kwargs,
-            "options": options_to_json(in_zone_of(self.app, self.options)),
+            "options": options,
             "subtask_type": None,
             "immutable": self.immutable,
         }
@@ -200,7 +207,14 @@ class Signature(Generic[R_co]):
         ------
         InvalidOption
             If it names no task.
+        ContentDisallowed
+            If an argument was written by a serializer that the app's ``accept_content`` does not
+            name.
         """
+
+        def read(content: Json) -> Any:
+            return (app or current_app()).site.contents.accepted.read(content)
+
         if fault := signature_fault(data):
             raise InvalidOption(f"{data!r:.200}: {fault}")
         options = dict(data.get("options") or {})
@@ -211,8 +225,8 @@ class Signature(Generic[R_co]):
                 options[name] = [cls.from_dict(each, app) for each in options[name]]
         return cls(
             data["task"],
-            decode(list(data.get("args") or ())),
-            decode(data.get("kwargs") or {}),
+            decode(list(data.get("args") or ()), read),
+            decode(data.get("kwargs") or {}, read),
             options,
             immutable=bool(data.get("immutable")),
             app=app,
@@ -243,6 +257,25 @@ def _own_copy(option: Any) -> Any:
     if isinstance(option, list | tuple):
         return [_own_copy(each) for each in option]
     return dict(option) if isinstance(option, dict) else option
+
+
+def serializer_of(app: AppBase, options: Mapping[str, Any]) -> Serializer | None:
+    """Return what writes the arguments of a call with these options; None for JSON.
+
+    Raises
+    ------
+    InvalidOption
+        If there is no such serializer, or its package is not installed.
+    """
+    name = options.get("serializer")
+    if name is None:
+        return app.site.contents.serializer
+    if not isinstance(name, str):
+        raise InvalidOption(f"serializer={name!r:.80}: expected a serializer's name")
+    try:
+        return other_than_json(name)
+    except ImproperlyConfigured as error:
+        raise InvalidOption(f"serializer={name!r}: {error}") from error
 
 
 def in_zone_of(app: AppBase, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -64,13 +64,7 @@ _REPLACED: dict[str, str] = {
     "limit workers with worker_concurrency, Lambda with its MaximumConcurrency": """
         task_default_rate_limit worker_disable_rate_limits
     """,
-    "messages and results are JSON, always; annotated arguments are rebuilt at run time": """
-        accept_content result_accept_content result_serializer task_serializer
-        event_serializer
-    """,
-    "messages and results are not compressed; large ones go to S3: see payload_bucket": """
-        result_compression task_compression
-    """,
+    "the task records are the monitor: there are no events to serialize": "event_serializer",
     "messages carry a version of their own": "task_protocol",
     "give the option to the task itself: @app.task(time_limit=...)": "task_annotations",
     "an eager task's result is what apply() returns": "task_store_eager_result",
@@ -113,9 +107,12 @@ _REPLACED: dict[str, str] = {
         redis_retry_on_timeout redis_socket_connect_timeout redis_socket_keepalive
         redis_socket_timeout redis_username
     """,
-    "large results go to payload_bucket, with the environment's AWS credentials": """
-        s3_access_key_id s3_base_path s3_bucket s3_endpoint_url s3_region
-        s3_secret_access_key
+    "payload_bucket takes its place, for results and for large messages": "s3_bucket",
+    "aws_endpoint_url (or AWS_ENDPOINT_URL) and aws_region take its place": """
+        s3_endpoint_url s3_region
+    """,
+    "the environment's AWS credentials take its place; IAM says what they may write": """
+        s3_access_key_id s3_secret_access_key
     """,
     "EventBridge keeps the time: caraway beat sync writes beat_schedule into it": """
         beat_cron_starting_deadline beat_enable_remote_control beat_executable beat_gid

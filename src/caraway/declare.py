@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, Protocol, TypeVar, ov
 
 from typing_extensions import ParamSpec
 
+from caraway.core.compression import compression
 from caraway.exceptions import ImproperlyConfigured, UnknownOption, nearest
 from caraway.task import AsyncTask, FromSetting, Task
 
@@ -29,9 +30,7 @@ _NEEDLESS: Final = {
 _REFUSED: Final = {
     "rate_limit": "SQS has no rate limits; bound the queue's consumers (MaximumConcurrency, -c)",
     "priority": "SQS has no priorities; give urgent tasks a queue of their own",
-    "serializer": "messages are JSON",
-    "compression": "large messages travel by S3",
-    "backend": "results are kept in the app's table",
+    "backend": "one app keeps all its results in one place: see the setting result_backend",
 }
 
 
@@ -133,6 +132,8 @@ def check_values(task: Task[..., Any]) -> None:
         value = vars(task).get(name, getattr(type(task), name))
         if not isinstance(value, bool | FromSetting):
             raise ImproperlyConfigured(f"{task.name}: {name}={value!r}: expected True or False")
+    if task.compression is not None:
+        compression(task.compression)  # which raises for an unknown one
     given: Any = task.throws
     types: tuple[Any, ...] = tuple(given) if isinstance(given, tuple | list) else (given,)
     for each in types:

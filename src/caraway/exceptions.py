@@ -25,6 +25,7 @@
     |   +-- InvalidArguments            (TypeError) arguments that do not fit the task
     |   +-- EncodeError                 (TypeError) a value that cannot be serialised
     |   +-- DecodeError                 (ValueError) JSON that is no serialised value
+    |   |   +-- ContentDisallowed       of a content type that accept_content does not name
     |   +-- InvalidMessage              (ValueError) a body that is no task message
     |   +-- InvalidTaskError            the task cannot be run as it was declared
     |   +-- TimeoutError                (builtin TimeoutError) a result did not come in time
@@ -156,6 +157,10 @@ class EncodeError(TaskError, TypeError):
 
 class DecodeError(TaskError, ValueError):
     """Serialised data names a type that is not known here."""
+
+
+class ContentDisallowed(DecodeError):
+    """Serialised data is of a type that is not accepted here; nothing of it has been read."""
 
 
 class InvalidMessage(TaskError, ValueError):

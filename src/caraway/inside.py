@@ -8,10 +8,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, overload
 
 from caraway import calls, states
+from caraway.canvas import serializer_of
 from caraway.core.codec import encode
 from caraway.core.context import Context, current
 from caraway.core.port import run_now
 from caraway.core.retry import exhausted
+from caraway.core.serializers import JSON
 from caraway.exceptions import (
     InvalidOption,
     InvalidTaskError,
@@ -27,13 +29,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from caraway.base import AppBase
     from caraway.core.port import Aws
     from caraway.requests.base import Json
     from caraway.requests.dynamodb import UpdateItem
 
 _RETRY_CHANGES: Final = frozenset(
-    {"expires", "headers", "ignore_result", "soft_time_limit", "time_limit"}
+    {
+        "compression",
+        "expires",
+        "headers",
+        "ignore_result",
+        "serializer",
+        "soft_time_limit",
+        "time_limit",
+    }
 )
 _NO_CONTEXT: Final = Context(called_directly=True)
 
@@ -41,7 +50,6 @@ _NO_CONTEXT: Final = Context(called_directly=True)
 class Inside(Runnable):
     """A task as its own function sees it, with ``bind=True``."""
 
-    app: AppBase
     MaxRetriesExceededError = MaxRetriesExceededError
     """For ``except self.MaxRetriesExceededError``, as in Celery."""
 
@@ -103,7 +111,8 @@ class Inside(Runnable):
         max_retries
             Overrides the task's own limit.
         options
-            ``expires``, ``headers``, ``ignore_result`` or time limits for the next attempt.
+            ``expires``, ``headers``, ``ignore_result``, ``serializer``, ``compression`` or time
+            limits for the next attempt; the others stay as they are.
 
         Raises
         ------
@@ -143,11 +152,15 @@ class Inside(Runnable):
     def _changes(self, args: Any, kwargs: Any, options: Mapping[str, Any]) -> dict[str, Json]:
         """Return what the next attempt changes of the message, as JSON."""
         changes = calls.retry_options(self.app, options)
-        if args is not None or kwargs is not None:
+        if args is not None or kwargs is not None or "serializer" in changes:
             request = self.request
+            written = request.message.serializer if request.message else None
+            serializer = serializer_of(self.app, {"serializer": written or JSON, **changes})
+            changes["serializer"] = serializer.name if serializer is not None else None
             changes["args"], changes["kwargs"] = self.parameters.to_wire(
                 request.args if args is None else args,
                 request.kwargs if kwargs is None else kwargs,
+                serializer,
             )
         return changes
 

@@ -182,6 +182,8 @@ class AsyncResult(Generic[R_co]):
             If the task has not ended in time.
         RuntimeError
             If called inside a task.
+        ContentDisallowed
+            If the value was written by a serializer that ``result_accept_content`` does not name.
         BaseException
             What the task raised, where ``propagate`` is set.
         """
@@ -231,9 +233,10 @@ class AsyncResult(Generic[R_co]):
         if seen.state != states.SUCCESS:
             return decode(seen.result) if isinstance(seen.result, dict | list) else seen.result
         task = self.app.tasks.get(self._task_name or seen.record.task or "")
-        return (
-            decode(seen.result) if task is None else task.parameters.result_from_wire(seen.result)
-        )
+        read = self.app.site.contents.results_accepted.read
+        if task is None:
+            return decode(seen.result, read)
+        return task.parameters.result_from_wire(seen.result, read)
 
     def maybe_throw(self, propagate: bool = True) -> Any:
         """Raise the task's exception if it has failed; else return its value so far."""

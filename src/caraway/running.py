@@ -14,11 +14,18 @@ from caraway.core.context import Context, current
 from caraway.core.errors import error_argument
 from caraway.core.retry import RetryPolicy
 from caraway.core.settle import Again, Failed, Product, Rejected, Succeeded
-from caraway.exceptions import DecodeError, EncodeError, InvalidArguments
+from caraway.exceptions import (
+    ContentDisallowed,
+    DecodeError,
+    EncodeError,
+    InvalidArguments,
+    Reject,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Mapping
 
+    from caraway.base import AppBase
     from caraway.core.message import Message
     from caraway.core.settle import Ending
     from caraway.requests.base import Json
@@ -45,6 +52,7 @@ class ExceptionInfo:
 class Runnable:
     """A task as the executor sees it (:class:`caraway.core.settle.Definition`), and its hooks."""
 
+    app: AppBase
     name: str = ""
     """The task's name; ``module.function`` by default."""
     typing: bool = True
@@ -105,7 +113,7 @@ class Runnable:
     def _run(self, context: Context) -> Product:
         token = current.set(context)
         try:
-            self._unpack(context)
+            self._open(context)
             self.before_start(context.id or "", context.args, context.kwargs)
             return self._product(self.attempt(context))
         finally:
@@ -114,7 +122,7 @@ class Runnable:
     async def _arun(self, context: Context) -> Product:
         token = current.set(context)
         try:
-            self._unpack(context)
+            self._open(context)
             before = self.before_start(context.id or "", context.args, context.kwargs)
             if inspect.isawaitable(before):
                 await before
@@ -122,24 +130,37 @@ class Runnable:
         finally:
             current.reset(token)
 
+    def _open(self, context: Context) -> None:
+        """Rebuild the arguments; what may not be opened goes to the dead-letter queue."""
+        try:
+            self._unpack(context)
+        except ContentDisallowed as error:
+            raise Reject(error) from error  # a worker that accepts it can run it yet
+
     def _unpack(self, context: Context) -> None:
         """Rebuild the arguments: for the function, and for hooks if it ran in another process."""
         if context.is_unpacked:
             return
-        context.args, context.kwargs = self.parameters.from_wire(context.args, context.kwargs)
+        read = self.app.site.contents.accepted.read
+        context.args, context.kwargs = self.parameters.from_wire(context.args, context.kwargs, read)
         context.headers = decode(dict(context.headers))
         context.is_unpacked = True
 
     def _product(self, value: Any) -> Product:
         try:
-            return Product(value, self.parameters.result_to_wire(value))
+            serializer = self.app.site.contents.result_serializer
+            return Product(value, self.parameters.result_to_wire(value, serializer))
         except EncodeError as refused:
             return Product(value, refused=refused)
 
     def _value(self, product: Product) -> Any:
         """Return what the function returned, here or in another process."""
-        here = product.shown is None or product.refused is not None
-        return product.value if here else self.parameters.result_from_wire(product.wire)
+        if product.shown is None or product.refused is not None:
+            return product.value
+        # This worker's own child has written it: whether results are accepted here is no question.
+        serializer = self.app.site.contents.result_serializer
+        read = None if serializer is None else serializer.read
+        return self.parameters.result_from_wire(product.wire, read)
 
     @property
     def hooks(self) -> Callable[[Context, Ending], Any] | None:

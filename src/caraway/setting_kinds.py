@@ -187,9 +187,9 @@ def _read_expiry(given: object) -> float | None:
 def _read_backend(given: object) -> str:
     if given in (None, "disabled", "disabled://"):
         return "disabled"
-    if given == "dynamodb":
-        return "dynamodb"
-    raise ValueError("results are kept in the DynamoDB table that task_table names")
+    if given in ("dynamodb", "s3"):
+        return str(given)
+    raise ValueError("records are kept in the DynamoDB table that task_table names")
 
 
 def _read_level(given: object) -> str:
@@ -229,6 +229,20 @@ def _read_modules(given: object) -> tuple[str, ...]:
     if all(isinstance(name, str) and name for name in modules):
         return modules
     raise ValueError
+
+
+def _read_contents(given: object) -> tuple[str, ...]:
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise TypeError
+    return _read_modules(given if isinstance(given, list | tuple) else sorted(given))
+
+
+def _read_compression(given: object) -> str:
+    from caraway.core.compression import compression
+
+    if not isinstance(given, str):
+        raise TypeError
+    return compression(given).name
 
 
 def _read_queues(given: object) -> tuple[Queue, ...]:
@@ -295,7 +309,17 @@ EXPIRY: Final = Kind[float | None](
     _read_expiry,
     optional(seconds()).parse,
 )
-BACKEND: Final = Kind("'dynamodb' or 'disabled'", _read_backend, _plain)
+BACKEND: Final = Kind("'dynamodb', 's3' or 'disabled'", _read_backend, _plain)
+SERIALIZER: Final = text("a serializer's name")
+CONTENTS: Final = Kind(
+    "a list of serializers' names or content types", _read_contents, _json_or_names
+)
+COMPRESSION: Final = Kind(
+    "a compression: gzip, zlib, bzip2, lzma or zstd", _read_compression, _plain
+)
+BASE_PATH: Final = text(
+    "a text of letters, digits, '/', '-', '_', '.' and '=', or ''", _ALNUM + "/-_.=", 0
+)
 LEVEL: Final = Kind("a log level: " + ", ".join(_LEVELS.values()), _read_level, _plain)
 ZONE: Final = Kind("an IANA time zone such as 'Asia/Seoul'", _read_zone, _plain)
 MODULES: Final = Kind("names of modules", _read_modules, _json_or_names)

@@ -56,6 +56,30 @@ class Settings(SettingsMapping):
         None,
         "Where AWS is; None: the environment's (AWS_ENDPOINT_URL), else AWS itself.",
     )
+    s3_base_path = Setting(
+        kinds.BASE_PATH,
+        "",
+        "Put before every key in payload_bucket as it is: end it with a slash.",
+    )
+    s3_storage_class = Setting(
+        kinds.optional(
+            kinds.choice(
+                "STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR"
+            )
+        ),
+        None,
+        "The storage class of what is put there; None: the bucket's.",
+    )
+    s3_server_side_encryption = Setting(
+        kinds.optional(kinds.choice("AES256", "aws:kms", "aws:kms:dsse")),
+        None,
+        "How S3 encrypts what is put there; None: as the bucket says.",
+    )
+    s3_kms_key_id = Setting(
+        kinds.optional(kinds.TEXT),
+        None,
+        "The KMS key for that, by id, ARN or alias; implies aws:kms.",
+    )
     message_inline_limit_bytes = Setting(
         kinds.whole_number(1, _WHOLE_MESSAGE_BYTES),
         262_144,
@@ -68,7 +92,10 @@ class Settings(SettingsMapping):
     )
 
     result_backend = Setting(
-        kinds.BACKEND, "dynamodb", "Where results are kept; disabled: as task_ignore_result."
+        kinds.BACKEND,
+        "dynamodb",
+        "Where results are kept: in the record while they are small; with s3 always in "
+        "payload_bucket; with disabled nowhere, as with task_ignore_result.",
     )
     result_expires = Setting(
         kinds.EXPIRY,
@@ -85,6 +112,38 @@ class Settings(SettingsMapping):
         kinds.BOOL,
         True,
         "Whether a running task's state is STARTED. The write that claims it says so: no cost.",
+    )
+
+    task_serializer = Setting(
+        kinds.SERIALIZER,
+        "json",
+        "What writes arguments: json, pickle, msgpack, yaml, or one that "
+        "caraway.serialization.register has added.",
+    )
+    result_serializer = Setting(kinds.SERIALIZER, "json", "What writes results.")
+    accept_content = Setting(
+        kinds.CONTENTS,
+        ("json",),
+        "The serializers whose arguments a worker reads, beside json. A pickle runs code: name it "
+        "only where nobody else can send.",
+    )
+    result_accept_content = Setting(
+        kinds.optional(kinds.CONTENTS),
+        None,
+        "The serializers whose results are read, beside json; None: those of accept_content.",
+    )
+    task_compression = Setting(
+        kinds.optional(kinds.COMPRESSION), None, "How large messages are compressed."
+    )
+    result_compression = Setting(
+        kinds.optional(kinds.COMPRESSION),
+        None,
+        "How large results, and the other large texts of a record, are compressed.",
+    )
+    compression_threshold_bytes = Setting(
+        kinds.whole_number(0, _WHOLE_MESSAGE_BYTES),
+        4_096,
+        "What is smaller is not compressed.",
     )
 
     task_time_limit = Setting(

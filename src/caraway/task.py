@@ -58,12 +58,17 @@ class Task(Inside, Generic[P, R]):
     expires: float | datetime | timedelta | None = None
     time_limit: float | None = _setting("task_time_limit")
     soft_time_limit: float | None = _setting("task_soft_time_limit")
+    serializer: str | None = None
+    """What writes the arguments; None: the setting ``task_serializer``."""
+    compression: str | None = None
+    """How a large message is compressed; None: the setting ``task_compression``."""
     abstract: ClassVar[bool] = False
 
     OPTIONS: ClassVar[frozenset[str]] = frozenset(
         {
             "autoretry_for",
             "bind",
+            "compression",
             "default_retry_delay",
             "dont_autoretry_for",
             "expires",
@@ -76,6 +81,7 @@ class Task(Inside, Generic[P, R]):
             "retry_backoff_max",
             "retry_jitter",
             "retry_kwargs",
+            "serializer",
             "soft_time_limit",
             "store_errors_even_if_ignored",
             "throws",
@@ -169,6 +175,8 @@ class Task(Inside, Generic[P, R]):
             JSON handed to ``self.request.headers``.
         ignore_result, time_limit, soft_time_limit
             As the task's options, for this call.
+        serializer, compression
+            As the task's options, for this call.
         link, link_error
             Signatures to send after success, or after failure.
         retry, retry_policy
@@ -222,7 +230,7 @@ class Task(Inside, Generic[P, R]):
 
     def _options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Return the options of a call over the task's own."""
-        own = ("queue", "expires", "time_limit", "soft_time_limit")
+        own = ("queue", "expires", "time_limit", "soft_time_limit", "serializer", "compression")
         return {
             **{name: value for name in own if (value := getattr(self, name)) is not None},
             **options,

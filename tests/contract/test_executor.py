@@ -60,7 +60,7 @@ class FakeTask:
 class House:
     """An app's things on an engine: two queues with their dead letters, a table, a bucket."""
 
-    def __init__(self, harness: Harness, *tasks: FakeTask) -> None:
+    def __init__(self, harness: Harness, *tasks: FakeTask, **store: Any) -> None:
         prefix = harness.unique_name() + "-"
         for queue in (QUEUE, FIFO):
             for name in (queue.sqs_name(prefix), queue.dead_letter_sqs_name(prefix)):
@@ -69,7 +69,7 @@ class House:
         self.site = Site(
             Router([QUEUE, FIFO], default=QUEUE.name),
             Records(harness.table()),
-            Store(harness.bucket()),
+            Store(harness.bucket(), **store),
             queue_prefix=prefix,
         )
         registered = {task.name: task for task in tasks}
@@ -250,6 +250,51 @@ def test_large_arguments_and_results_travel_by_claim_check(harness: Harness) -> 
     seen = house.look(id)
     assert seen.result == text[::-1]
     assert (seen.record.result or "").startswith(f"s3://{house.site.store.bucket}/results/{id}/")
+
+
+def test_compressed_arguments_and_results_fit_again(harness: Harness) -> None:
+    echo = FakeTask("echo", lambda text: text[::-1])
+    house = House(harness, echo, result_compression="gzip")
+    text = "seeds travel ☕ " * 20_000
+    id = house.send("echo", text, compression="gzip")
+    received = house.receive()
+    assert 1_000 < len(received.body) < 10_000
+    house.run(received)
+    assert echo.ran == [(text,)]
+    seen = house.look(id)
+    assert seen.result == text[::-1]
+    assert (seen.record.result or "").startswith("data:application/gzip;base64,")
+
+
+def test_what_is_too_large_though_compressed_travels_by_claim_check(harness: Harness) -> None:
+    limits = {"message_limit_bytes": 5_000, "result_limit_bytes": 100}
+    echo = FakeTask("echo", lambda numbers: numbers)
+    house = House(harness, echo, result_compression="zlib", **limits)
+    id = house.send("echo", list(range(10_000)), compression="bzip2")
+    received = house.receive()
+    assert '"compression":"bzip2","s3":' in received.body
+    house.run(received)
+    assert echo.ran == [(list(range(10_000)),)]
+    seen = house.look(id)
+    assert seen.result == list(range(10_000))
+    assert (seen.record.result or "").endswith(".zlib")
+
+
+def test_the_s3_backend_keeps_every_result_in_the_bucket(harness: Harness) -> None:
+    storage = {"StorageClass": "STANDARD_IA", "ServerSideEncryption": "AES256"}
+    house = House(
+        harness,
+        FakeTask("give", lambda: 0),
+        keeps_all_results=True,
+        base_path="shop/",
+        storage=storage,
+    )
+    id = house.send("give")
+    house.run(house.receive())
+    seen = house.look(id)
+    assert (seen.state, seen.result) == (states.SUCCESS, 0)
+    bucket = house.site.store.bucket
+    assert (seen.record.result or "").startswith(f"s3://{bucket}/shop/results/{id}/")
 
 
 def test_a_claim_check_whose_payload_is_gone_is_a_dead_letter(harness: Harness) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,6 +26,23 @@ def test_an_object_is_replaced_by_the_next_of_its_key(harness: Harness) -> None:
     for body in (b"first", b"second"):
         harness.perform(PutObject(bucket, "results/i/token", body))
     assert harness.perform(GetObject(bucket, "results/i/token")) == b"second"
+
+
+def test_an_object_is_kept_as_it_was_asked_for(harness: Harness) -> None:
+    bucket = harness.bucket()
+    storage = {"StorageClass": "STANDARD_IA", "ServerSideEncryption": "AES256"}
+    harness.perform(PutObject(bucket, "results/i/token", b"5", storage=storage))
+    assert harness.perform(GetObject(bucket, "results/i/token")) == b"5"
+    head = harness.ask("s3", "head_object", Bucket=bucket, Key="results/i/token")
+    if head is not None:  # the account in memory has one way of keeping things
+        assert {name: head.get(name) for name in storage} == storage
+
+
+def test_what_is_compressed_comes_back_byte_by_byte(harness: Harness) -> None:
+    """No client on the way may take gzip data for what it is to unpack by itself."""
+    bucket, body = harness.bucket(), gzip.compress(b"5" * 1_000)
+    harness.perform(PutObject(bucket, "results/i/token.gzip", body, "application/gzip"))
+    assert harness.perform(GetObject(bucket, "results/i/token.gzip")) == body
 
 
 def test_many_objects_are_read_each_with_its_own_answer(harness: Harness) -> None:

@@ -200,7 +200,7 @@ def test_the_app_checks_arguments_where_it_knows_the_task() -> None:
         wanted,
         zone=timezone.utc,
         now=NOW,
-        to_wire=lambda task, args, kwargs: ([int(args[0])], {"task": task}),
+        to_wire=lambda entry: ([int(entry.args[0])], {"task": entry.task}),
     )
     assert (fired(rule).args, fired(rule).kwargs) == ((5,), {"task": "shop.clean"})
 

@@ -30,12 +30,16 @@ from caraway.cli import main
 from caraway.cli.celery_habits import COMMANDS, GLOBAL_OPTIONS, WORKER_OPTIONS
 from caraway.contrib.django import DjangoTask
 from caraway.core import codec, publish
+from caraway.core.claim_check import Store, unpack
+from caraway.core.codec import decode
+from caraway.core.compression import NAMES, compression
 from caraway.core.decoding import decoders
 from caraway.core.disposition import Delete, Delivery
 from caraway.core.executor import Executor
 from caraway.core.message import Message, parse_envelope, read_message
 from caraway.core.port import run_now
 from caraway.core.record import Record
+from caraway.core.serializers import BUILT_IN, Accepted
 from caraway.current import current_app
 from caraway.declare import _NEEDLESS, _REFUSED
 from caraway.requests.sqs import (
@@ -451,7 +455,7 @@ def test_a_large_message_travels_as_it_is_described(account: Account) -> None:
     id = app.send_task("shop.store", args=["x" * 300_000]).id
     (body,) = account.bodies("default")
     pointer = json.loads(body)
-    (described,) = [json.loads(each) for each in messages_of_the_format() if "payload" in each]
+    (described,) = [json.loads(each) for each in messages_of_the_format() if '"s3"' in each]
     assert set(pointer) == set(described)
     assert set(pointer["payload"]) == set(described["payload"])
     digits = pointer["payload"]["sha256"][:16]
@@ -459,6 +463,27 @@ def test_a_large_message_travels_as_it_is_described(account: Account) -> None:
     assert key == f"messages/{id}/0-{digits}"
     assert pointer["payload"]["s3"] == f"s3://shop-payloads/{key}"
     assert "| `messages/{id}/{attempt}-{digits}` |" in FORMAT
+
+
+def test_a_compressed_message_is_read_as_it_is_described() -> None:
+    (body,) = [each for each in messages_of_the_format() if '"compression"' in each]
+    message = run_now(unpack(MemoryAws(), Store(), body))
+    assert (message.id, message.args) == ("echo-1", ("again and again",))
+    described = table_after(FORMAT, "Compression")
+    assert described == list(NAMES)
+    for name in described:
+        assert f"| `data:{compression(name).media_type};base64,` |" in FORMAT
+
+
+def test_a_serialized_value_is_read_as_it_is_described() -> None:
+    (body,) = [each for each in messages_of_the_format() if '"serialized"' in each]
+    message = read_message(parse_envelope(body))
+    accepted = Accepted.of(["msgpack"], "accept_content")
+    assert [decode(each, accepted.read) for each in message.args] == [b"\xff\xd8", 100]
+    built_in = {each.name: each for each in BUILT_IN}
+    assert set(table_after(FORMAT, "Serialized values")) == set(built_in)
+    for name, each in built_in.items():
+        assert f"| `{name}` | `{each.content_type}` | `{each.content_encoding}` |" in FORMAT
 
 
 @pytest.mark.parametrize(

@@ -496,7 +496,7 @@ def test_an_early_message_on_fifo_stays_where_it_is() -> None:
     [
         ("hello", "not JSON"),
         ("[]", "not a task message"),
-        ('{"caraway":2,"id":"i","task":"t"}', "version 2 is not known"),
+        ('{"caraway":3,"id":"i","task":"t"}', "version 3 is not known"),
         ('{"caraway":1,"id":"i"}', "names no task"),
     ],
 )

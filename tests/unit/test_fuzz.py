@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given, settings
@@ -41,11 +44,16 @@ ENVELOPE: dict[str, Any] = {
     "ignore_result": False,
     "soft_time_limit": 5,
     "time_limit": 6.5,
+    "serializer": "pickle",
+    "compression": "gzip",
     "group_id": "g",
     "schedule": "nightly",
     "scheduled_time": "2026-01-01T00:00:00Z",
     "payload": {"s3": "s3://bucket/k", "sha256": "0" * 64, "bytes": 5},
 }
+INNER = {"caraway": 1, "id": "i", "task": "ok", "args": ["x" * 600], "compression": "zlib"}
+COMPRESSED = base64.b64encode(gzip.compress(json.dumps(INNER).encode())).decode()
+SERIALIZED = {"content_type": "application/x-python-serialize", "content_encoding": "binary"}
 TASKS = ("ok", "fails", "retries", "rejects", "ignores", "unknown")
 PLAUSIBLE: tuple[Any, ...] = (
     *(0, 1, -1, 10**40, 1e308, "", "x", "\ud800", "\x00", [], {}, [None], [[]], "x" * 3_000, None),
@@ -53,6 +61,11 @@ PLAUSIBLE: tuple[Any, ...] = (
     *({"task": "ok"}, [{"task": "ok"}], [{"task": "ok", "args": [1], "later": 2}]),
     [{"task": "ok", "options": {"queue": "nowhere"}}],
     [{"task": "ok", "options": {"eta": 5, "link": 5}}],
+    [{"task": "ok", "options": {"serializer": "nothing", "compression": "nothing"}}],
+    [{"task": "ok", "args": ["x" * 600], "options": {"serializer": 5, "compression": "gzip"}}],
+    *({"compression": "gzip", "data": data} for data in (COMPRESSED, COMPRESSED[:-8], "", None)),
+    {"compression": "zstd", "s3": "s3://bucket/k", "sha256": "0" * 64},
+    [{"__type__": "serialized", "__value__": {**SERIALIZED, "data": "gAWVCQAAAAAAAAA="}}],
 )
 plausible = st.sampled_from(PLAUSIBLE)
 
@@ -93,7 +106,9 @@ def world(*, fifo: bool, store: Store) -> World:
     )
 
 
-stores = st.sampled_from([Store(), Store("bucket", message_limit_bytes=500, result_limit_bytes=50)])
+BUCKET = Store("bucket", message_limit_bytes=500, result_limit_bytes=50)
+SQUEEZING = replace(BUCKET, result_compression="zlib", compression_threshold_bytes=100)
+stores = st.sampled_from([Store(), BUCKET, SQUEEZING])
 
 
 @settings(max_examples=400, deadline=None)

@@ -157,4 +157,4 @@ def _wait(session: Session, app: Caraway, id: str, timeout_s: float | None) -> N
         show(session, id, seen_at_the_end(app, id, timeout_s), with_traceback=True)
         return
     click.echo(id, err=True)
-    click.echo(result_or_failure(id, seen_at_the_end(app, id, timeout_s)))
+    click.echo(result_or_failure(app, id, seen_at_the_end(app, id, timeout_s)))

@@ -14,6 +14,7 @@ from caraway.cli.output import count, duration, show_fields, show_json, waiting_
 from caraway.core.codec import decode
 from caraway.core.port import run_now
 from caraway.core.results import look, wait
+from caraway.exceptions import ContentDisallowed
 
 if TYPE_CHECKING:
     from caraway.app import Caraway
@@ -48,14 +49,14 @@ def show(session: Session, id: str, seen: Seen, *, with_traceback: bool) -> None
     if session.as_json:
         show_json({"id": id, **as_json(seen)})
     else:
-        show_fields([("id", id), *_fields(seen)])
+        show_fields([("id", id), *_fields(session.app(), seen)])
         if with_traceback and seen.record.traceback:
             click.echo(f"\n{seen.record.traceback.rstrip()}")
     if seen.state in states.PROPAGATE_STATES:
         click.get_current_context().exit(NOT_WELL)
 
 
-def result_or_failure(id: str, seen: Seen) -> str:
+def result_or_failure(app: Caraway, id: str, seen: Seen) -> str:
     """Return the result of a task that has ended, as a person reads it.
 
     Raises
@@ -68,7 +69,7 @@ def result_or_failure(id: str, seen: Seen) -> str:
         raise Failure(
             f"{seen.record.task} ended as {seen.state}: {error} (caraway result {id} --traceback)"
         )
-    return value_text(seen)
+    return value_text(app, seen)
 
 
 def as_json(seen: Seen) -> dict[str, Any]:
@@ -88,7 +89,7 @@ def as_json(seen: Seen) -> dict[str, Any]:
     }
 
 
-def _fields(seen: Seen) -> list[tuple[str, str]]:
+def _fields(app: Caraway, seen: Seen) -> list[tuple[str, str]]:
     """Return what is known of a task, as names and texts."""
     record = seen.record
     if record.phase is None:
@@ -102,17 +103,17 @@ def _fields(seen: Seen) -> list[tuple[str, str]]:
         ("lost", count(record.lost, "worker") if record.lost else None),
         ("started", _time(record.started_at)),
         ("ended", _ended(seen)),
-        _outcome(seen),
+        _outcome(app, seen),
     ]
     return [(name, text) for name, text in told if text is not None]
 
 
-def _outcome(seen: Seen) -> tuple[str, str | None]:
+def _outcome(app: Caraway, seen: Seen) -> tuple[str, str | None]:
     if seen.state in states.EXCEPTION_STATES:
         return "error", error_text(seen)
     if seen.state == states.SUCCESS:
-        return "result", value_text(seen)
-    return "meta", None if seen.result is None else value_text(seen)
+        return "result", value_text(app, seen)
+    return "meta", None if seen.result is None else value_text(app, seen)
 
 
 def attempts(seen: Seen) -> int:
@@ -123,9 +124,12 @@ def attempts(seen: Seen) -> int:
     return record.attempt if record.phase in ("failed", "retry") else record.attempt + 1
 
 
-def value_text(seen: Seen) -> str:
+def value_text(app: Caraway, seen: Seen) -> str:
     """Return a result as a person reads it: text as it is, data as JSON, the rest as Python."""
-    value = decode(seen.result)
+    try:
+        value = decode(seen.result, app.site.contents.results_accepted.read)
+    except ContentDisallowed as error:
+        return f"<{error}>"
     if isinstance(value, str):
         return value
     try:

@@ -26,13 +26,15 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, Union
 
 from caraway.core.codec import decode, encode
-from caraway.exceptions import DecodeError, EncodeError, InvalidArguments
+from caraway.exceptions import ContentDisallowed, DecodeError, EncodeError, InvalidArguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pydantic import TypeAdapter
 
+    from caraway.core.decoding import Read
+    from caraway.core.serializers import Serializer
     from caraway.requests.base import Json
 
 logger = logging.getLogger(__name__)
@@ -67,8 +69,11 @@ class Typed:
         self._annotation = annotation
         self._fits = _native(annotation) or _nothing
 
-    def to_wire(self, value: Any) -> Json:
+    def to_wire(self, value: Any, serializer: Serializer | None = None) -> Json:
         """Return the value as JSON-able data, checked and coerced.
+
+        ``serializer`` writes it, where it is not json. One that takes objects gets the value as
+        the annotation has it, and no trial is made of reading it.
 
         Raises
         ------
@@ -77,34 +82,42 @@ class Typed:
         EncodeError
             If something in it cannot be serialised.
         """
+        write = encode if serializer is None else serializer.encode
         if self._fits(value) or self._adapter is None:
-            return encode(value, path=self._path)
+            return write(value, path=self._path)
         valid = self._validated(value)
+        if serializer is not None and serializer.takes_objects:
+            return write(valid, path=self._path)
         try:
-            return self._rebuilt(valid, "python")[0]
+            return self._rebuilt(valid, "python", serializer)[0]
         except (InvalidArguments, EncodeError) as refusal:
             # URLs, IP addresses, sets of models: types that pydantic writes and the codec does not.
             # But it writes a secret as asterisks, hence: equal, not only valid.
             try:
-                data, rebuilt = self._rebuilt(valid, "json")
+                data, rebuilt = self._rebuilt(valid, "json", serializer)
             except (InvalidArguments, EncodeError):
                 raise refusal from refusal.__cause__
             if rebuilt != valid:
                 raise
             return data
 
-    def from_wire(self, data: Json) -> Any:
+    def from_wire(self, data: Json, read: Read | None = None) -> Any:
         """Return the value, built as the annotation says, from what :meth:`to_wire` gave.
 
-        Another language's plain data does as well: ``"2026-01-01"`` for a ``date``.
+        Another language's plain data does as well: ``"2026-01-01"`` for a ``date``. ``read`` opens
+        what another serializer wrote.
 
         Raises
         ------
         InvalidArguments
             If it does not fit the annotation, or carries a ``__type__`` that is not known here.
+        ContentDisallowed
+            If ``read`` does not accept it.
         """
         try:
-            value = decode(data)
+            value = decode(data, read)
+        except ContentDisallowed as error:
+            raise ContentDisallowed(f"{self._path}: {error}") from error
         except DecodeError as error:
             raise InvalidArguments(f"{self._path}: {error}") from error
         return value if self._fits(value) or self._adapter is None else self._validated(value)
@@ -127,7 +140,9 @@ class Typed:
         except Exception as error:
             raise InvalidArguments(_reasons(self._path, error)) from error
 
-    def _rebuilt(self, valid: Any, mode: Literal["python", "json"]) -> tuple[Json, Any]:
+    def _rebuilt(
+        self, valid: Any, mode: Literal["python", "json"], serializer: Serializer | None
+    ) -> tuple[Json, Any]:
         """Return what is sent for a valid value, and what will be made of it there."""
         assert self._adapter is not None
         try:
@@ -136,9 +151,12 @@ class Typed:
             )
         except Exception as error:
             raise InvalidArguments(_reasons(self._path, error)) from error
-        data = encode(dumped, path=self._path)
+        if serializer is None:
+            data, read = encode(dumped, path=self._path), None
+        else:
+            data, read = serializer.encode(dumped, path=self._path), serializer.read
         try:
-            return data, self._validated(decode(data))
+            return data, self._validated(decode(data, read))
         except InvalidArguments as error:
             arrives = f"it would arrive as {reprlib.repr(data)}, which does not fit"
             raise InvalidArguments(f"{error}; {arrives}") from error

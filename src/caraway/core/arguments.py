@@ -18,6 +18,8 @@ from caraway.exceptions import EncodeError, InvalidArguments
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from caraway.core.decoding import Read
+    from caraway.core.serializers import Serializer
     from caraway.requests.base import Json
 
 _UNTYPED = Typed("args", Any)
@@ -54,7 +56,12 @@ class Parameters:
         self._bound = bound and typing
 
     def to_wire(
-        self, args: Sequence[Any], kwargs: Mapping[str, Any], *, partial: bool = False
+        self,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        serializer: Serializer | None = None,
+        *,
+        partial: bool = False,
     ) -> tuple[list[Json], dict[str, Json]]:
         """Check the arguments of a call, and return them as they go into the message.
 
@@ -65,6 +72,8 @@ class Parameters:
         ----------
         args, kwargs
             The arguments, without the task itself.
+        serializer
+            What writes each of them, where it is not json.
         partial
             They are not complete yet, as in a partial signature or a link, which get more arguments
             in front: neither their number is checked nor the types of the positional ones.
@@ -76,29 +85,33 @@ class Parameters:
             annotations or cannot be serialised, with one line for each.
         """
         if partial:
-            return self._converted(Typed.to_wire, itertools.repeat(_UNTYPED), args, kwargs)
-        self._read.check(args, kwargs)
-        return self._converted(Typed.to_wire, self._read.places(), args, kwargs)
+            places: Iterable[Typed] = itertools.repeat(_UNTYPED)
+        else:
+            self._read.check(args, kwargs)
+            places = self._read.places()
+        return self._converted(Typed.to_wire, places, args, kwargs, serializer)
 
     def from_wire(
-        self, args: Sequence[Json], kwargs: Mapping[str, Json]
+        self, args: Sequence[Json], kwargs: Mapping[str, Json], read: Read | None = None
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the arguments of a message as the function takes them.
 
         Every call builds new objects, so that a function which changes its arguments does not
-        change those of the next attempt.
+        change those of the next attempt. ``read`` opens what another serializer wrote.
 
         Raises
         ------
         InvalidArguments
             If they do not fit the function, or values do not fit their annotations or carry an
             unknown ``__type__``, with one line for each.
+        ContentDisallowed
+            If ``read`` does not accept one.
         """
         self._read.check(args, kwargs)
-        values, named = self._converted(Typed.from_wire, self._read.places(), args, kwargs)
+        values, named = self._converted(Typed.from_wire, self._read.places(), args, kwargs, read)
         return tuple(values), named
 
-    def result_to_wire(self, value: Any) -> Json:
+    def result_to_wire(self, value: Any, serializer: Serializer | None = None) -> Json:
         """Return what the function returned as it is stored.
 
         A value that does not fit the return annotation is stored as it is: the work is done, and
@@ -110,11 +123,12 @@ class Parameters:
             If it cannot be serialised; the message names the place in ``result``.
         """
         try:
-            return self._read.returned.to_wire(value)
+            return self._read.returned.to_wire(value, serializer)
         except InvalidArguments:
-            return encode(value, path="result")
+            write = encode if serializer is None else serializer.encode
+            return write(value, path="result")
 
-    def result_from_wire(self, data: Json) -> Any:
+    def result_from_wire(self, data: Json, read: Read | None = None) -> Any:
         """Return a stored result as the function returned it.
 
         What does not fit the return annotation comes as plain data.
@@ -123,11 +137,13 @@ class Parameters:
         ------
         DecodeError
             If it carries a ``__type__`` that is not known here.
+        ContentDisallowed
+            If another serializer wrote it, and ``read`` does not accept that.
         """
         try:
-            return self._read.returned.from_wire(data)
+            return self._read.returned.from_wire(data, read)
         except InvalidArguments:
-            return decode(data)
+            return decode(data, read)
 
     @functools.cached_property
     def _read(self) -> _Signature:
@@ -135,10 +151,11 @@ class Parameters:
 
     def _converted(
         self,
-        convert: Callable[[Typed, Any], Any],
+        convert: Callable[[Typed, Any, Any], Any],
         places: Iterable[Typed],
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
+        how: Any,
     ) -> tuple[list[Any], dict[str, Any]]:
         """Convert each argument in its place; all that do not fit are named in one exception."""
         by_name, other = self._read.by_name, self._read.other_names
@@ -149,13 +166,24 @@ class Parameters:
             ((by_name.get(name, other), value) for name, value in kwargs.items()),
         ):
             try:
-                values.append(convert(place, value))
+                values.append(convert(place, value, how))
             except (InvalidArguments, EncodeError) as problem:  # noqa: PERF203 - all are named
                 problems.append(problem)
         if problems:
             lines = (f"{self.name}: {problem}" for problem in problems)
             raise InvalidArguments("\n".join(lines)) from problems[0]
         return values[: len(args)], dict(zip(kwargs, values[len(args) :], strict=True))
+
+
+def untyped_to_wire(
+    args: Sequence[Any], kwargs: Mapping[str, Any], serializer: Serializer | None = None
+) -> tuple[list[Json], dict[str, Json]]:
+    """Return arguments as they go into the message of a task whose function is not at hand."""
+    write = encode if serializer is None else serializer.encode
+    return (
+        [write(value, path=f"args[{place}]") for place, value in enumerate(args)],
+        {name: write(value, path=f"kwargs[{name!r}]") for name, value in kwargs.items()},
+    )
 
 
 class _Signature:

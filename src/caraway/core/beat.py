@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from caraway.core.codec import encode
+from caraway.core.arguments import untyped_to_wire
 from caraway.core.cron import expression
 from caraway.core.publish import describe
 from caraway.exceptions import (
@@ -44,10 +44,8 @@ PATHS: Final = {"time": "$.time"}
 ENTRY_TAG: Final = "caraway:entry"
 _HASH_DIGITS: Final = 12
 
-ToWire: TypeAlias = Callable[
-    [str, Sequence[Any], Mapping[str, Any]], tuple["list[Json]", "dict[str, Json]"]
-]
-"""Returns the arguments of a task, given by its name, as they go into a message."""
+ToWire: TypeAlias = Callable[["Entry"], tuple["list[Json]", "dict[str, Json]"]]
+"""Returns the arguments of an entry as they go into a message."""
 
 
 @dataclass(frozen=True)
@@ -217,14 +215,9 @@ class Rule:
     group_id: str | None = None
 
 
-def plain_arguments(
-    _task: str, args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> tuple[list[Json], dict[str, Json]]:
-    """Return arguments as they go into a message, for a task whose function is not at hand."""
-    return (
-        [encode(value, path=f"args[{place}]") for place, value in enumerate(args)],
-        {name: encode(value, path=f"kwargs[{name!r}]") for name, value in kwargs.items()},
-    )
+def plain_arguments(entry: Entry) -> tuple[list[Json], dict[str, Json]]:
+    """Return an entry's arguments as JSON, for a task whose function is not at hand."""
+    return untyped_to_wire(entry.args, entry.kwargs)
 
 
 def rules(
@@ -276,7 +269,7 @@ def _rule(
             raise InvalidOption(
                 f"option {option!r} has no meaning in a schedule: {_NO_OPTIONS[option]}"
             )
-    args, kwargs = to_wire(entry.task, entry.args, entry.kwargs)
+    args, kwargs = to_wire(entry)
     described = describe(
         site, entry.task, args, kwargs, options, now=now, new_id=lambda _digest: ""
     )

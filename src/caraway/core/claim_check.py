@@ -1,10 +1,18 @@
 """Claim check: what is too large to travel or to be kept inline waits in S3.
 
-A message above the limit travels as an envelope with ``payload`` in place of its content::
+A message above the limit travels as an envelope with ``payload`` in place of its content, and so
+does one that is compressed, which may fit again::
 
     {"caraway": 1, "id": "...", "task": "...", "attempt": 0,
      "payload": {"s3": "s3://bucket/messages/<id>/<attempt>-<digest>", "sha256": "...",
                  "bytes": 300000}}
+    {"caraway": 2, "id": "...", "task": "...", "attempt": 0,
+     "payload": {"compression": "gzip", "data": "<base64>"}}
+    {"caraway": 2, "id": "...", "task": "...", "attempt": 0,
+     "payload": {"compression": "gzip", "s3": "s3://...", "sha256": "...", "bytes": 300000}}
+
+A record keeps a text as it is, as the address of an object, or, compressed, as a ``data:`` address
+(RFC 2397). An object is named after its compression: ``results/<id>/<token>.gzip``.
 
 A key is never written twice with different content. One attempt may be sent more than once, by
 workers that do not know of each other, and each of these messages must find its own payload.
@@ -14,24 +22,37 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
-from caraway.core.message import VERSION, Message, parse_envelope, read_message
-from caraway.exceptions import ImproperlyConfigured, InvalidMessage
+from caraway.core.compression import NAMES, by_media_type, compression, from_base64, to_base64
+from caraway.core.message import (
+    COMPRESSED_VERSION,
+    VERSION,
+    Message,
+    parse_envelope,
+    read_message,
+)
+from caraway.exceptions import DecodeError, ImproperlyConfigured, InvalidMessage
 from caraway.requests.s3 import GetObject, PutObject
 from caraway.requests.sqs import MESSAGE_LIMIT_BYTES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from caraway.core.compression import Compression
     from caraway.core.port import Aws
+    from caraway.requests.base import Json
 
 INLINE_LIMIT_BYTES: Final = {"result": 300_000, "message": 200_000, "retry": 100_000}
 """Longest texts kept inline without a bucket, so that an item's 400 KB hold those of one ending."""
+NOTHING: Final = "null"
+"""The JSON of None, which is kept inline wherever results are: an object would hold nothing."""
 
 
 @dataclass(frozen=True)
 class Store:
-    """Where large payloads go.
+    """Where large payloads go, and how they are kept.
 
     Attributes
     ----------
@@ -40,11 +61,26 @@ class Store:
         result what an item holds, and more raises.
     message_limit_bytes, result_limit_bytes
         Above these a message's body, or a result, goes to S3.
+    base_path
+        What every key begins with.
+    storage
+        How objects are kept: S3's own parameters, such as ``StorageClass``.
+    keeps_all_results
+        Every result goes to S3.
+    result_compression
+        How results, and the other texts of a record, are compressed.
+    compression_threshold_bytes
+        What is smaller is not compressed.
     """
 
     bucket: str | None = None
     message_limit_bytes: int = 262_144
     result_limit_bytes: int = 4_096
+    base_path: str = ""
+    storage: Mapping[str, str] = field(default_factory=dict)
+    keeps_all_results: bool = False
+    result_compression: str | None = None
+    compression_threshold_bytes: int = 4_096
 
     def key_of(self, uri: str) -> str:
         """Return the key of an ``s3://`` address in this store's bucket.
@@ -59,11 +95,28 @@ class Store:
             raise InvalidMessage(f"{uri!r} does not lie in the payload bucket {self.bucket!r}")
         return uri.removeprefix(prefix)
 
+    def limit_of(self, kind: str) -> int:
+        """Return how many bytes of a record's text are kept inline."""
+        if self.bucket is None:
+            return INLINE_LIMIT_BYTES[kind]
+        return 0 if self.keeps_all_results and kind == "result" else self.result_limit_bytes
+
+    def compressed(self, name: str | None, payload: bytes) -> tuple[Compression, bytes] | None:
+        """Return how a payload is compressed, and to what; None where it stays as it is."""
+        if name is None or len(payload) < self.compression_threshold_bytes:
+            return None
+        method = compression(name)
+        smaller = method.compress(payload)
+        return None if smaller is None else (method, smaller)
+
+
+# -- what records keep -----------------------------------------------------------------------
+
 
 async def keep_text(
     aws: Aws, store: Store, id: str, token: str, text: str, kind: str = "result"
 ) -> str:
-    """Return what a record keeps of a JSON text: the text, or the address where it was stored.
+    """Return what a record keeps of a JSON text: the text, or an address that holds or names it.
 
     The claim's token is in the address: a worker that was overtaken overwrites nothing.
 
@@ -77,19 +130,59 @@ async def keep_text(
     ImproperlyConfigured
         If it is larger than an item can hold and no bucket is configured.
     """
-    limit = store.result_limit_bytes if store.bucket else INLINE_LIMIT_BYTES[kind]
-    if len(text) * 4 <= limit or len(payload := text.encode()) <= limit:
+    limit = store.limit_of(kind)
+    if text == NOTHING:
         return text
+    if store.result_compression is None and len(text) * 4 <= limit:
+        return text
+    payload = text.encode()
     key = f"results/{id}/{token}" + ("" if kind == "result" else f".{kind}")
-    return await put(aws, store, key, payload, f"the {kind} of task {id}")
+    what = f"the {kind} of task {id}"
+    compressed = store.compressed(store.result_compression, payload)
+    if compressed is None:
+        if len(payload) <= limit:
+            return text
+        return await put(aws, store, key, payload, what)
+    method, smaller = compressed
+    inline = f"data:{method.media_type};base64,{to_base64(smaller)}"
+    if len(inline) <= limit:
+        return inline
+    return await put(aws, store, f"{key}.{method.name}", smaller, what, method.media_type)
 
 
 async def load_text(aws: Aws, store: Store, kept: str) -> str:
-    """Return the JSON text that :func:`keep_text` kept."""
-    return (await get(aws, store, kept)).decode() if kept.startswith("s3://") else kept
+    """Return the JSON text that :func:`keep_text` kept.
+
+    Raises
+    ------
+    InvalidMessage
+        If it cannot be read, or lies in another bucket.
+    PayloadMissing
+        If it is not in S3 any more.
+    """
+    try:
+        if kept.startswith("data:"):
+            head, _, data = kept.removeprefix("data:").partition(";base64,")
+            return by_media_type(head).decompress(from_base64(data)).decode()
+        if not kept.startswith("s3://"):
+            return kept
+        payload = await get(aws, store, kept)
+        suffix = kept.rpartition("/")[2].rpartition(".")[2]
+        if suffix in NAMES:
+            payload = compression(suffix).decompress(payload)
+        return payload.decode()
+    except (DecodeError, ImproperlyConfigured, UnicodeDecodeError) as error:
+        raise InvalidMessage(f"what is kept at {kept:.80} cannot be read: {error}") from error
 
 
-async def put(aws: Aws, store: Store, key: str, payload: bytes, what: str) -> str:
+async def put(
+    aws: Aws,
+    store: Store,
+    key: str,
+    payload: bytes,
+    what: str,
+    content_type: str = "application/json",
+) -> str:
     """Store a payload; return its ``s3://`` address.
 
     Raises
@@ -102,7 +195,8 @@ async def put(aws: Aws, store: Store, key: str, payload: bytes, what: str) -> st
             f"{what} is {len(payload):,} bytes, too large to keep inline: set payload_bucket "
             "(or CARAWAY_PAYLOAD_BUCKET) to an S3 bucket"
         )
-    await aws.perform(PutObject(store.bucket, key, payload))
+    key = store.base_path + key
+    await aws.perform(PutObject(store.bucket, key, payload, content_type, store.storage))
     return f"s3://{store.bucket}/{key}"
 
 
@@ -118,32 +212,55 @@ async def get(aws: Aws, store: Store, uri: str) -> bytes:
     return await aws.perform(GetObject(store.bucket or "", key))
 
 
+# -- messages --------------------------------------------------------------------------------
+
+
 async def pack(aws: Aws, store: Store, message: Message) -> str:
-    """Return the body to send for a message, its content stored in S3 when it is large."""
+    """Return the body to send for a message: compressed, or its content in S3, when it is large."""
     body = message.to_body()
     limit = store.message_limit_bytes if store.bucket else MESSAGE_LIMIT_BYTES
     # Most bodies are small: characters * 4 bounds the bytes without encoding.
-    if len(body) * 4 <= limit or len(payload := body.encode()) <= limit:
+    if message.compression is None and len(body) * 4 <= limit:
         return body
+    payload = body.encode()
+    compressed = store.compressed(message.compression, payload)
+    if compressed is None:
+        if len(payload) <= limit:
+            return body
+        return _envelope(message, VERSION, await _stored(aws, store, message, payload))
+    method, smaller = compressed
+    said = {"compression": method.name}
+    inline = _envelope(message, COMPRESSED_VERSION, {**said, "data": to_base64(smaller)})
+    if len(inline) <= limit:
+        return inline
+    stored = await _stored(aws, store, message, smaller, method.media_type)
+    return _envelope(message, COMPRESSED_VERSION, {**said, **stored})
+
+
+async def _stored(
+    aws: Aws, store: Store, message: Message, payload: bytes, content_type: str = "application/json"
+) -> dict[str, Json]:
+    """Return the pointer to a message's payload, which is in S3 by then."""
     sha256 = hashlib.sha256(payload).hexdigest()
     key = f"messages/{message.id}/{message.attempt}-{sha256[:16]}"
-    uri = await put(aws, store, key, payload, f"the message of task {message.task}")
-    pointer = {
-        "caraway": VERSION,
+    what = f"the message of task {message.task}"
+    uri = await put(aws, store, key, payload, what, content_type)
+    return {"s3": uri, "sha256": sha256, "bytes": len(payload)}
+
+
+def _envelope(message: Message, version: int, payload: dict[str, Json]) -> str:
+    envelope = {
+        "caraway": version,
         "id": message.id,
         "task": message.task,
         "attempt": message.attempt,
-        "payload": {
-            "s3": uri,
-            "sha256": sha256,
-            "bytes": len(payload),
-        },
+        "payload": payload,
     }
-    return json.dumps(pointer, separators=(",", ":"))
+    return json.dumps(envelope, separators=(",", ":"))
 
 
 async def unpack(aws: Aws, store: Store, body: str) -> Message:
-    """Return the message of a body, fetched from S3 when it travels by claim check.
+    """Return the message of a body: fetched from S3 and decompressed, where it says so.
 
     Raises
     ------
@@ -156,12 +273,34 @@ async def unpack(aws: Aws, store: Store, body: str) -> Message:
     if "payload" not in envelope:
         return read_message(envelope)
     pointer = envelope["payload"]
-    if not isinstance(pointer, dict) or not isinstance(pointer.get("s3"), str):
-        raise InvalidMessage("payload: expected an object with 's3' and 'sha256'")
-    payload = await get(aws, store, pointer["s3"])
-    if hashlib.sha256(payload).hexdigest() != pointer.get("sha256"):
-        raise InvalidMessage(f"the payload at {pointer['s3']} is not the one that was sent")
-    message = read_message(parse_envelope(payload.decode(errors="replace")))
+    if not isinstance(pointer, dict):
+        raise InvalidMessage("payload: expected an object")
+    try:
+        text = await _content(aws, store, pointer)
+    except (DecodeError, ImproperlyConfigured) as error:
+        raise InvalidMessage(f"payload: {error}") from error
+    content = parse_envelope(text.decode(errors="replace"))
+    if "payload" in content:
+        raise InvalidMessage("payload: it holds no message, but another payload")
+    message = read_message(content)
     if (message.id, message.task) != (envelope.get("id"), envelope.get("task")):
-        raise InvalidMessage(f"the payload at {pointer['s3']} belongs to another task")
+        raise InvalidMessage("payload: it belongs to another task")
     return message
+
+
+async def _content(aws: Aws, store: Store, pointer: Mapping[str, Any]) -> bytes:
+    """Return the bytes of the message that a payload holds or points to."""
+    uri, method = pointer.get("s3"), pointer.get("compression")
+    if isinstance(uri, str):
+        payload = await get(aws, store, uri)
+        if hashlib.sha256(payload).hexdigest() != pointer.get("sha256"):
+            raise InvalidMessage(f"the payload at {uri} is not the one that was sent")
+    elif method is not None:
+        payload = from_base64(pointer.get("data"))
+    else:
+        raise InvalidMessage("payload: expected an object with 's3' and 'sha256'")
+    if method is None:
+        return payload
+    if not isinstance(method, str):
+        raise InvalidMessage(f"payload: {method!r:.80} is no compression")
+    return compression(method).decompress(payload)

@@ -15,6 +15,7 @@ bytes, bytearray                  tag ``bytes``, base64
 set, frozenset                    tag, a list in a stable order
 Enum member, path                 its value, a string; an annotation rebuilds it
 pydantic model, dataclass         an object of its fields; an annotation rebuilds it
+written by another serializer     tag ``serialized``; see :mod:`caraway.core.serializers`
 ================================  ===============================================================
 
 Decoding calls only the functions in the table of tags. The data names a tag, never a class, so no
@@ -25,7 +26,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from caraway.core.decoding import TYPE, VALUE, decode_value, decoders, type_name
+from caraway.core.decoding import SERIALIZED, TYPE, VALUE, decode_value, decoders, type_name
 from caraway.core.encoding import PLAIN, Refused, call_foreign, encode_value, encoders
 from caraway.core.json_text import canonical, dumps
 from caraway.exceptions import DecodeError, EncodeError
@@ -69,18 +70,27 @@ def encode(value: object, *, path: str = "value") -> Json:
         raise EncodeError(f"{path}: contains itself, or is nested too deep") from None
 
 
-def decode(data: Json) -> Any:
+def decode(data: Json, read: Callable[[Json], Any] | None = None) -> Any:
     """Return the value that ``encode`` was given, as far as JSON and the tags can say.
 
     The answer shares no list or dict with ``data``.
+
+    Parameters
+    ----------
+    data
+        The data.
+    read
+        Opens values that another serializer wrote; None opens none.
 
     Raises
     ------
     DecodeError
         If a ``__type__`` is not known here, or its value is not of that type's form.
+    ContentDisallowed
+        If it holds a value that another serializer wrote, and ``read`` does not accept it.
     """
     try:
-        return decode_value(data)
+        return decode_value(data, read)
     except RecursionError:
         raise DecodeError("the data is nested too deep") from None
 
@@ -107,7 +117,7 @@ def register_type(
     """
     if cls in (*PLAIN, float, list, tuple, dict):
         raise ValueError(f"{cls.__name__} is plain JSON: it takes no tag")
-    if name in decoders and _registered.get(name) != type_name(cls):
+    if name == SERIALIZED or (name in decoders and _registered.get(name) != type_name(cls)):
         raise ValueError(f"the tag {name!r} belongs to another type: choose another name")
     _registered[name] = type_name(cls)
     encoders[cls] = lambda value: {

@@ -7,23 +7,30 @@ import math
 import reprlib
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from uuid import UUID
 
-from caraway.exceptions import DecodeError, nearest
+from caraway.exceptions import ContentDisallowed, DecodeError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from caraway.requests.base import Json
 
+    Read: TypeAlias = Callable[[Json], Any]
+    """Opens the content of a value that another serializer wrote."""
+
 TYPE: Final = "__type__"
 VALUE: Final = "__value__"
+SERIALIZED: Final = "serialized"
+"""The tag of a value in another format than JSON; see :mod:`caraway.core.serializers`."""
 
 _SCALARS = frozenset({str, int, float, bool, type(None)})
+_READY = frozenset({bytes, date, datetime, set})
+"""Types that other formats than JSON have, so that their values need no tag."""
 
 
-def decode_value(data: Json) -> Any:
+def decode_value(data: Json, read: Read | None = None) -> Any:
     """Return the value that data stands for; raises DecodeError, or RecursionError when deep."""
     cls = type(data)
     if cls in _SCALARS:
@@ -31,25 +38,31 @@ def decode_value(data: Json) -> Any:
     if cls is list:
         if _SCALARS.issuperset(map(type, data)):
             return data.copy()
-        return [item if type(item) in _SCALARS else decode_value(item) for item in data]
+        return [item if type(item) in _SCALARS else decode_value(item, read) for item in data]
     if cls is not dict:
+        if cls in _READY:
+            return data
         raise DecodeError(f"object of type {type_name(cls)} is not JSON")
     if TYPE in data:
-        return _tagged(data)
+        return _tagged(data, read)
     if _SCALARS.issuperset(map(type, data.values())):
         return data.copy()
-    return {k: v if type(v) in _SCALARS else decode_value(v) for k, v in data.items()}
+    return {k: v if type(v) in _SCALARS else decode_value(v, read) for k, v in data.items()}
 
 
-def _tagged(data: dict[str, Json]) -> Any:
+def _tagged(data: dict[str, Json], read: Read | None) -> Any:
     name = data[TYPE]
     decoder = decoders.get(name) if isinstance(name, str) else None
-    if decoder is None:
+    if decoder is None and name != SERIALIZED:
         hint = nearest(name, decoders) if isinstance(name, str) else ""
         raise DecodeError(f"unknown {TYPE} {name!r}{hint}; register_type(...) it in the reader too")
     if len(data) != 2 or VALUE not in data:
         raise DecodeError(f"a {TYPE} goes with {VALUE!r} and nothing else, not with {sorted(data)}")
-    value = decode_value(data[VALUE])
+    if decoder is None:
+        if read is None:
+            raise ContentDisallowed("only arguments and results can be serialized values")
+        return read(data[VALUE])
+    value = decode_value(data[VALUE], read)
     try:
         return decoder(value)
     except Exception as error:

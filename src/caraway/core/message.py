@@ -14,8 +14,9 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
 from caraway.core.codec import canonical, dumps
+from caraway.core.compression import compression
 from caraway.core.ids import derived_id
-from caraway.exceptions import EncodeError, InvalidMessage
+from caraway.exceptions import EncodeError, ImproperlyConfigured, InvalidMessage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from caraway.requests.base import Json
 
 VERSION: Final = 1
+COMPRESSED_VERSION: Final = 2
+"""Of an envelope whose content is compressed: code that knows version 1 only does not see it."""
 NAME_LIMIT: Final = 200
 """Longest id, task name or other name, in characters: ids are part of S3 keys (1,024 bytes)."""
 COUNT_LIMIT: Final = 2**31
@@ -75,6 +78,10 @@ class Message:
         Signatures, as JSON, to send after success or after failure.
     ignore_result, soft_time_limit, time_limit
         The call's wish, None for the task's own (limits in seconds).
+    serializer
+        What writes other arguments of a retry, None for JSON.
+    compression
+        How a large body is compressed, None for not at all.
     group_id
         The message group, for FIFO queues.
     schedule, scheduled_time
@@ -99,6 +106,8 @@ class Message:
     ignore_result: bool | None = None
     soft_time_limit: float | None = None
     time_limit: float | None = None
+    serializer: str | None = None
+    compression: str | None = None
     group_id: str | None = None
     schedule: str | None = None
     scheduled_time: datetime | None = None
@@ -153,11 +162,13 @@ class Message:
         return replace(self, **fields)
 
 
+_VERSIONS: Final = (VERSION, COMPRESSED_VERSION)
 _FIELDS: Final = tuple(Message.__dataclass_fields__)
 _TIMES: Final = ("sent_at", "eta", "expires", "scheduled_time")
 _CHANGEABLE: Final = frozenset(
     {
         "args",
+        "compression",
         "eta",
         "expires",
         "headers",
@@ -166,6 +177,7 @@ _CHANGEABLE: Final = frozenset(
         "link",
         "link_error",
         "retries",
+        "serializer",
         "soft_time_limit",
         "time_limit",
     }
@@ -186,6 +198,8 @@ _KINDS: Final[dict[str, type | tuple[type, ...]]] = {
     "ignore_result": bool,
     "soft_time_limit": (int, float),
     "time_limit": (int, float),
+    "serializer": str,
+    "compression": str,
     "schedule": str,
     "digest": str,
     "root_id": str,
@@ -245,10 +259,10 @@ def parse_envelope(body: str) -> dict[str, Json]:
         raise InvalidMessage(f"the body is nested deeper than {DEPTH_LIMIT} levels")
     if not isinstance(envelope, dict) or "caraway" not in envelope:
         raise InvalidMessage("the body is not a task message: it has no 'caraway' version")
-    if type(envelope["caraway"]) is not int or envelope["caraway"] != VERSION:
+    if type(envelope["caraway"]) is not int or envelope["caraway"] not in _VERSIONS:
         raise InvalidMessage(
             f"message version {envelope['caraway']!r:.80} is not known here (this code reads "
-            f"{VERSION}): deploy the workers before the producers"
+            f"{VERSION} and {COMPRESSED_VERSION}): deploy the workers before the producers"
         )
     return envelope
 
@@ -312,9 +326,19 @@ def _read_field(name: str, value: Any) -> Any:
         raise InvalidMessage(f"{name}: counts from 0, to {COUNT_LIMIT:,} at most")
     if name in _LIMITS and value <= 0:
         raise InvalidMessage(f"{name}: expected seconds above 0")
+    if name == "compression":
+        return _known_compression(value)
     if name in _LINKS and (fault := next(filter(None, map(signature_fault, value)), None)):
         raise InvalidMessage(f"{name}: {fault}")
     return tuple(value) if isinstance(value, list) else value
+
+
+def _known_compression(name: str) -> str:
+    """Return the name; a worker that could not compress the next attempt must not run this one."""
+    try:
+        return compression(name).name
+    except ImproperlyConfigured as error:
+        raise InvalidMessage(f"compression: {error}") from error
 
 
 def _is_of_kind(value: object, kind: type | tuple[type, ...]) -> bool:

@@ -11,9 +11,11 @@ from math import ceil, inf
 from typing import TYPE_CHECKING, Any, Final
 
 from caraway.core.claim_check import Store, pack
+from caraway.core.compression import compression
 from caraway.core.ids import derived_id
 from caraway.core.message import NAME_LIMIT, Message, digest_of, is_name, read_time, signature_fault
 from caraway.core.record import Records
+from caraway.core.serializers import JSON, Contents
 from caraway.exceptions import (
     EndpointUnreachable,
     InvalidMessage,
@@ -36,6 +38,7 @@ DEFAULT_GROUP: Final = "default"
 
 OPTIONS: Final = frozenset(
     {
+        "compression",
         "countdown",
         "eta",
         "expires",
@@ -47,6 +50,7 @@ OPTIONS: Final = frozenset(
         "queue",
         "retry",
         "retry_policy",
+        "serializer",
         "soft_time_limit",
         "task_id",
         "time_limit",
@@ -58,8 +62,6 @@ NO_MEANING: Final = {
     "routing_key": "SQS has no routing keys; name the queue",
     "connection": "the app keeps its own AWS clients",
     "producer": "the app keeps its own AWS clients",
-    "serializer": "messages are JSON",
-    "compression": "large messages travel by S3",
     "delivery_mode": "SQS messages are always durable",
     "mandatory": "a queue that does not exist always raises",
 }
@@ -71,6 +73,10 @@ class Site:
 
     Attributes
     ----------
+    contents
+        How values are written, and which are read.
+    compression
+        How large messages are compressed, where neither call nor task says so.
     result_expires_s
         After how many seconds a result is hidden, None for never.
     max_deliveries
@@ -84,6 +90,8 @@ class Site:
     result_expires_s: float | None = 86_400
     max_deliveries: int = 5
     keeps_results: bool = True
+    contents: Contents = field(default_factory=Contents)
+    compression: str | None = None
 
 
 @dataclass(frozen=True)
@@ -191,6 +199,10 @@ def _is_limit(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < inf
 
 
+def _is_compression(value: object) -> bool:
+    return isinstance(value, str) and bool(compression(value))  # which raises for an unknown one
+
+
 def _is_group(value: object) -> bool:
     return isinstance(value, str) and _GROUP.fullmatch(value) is not None
 
@@ -199,6 +211,8 @@ _GROUP: Final = re.compile("[!-~]{1,128}")
 _VALUES: Final[tuple[tuple[str, Callable[[object], bool], str], ...]] = (
     ("task", is_name, f"printable text of at most {NAME_LIMIT} characters"),
     ("task_id", is_name, f"printable text of at most {NAME_LIMIT} characters"),
+    ("compression", _is_compression, "a compression's name"),
+    ("serializer", is_name, "a serializer's name"),
     ("headers", lambda value: isinstance(value, Mapping), "a dict"),
     ("ignore_result", lambda value: isinstance(value, bool), "True or False"),
     ("soft_time_limit", _is_limit, "seconds above 0"),
@@ -228,17 +242,22 @@ def describe(
     now: datetime,
     new_id: Callable[[str], str],
     parent: Message | None = None,
+    digest: str | None = None,
 ) -> Outgoing:
     """Decide everything about a call: its id, queue, times and delay.
 
     Parameters
     ----------
+    args, kwargs
+        As the serializer that the options name has written them.
     options
         What ``apply_async`` takes, checked here; links as JSON signatures.
     new_id
         Gives the id for a digest, when the options name none.
     parent
         The message in whose course this one is sent.
+    digest
+        That of the arguments as JSON, where they travel otherwise.
 
     Raises
     ------
@@ -253,7 +272,8 @@ def describe(
     if isinstance(expires, int | float | timedelta):
         expires = _after(now, expires, "expires")
     group_id = options.get("message_group_id")
-    digest = digest_of(task, args, kwargs)
+    wanted = options.get("compression") or site.compression
+    digest = digest or digest_of(task, args, kwargs)
     id = options.get("task_id") or new_id(digest)
     message = Message(
         id=id,
@@ -272,6 +292,8 @@ def describe(
         ignore_result=options.get("ignore_result"),
         soft_time_limit=options.get("soft_time_limit"),
         time_limit=options.get("time_limit"),
+        serializer=None if options.get("serializer") == JSON else options.get("serializer"),
+        compression=compression(wanted).name if wanted else None,
         group_id=group_id or (DEFAULT_GROUP if queue.fifo else None),
     )
     return Outgoing(message, queue, delay_for(eta, queue, now))

@@ -106,7 +106,7 @@ class Written:
     state
         What users see.
     result
-        JSON text or its ``s3://`` address, None when there is nothing to keep.
+        JSON text or the address of it, None when there is nothing to keep.
     message
         The message of a task that failed, for a replay; likewise.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from caraway.exceptions import PayloadMissing
@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PutObject(Request[None]):
-    """Store an object."""
+    """Store an object.
+
+    Attributes
+    ----------
+    storage
+        How it is kept: S3's own parameters, such as ``StorageClass``.
+    """
 
     service: ClassVar[str] = "s3"
     operation: ClassVar[str] = "put_object"
@@ -23,6 +29,7 @@ class PutObject(Request[None]):
     key: str
     body: bytes
     content_type: str = "application/json"
+    storage: Mapping[str, str] = field(default_factory=dict)
 
     def params(self) -> dict[str, Any]:
         return {
@@ -30,6 +37,7 @@ class PutObject(Request[None]):
             "Key": self.key,
             "Body": self.body,
             "ContentType": self.content_type,
+            **self.storage,
         }
 
     def answer(self, response: Mapping[str, Any]) -> None:
