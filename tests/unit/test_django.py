@@ -115,6 +115,18 @@ def test_celerys_lines_set_up_a_worker(project: Path) -> None:
     assert run(project, load + LOOK) == "True True mail"
 
 
+def test_the_lambda_function_starts_django(project: Path) -> None:
+    code = (
+        "import os\n"
+        "os.environ['CARAWAY_APP'] = 'mysite'\n"
+        "os.environ['AWS_REGION'] = 'us-east-1'\n"
+        "from caraway.workers.aws_lambda import handler\n"
+        "handler({'Records': []}, None)\n"
+        "from mysite import queue_app as app\n"
+    )
+    assert run(project, code + LOOK) == "True True mail"
+
+
 def test_a_web_process_that_has_started_django_may_use_the_app(project: Path) -> None:
     start = (
         "import os, django\n"
