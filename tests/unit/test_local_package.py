@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -164,3 +165,16 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         build_package(tmp_path / "out", None, [tmp_path / "shop.py"], caraway=False)
     with pytest.raises(LocalError, match=r"none\.txt cannot be read"):
         build_package(tmp_path / "out", tmp_path / "none.txt", [], caraway=False)
+
+
+def test_what_caraway_requires_counts_and_its_readme_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def about(readme: str) -> bytes:
+        text = f"Name: caraway\nRequires-Dist: boto3\n\n{readme}"
+        own = SimpleNamespace(version="1.0", read_text=lambda _name: text)
+        monkeypatch.setattr("importlib.metadata.distribution", lambda _name: own)
+        return room._own_metadata()[1]
+
+    assert about("# Caraway\n\nOld.") == about("# Caraway\n\nNew.")
+    assert about("").endswith(b"Requires-Dist: boto3\n")

@@ -129,7 +129,7 @@ def _dependencies(requirements: Path | None, caraway: bool, progress: Progress) 
 
 
 def _own_metadata() -> tuple[str, bytes]:
-    """Name and version of this Caraway as in a wheel's name, and its metadata."""
+    """Name and version of this Caraway as in a wheel's name, and its metadata's fields."""
     try:
         own = metadata.distribution("caraway")
     except metadata.PackageNotFoundError as error:
@@ -137,7 +137,9 @@ def _own_metadata() -> tuple[str, bytes]:
             "Caraway is imported but not installed, so what it requires is not known: "
             "install it, from a checkout with pip install -e ."
         ) from error
-    return f"caraway-{own.version}", (own.read_text("METADATA") or "").encode()
+    # Without what follows the fields, the README: nothing has to be installed anew for that.
+    fields, _, _readme = (own.read_text("METADATA") or "").partition("\n\n")
+    return f"caraway-{own.version}", f"{fields}\n".encode()
 
 
 def _write_wheel(wheel: Path, name: str, about: bytes) -> None:
