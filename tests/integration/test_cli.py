@@ -61,6 +61,11 @@ def next_day(day: datetime.date) -> datetime.date:
 def fails() -> None:
     raise ValueError("no stock")
 
+@app.task(name="shop.load", bind=True)
+def load(self, rows: int) -> int:
+    self.update_state(state="PROGRESS", meta={"current": 1, "total": rows})
+    return rows
+
 @app.task(name="shop.forgets", idempotent=True, ignore_result=True)
 def forgets() -> None: ...
 """
@@ -314,6 +319,53 @@ def test_an_id_of_which_nothing_is_known_is_pending(shop: str) -> None:
     assert "PENDING: nothing is known of this id" in result.stdout
     assert read("result", "nobody")["state"] == "PENDING"
     assert run("result", "nobody", "--wait", "--timeout", "0").exit_code == 5
+
+
+def test_following_a_task_that_has_ended_shows_its_end(shop: str) -> None:
+    run("call", "shop.load", "--args", "[3]", "--task-id", "one")
+    work(shop)
+    result = run("result", "one", "--follow")
+    assert (result.exit_code, result.stderr) == (0, "SUCCESS\n")
+    assert "result    3" in result.stdout.splitlines()
+    called = run("call", "shop.load", "--args", "[3]", "--task-id", "one", "--follow")
+    assert (called.exit_code, called.stdout, called.stderr) == (0, "3\n", "one\nSUCCESS\n")
+
+
+def test_following_as_json_is_an_object_a_line_and_ends_with_the_ending(
+    shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work_meanwhile(*_: object) -> None:
+        work(shop)
+
+    monkeypatch.setattr("caraway.aws.blocking_aws.BlockingAws.sleep", work_meanwhile)
+    result = run("call", "shop.load", "--args", "[3]", "--task-id", "one", "--follow", "--json")
+    assert result.exit_code == 0, result.output
+    first, last = [json.loads(line) for line in result.stdout.splitlines()]
+    assert (first["id"], first["state"]) == ("one", "PENDING")
+    assert (last["state"], last["result"]) == ("SUCCESS", 3)
+
+
+def test_following_a_failure_ends_with_its_exit_code(shop: str) -> None:
+    run("call", "shop.fails", "--task-id", "one")
+    work(shop)
+    for arguments in (["--follow"], ["--follow", "--json"]):
+        assert run("result", "one", *arguments).exit_code == 1
+        assert run("call", "shop.fails", "--task-id", "one", *arguments).exit_code == 1
+    assert run("result", "nobody", "--follow", "--timeout", "0").exit_code == 5
+
+
+@pytest.mark.parametrize("how", ["--wait", "--follow"])
+def test_ctrl_c_stops_the_looking_and_not_the_task(
+    shop: str, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("caraway.aws.blocking_aws.BlockingAws.sleep", interrupt)
+    result = run("call", "shop.load", "--args", "[3]", "--task-id", "one", how)
+    assert result.exit_code == 130
+    assert "the task goes on (caraway result one --follow)" in result.stderr
+    assert [body["id"] for body in bodies("default")] == ["one"]
 
 
 # -- queues and purge -------------------------------------------------------------------------

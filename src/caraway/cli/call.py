@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from caraway.cli.options import app_option, json_option, timeout_option
+from caraway.cli.options import app_option, follow_option, json_option, timeout_option
 from caraway.cli.session import Session, pass_session
 from caraway.exceptions import ImproperlyConfigured, NotRegistered, nearest
 
@@ -90,12 +90,20 @@ def _time_or_seconds(
 )
 @click.option("--task-id", help="An id of your own: the same id again runs the task once.")
 @click.option("-w", "--wait", "waits", is_flag=True, help="Wait for the end, and print the result.")
+@follow_option
 @timeout_option
 @click.option("--by-name", is_flag=True, help="Send it although this app has no task of that name.")
 @json_option
 @pass_session
 def command(
-    session: Session, /, name: str, waits: bool, timeout: float | None, by_name: bool, **given: Any
+    session: Session,
+    /,
+    name: str,
+    waits: bool,
+    follows: bool,
+    timeout: float | None,
+    by_name: bool,
+    **given: Any,
 ) -> None:
     """Send a task by its name, and print its id.
 
@@ -103,18 +111,22 @@ def command(
     caraway call shop.add --args '[2, 3]' -A shop:app
     caraway call shop.send_email --kwargs '{"to": "x@example.com"}' --countdown 60 -A shop:app
     caraway call shop.add --args '[2, 3]' --wait --timeout 30 -A shop:app
+    caraway call shop.load --args '["orders.csv"]' --follow -A shop:app
 
-    With --wait it prints the result, and the id on standard error. Exit code 1 says that the task
-    failed or was revoked, 5 that it had not ended in time (it goes on).
+    With --wait it prints the result, and the id on standard error; --follow does so too, and shows
+    the task's progress meanwhile. Ctrl-C stops the waiting, not the task. Exit code 1 says that
+    the task failed or was revoked, 5 that it had not ended in time (it goes on).
     """  # noqa: D301 - \b is click's
     app = session.app()
     if not by_name:
         _check_known(app, name)
-    _check_possible(app, name, waits=waits)
+    _check_possible(app, name, waits=waits or follows)
     args, kwargs = given.pop("args"), given.pop("kwargs")
     options = {option: value for option, value in given.items() if value is not None}
     sent = app.send_task(name, args, kwargs, **options)
-    if waits:
+    if follows:
+        _follow(session, app, sent.id, timeout)
+    elif waits:
         _wait(session, app, sent.id, timeout)
     elif session.as_json:
         from caraway.cli.output import show_json
@@ -146,7 +158,7 @@ def _check_possible(app: Caraway, name: str, *, waits: bool) -> None:
     if waits and task is not None and task.idempotent and ignores:
         raise ImproperlyConfigured(
             f"{name} keeps no record at all (idempotent=True, and its result is ignored): call it "
-            "without --wait"
+            "without --wait and --follow"
         )
 
 
@@ -158,3 +170,14 @@ def _wait(session: Session, app: Caraway, id: str, timeout_s: float | None) -> N
         return
     click.echo(id, err=True)
     click.echo(result_or_failure(app, id, seen_at_the_end(app, id, timeout_s)))
+
+
+def _follow(session: Session, app: Caraway, id: str, timeout_s: float | None) -> None:
+    from caraway.cli.following import followed
+    from caraway.cli.outcome import exit_as, result_or_failure
+
+    if session.as_json:
+        exit_as(followed(app, id, timeout_s, as_lines_of_json=True))
+        return
+    click.echo(id, err=True)
+    click.echo(result_or_failure(app, id, followed(app, id, timeout_s, as_lines_of_json=False)))

@@ -77,12 +77,23 @@ def _no_color(ctx: click.Context, _option: click.Parameter, value: bool) -> None
 
 
 def timeout_option(command: F) -> F:
-    """Add ``--timeout``, which goes with ``--wait``."""
+    """Add ``--timeout``, which goes with ``--wait`` and ``--follow``."""
     return click.option(
         "--timeout",
         type=click.FloatRange(min=0),
         metavar="SECONDS",
         help="Wait so long at most; for ever by default.",
+    )(command)
+
+
+def follow_option(command: F) -> F:
+    """Add ``--follow``."""
+    return click.option(
+        "-f",
+        "--follow",
+        "follows",
+        is_flag=True,
+        help="Wait for the end, and show the task's progress meanwhile.",
     )(command)
 
 

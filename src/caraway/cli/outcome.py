@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from caraway import states
-from caraway.cli.errors import NOT_WELL, Failure
+from caraway.cli.errors import INTERRUPTED, NOT_WELL, Failure
 from caraway.cli.output import count, duration, show_fields, show_json, waiting_for
 from caraway.core.codec import decode
 from caraway.core.port import run_now
@@ -17,6 +18,8 @@ from caraway.core.results import look, wait
 from caraway.exceptions import ContentDisallowed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from caraway.app import Caraway
     from caraway.cli.session import Session
     from caraway.core.results import Seen
@@ -39,9 +42,22 @@ def seen_at_the_end(app: Caraway, id: str, timeout_s: float | None) -> Seen:
     ------
     TimeoutError
         If it does not come in time.
+    Failure
+        If the user interrupts.
     """
-    with waiting_for(f"waiting for {id}"):
+    with waiting_for(f"waiting for {id}"), task_goes_on(id):
         return run_now(wait(app.aws, app.site, id, timeout_s, None))
+
+
+@contextmanager
+def task_goes_on(id: str) -> Iterator[None]:
+    """Say of an interrupted wait that it has not stopped the task."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        raise Failure(
+            f"interrupted: the task goes on (caraway result {id} --follow)", INTERRUPTED
+        ) from stop
 
 
 def show(session: Session, id: str, seen: Seen, *, with_traceback: bool) -> None:
@@ -52,6 +68,11 @@ def show(session: Session, id: str, seen: Seen, *, with_traceback: bool) -> None
         show_fields([("id", id), *_fields(session.app(), seen)])
         if with_traceback and seen.record.traceback:
             click.echo(f"\n{seen.record.traceback.rstrip()}")
+    exit_as(seen)
+
+
+def exit_as(seen: Seen) -> None:
+    """End with exit code 1 if the task failed."""
     if seen.state in states.PROPAGATE_STATES:
         click.get_current_context().exit(NOT_WELL)
 

@@ -34,7 +34,7 @@ def show_table(
     right
         The headings of the columns that are aligned to the right.
     """
-    console = _console(sys.stdout)
+    console = console_of(sys.stdout)
     if console is None:
         click.echo(aligned([headings, *rows], [heading in right for heading in headings]))
         return
@@ -75,7 +75,7 @@ def aligned(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
 @contextmanager
 def waiting_for(what: str) -> Iterator[None]:
     """Show on standard error that the command waits, where a person looks."""
-    console = _console(sys.stderr)
+    console = console_of(sys.stderr)
     if console is None:
         yield
         return
@@ -83,7 +83,7 @@ def waiting_for(what: str) -> Iterator[None]:
         yield
 
 
-def _console(stream: TextIO) -> Console | None:
+def console_of(stream: TextIO) -> Console | None:
     """Return rich's console, None where nobody looks or rich is not installed."""
     if not stream.isatty():
         return None

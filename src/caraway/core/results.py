@@ -14,6 +14,8 @@ from caraway.exceptions import TimeoutError  # noqa: A004 - Celery's name
 from caraway.requests.dynamodb import ConditionFailed, GetItem
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from caraway.core.port import Aws
     from caraway.core.publish import Site
     from caraway.requests.base import Json
@@ -44,6 +46,17 @@ class Seen:
         """Whether the task has ended."""
         return self.record.phase in (DONE, FAILED)
 
+    def changed_since(self, before: Record) -> bool:
+        """Whether users see something else now: not so for a lease that was renewed."""
+        now = self.record
+        return (now.state, now.meta, now.attempt, now.phase, now.done_at) != (
+            before.state,
+            before.meta,
+            before.attempt,
+            before.phase,
+            before.done_at,
+        )
+
 
 async def look(aws: Aws, site: Site, id: str) -> Seen:
     """Return what is to be seen of a task now; PENDING when there is no record."""
@@ -66,7 +79,12 @@ async def _result(aws: Aws, site: Site, record: Record) -> Any:
 
 
 async def wait(
-    aws: Aws, site: Site, id: str, timeout_s: float | None, interval_s: float | None
+    aws: Aws,
+    site: Site,
+    id: str,
+    timeout_s: float | None,
+    interval_s: float | None,
+    observe: Callable[[Seen], None] = lambda _seen: None,
 ) -> Seen:
     """Wait until a task has ended.
 
@@ -74,6 +92,8 @@ async def wait(
     ----------
     interval_s
         Seconds between looks; None looks early and then less and less often.
+    observe
+        Is told what each look sees, where that differs from the look before; the ending last.
 
     Raises
     ------
@@ -82,8 +102,12 @@ async def wait(
     """
     began = aws.now()
     wait_s = FIRST_WAIT_S if interval_s is None else interval_s
+    shown: Record | None = None
     while True:
         seen = await look(aws, site, id)
+        if shown is None or seen.changed_since(shown):
+            observe(seen)
+            shown = seen.record
         if seen.ready:
             return seen
         waited_s = (aws.now() - began).total_seconds()
