@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from benchmarks import app as bench
-from benchmarks import start_up, work
+from benchmarks import pools, start_up, work
 from caraway import __version__
 from caraway.local.engine import LocalEngine
 from caraway.local.environment import environment
@@ -33,6 +33,16 @@ def row(measured: work.Measured) -> str:
     )
 
 
+def first_of(speeds: dict[pools.Pool, float], pool: pools.Pool) -> float:
+    """Return the speed of the first pool that ran the same task."""
+    return next(speed for each, speed in speeds.items() if each.task == pool.task)
+
+
+def pool_row(pool: pools.Pool, speed: float, first: float) -> str:
+    """Return the speed of a pool as a line of a table."""
+    return f"| `{pool.task}` | `{pool.options}` | {speed:.1f} | {speed / first:.2f} |"
+
+
 def main() -> None:
     """Measure, and write the page."""
     bench.count_requests()
@@ -46,6 +56,10 @@ def main() -> None:
         for task, tasks in (("cheapest", 1_000), ("usual", 1_000), ("cheapest", 10_000)):
             say(f"{tasks:,} x {task} ...")
             runs.append(work.measure(task, tasks))
+        speeds = {}
+        for pool in pools.POOLS:
+            say(f"{pool.tasks:,} x {pool.task} {pool.options} ...")
+            speeds[pool] = pools.per_second(pool)
     memory = runs[-1].rss_kb
     lines = [
         "# Results",
@@ -64,6 +78,15 @@ def main() -> None:
         "| task | tasks | AWS requests per task | worker CPU ms per task | requests |",
         "|---|---|---|---|---|",
         *map(row, runs),
+        "",
+        "## Pools",
+        "",
+        f"`compute` keeps a CPU busy for {pools.CPU_S:g} s, `sleep` sleeps for",
+        f"{pools.SLEEP_S:g} s; one worker, its queue full, tasks without claim and result.",
+        "",
+        "| task | worker | tasks per second | against the first |",
+        "|---|---|---|---|",
+        *map(pool_row, speeds, speeds.values(), [first_of(speeds, each) for each in speeds]),
         "",
         "## Start-up",
         "",

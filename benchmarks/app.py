@@ -8,9 +8,11 @@ import resource
 import signal
 import sys
 import threading
+import time
 from collections import Counter
 from typing import Any
 
+from benchmarks import pools
 from caraway import Caraway, Queue
 from caraway.aws.asyncio_aws import AiobotocoreWire
 
@@ -49,6 +51,27 @@ def usual(number: int) -> int:
     """Run with a claim and a result."""
     _one_more()
     return number
+
+
+@app.task(idempotent=True, ignore_result=True)
+def compute(log: str) -> None:
+    """Keep a CPU busy, and note the time of the end."""
+    until = time.thread_time() + pools.CPU_S
+    while time.thread_time() < until:
+        pass
+    _note_the_time(log)
+
+
+@app.task(idempotent=True, ignore_result=True)
+def sleep(log: str) -> None:
+    """Wait, and note the time of the end."""
+    time.sleep(pools.SLEEP_S)
+    _note_the_time(log)
+
+
+def _note_the_time(log: str) -> None:
+    with open(log, "a") as lines:  # one short line is appended whole, whoever else writes
+        lines.write(f"{time.time()}\n")
 
 
 def count_requests() -> None:

@@ -330,7 +330,8 @@ def test_a_task_that_outlasts_the_shutdown_is_released_to_another_worker(
         return len(runs)
 
     result = work.delay()
-    with Running(local, app, shutdown_timeout_s=0) as running:
+    # Time enough for the long poll to end by the poke: one that is given up may take messages.
+    with Running(local, app, shutdown_timeout_s=2) as running:
         assert gate.reached.wait(PATIENCE_S)
         running.stop()
         running.poke()

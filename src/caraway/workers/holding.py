@@ -82,23 +82,22 @@ class Slots:
             return count
 
     async def wait_for(self, wanted: int, patience_s: float) -> None:
-        """Wait until so many slots are free; after ``patience_s`` one is enough.
+        """Wait until so many slots are free; one is enough once no other has followed for a while.
 
-        Fuller receives make fuller batches of deletes: fewer requests a task.
+        Fuller receives make fuller batches of deletes: fewer requests a task. Where tasks are long
+        nothing follows soon, and a slot must not stand idle for it.
+
+        Parameters
+        ----------
+        patience_s
+            How long to wait for the next slot to be free, while one is.
         """
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + patience_s
         while self.free < wanted:
-            remaining_s = deadline - loop.time()
-            if remaining_s <= 0 and self.free > 0:
-                return
             self._changed.clear()
             try:
-                await asyncio.wait_for(
-                    self._changed.wait(), remaining_s if remaining_s > 0 else None
-                )
+                await asyncio.wait_for(self._changed.wait(), patience_s if self.free > 0 else None)
             except asyncio.TimeoutError:
-                continue
+                return
 
 
 @dataclass

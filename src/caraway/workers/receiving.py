@@ -27,8 +27,8 @@ still take messages with it; twenty seconds would save a fraction of a cent a da
 BUSY_POLL_S: Final = 1
 """The same where several queues share the slots, for a queue that had messages a moment ago: its
 poll keeps slots that another queue could use."""
-PATIENCE_S: Final = 0.05
-"""How long a receive waits for ten free slots while some are free."""
+PATIENCE_S: Final = 0.01
+"""How long a receive waits for one more slot to be free, on its way to ten."""
 
 
 class Receiver:
