@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, Protocol, TypeVar, ov
 
 from typing_extensions import ParamSpec
 
-from caraway.core.compression import compression
 from caraway.exceptions import ImproperlyConfigured, UnknownOption, nearest
 from caraway.task import AsyncTask, FromSetting, Task
 
@@ -133,6 +132,8 @@ def check_values(task: Task[..., Any]) -> None:
         if not isinstance(value, bool | FromSetting):
             raise ImproperlyConfigured(f"{task.name}: {name}={value!r}: expected True or False")
     if task.compression is not None:
+        from caraway.core.compression import compression
+
         compression(task.compression)  # which raises for an unknown one
     given: Any = task.throws
     types: tuple[Any, ...] = tuple(given) if isinstance(given, tuple | list) else (given,)

@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caraway.core import compression as compressions
-from caraway.core.compression import NAMES, by_media_type, compression, from_base64, to_base64
+from caraway.core.compression import NAMES, by_media_type, compression
+from caraway.core.decoding import from_base64
+from caraway.core.encoding import to_base64
 from caraway.exceptions import DecodeError, ImproperlyConfigured
 
 LIMIT = 10_000

@@ -25,7 +25,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from caraway.core.compression import NAMES, by_media_type, compression, from_base64, to_base64
+from caraway.core.decoding import from_base64
+from caraway.core.encoding import to_base64
 from caraway.core.message import (
     COMPRESSED_VERSION,
     VERSION,
@@ -105,6 +106,8 @@ class Store:
         """Return how a payload is compressed, and to what; None where it stays as it is."""
         if name is None or len(payload) < self.compression_threshold_bytes:
             return None
+        from caraway.core.compression import compression
+
         method = compression(name)
         smaller = method.compress(payload)
         return None if smaller is None else (method, smaller)
@@ -160,12 +163,15 @@ async def load_text(aws: Aws, store: Store, kept: str) -> str:
     PayloadMissing
         If it is not in S3 any more.
     """
+    is_inline = kept.startswith("data:")
+    if not is_inline and not kept.startswith("s3://"):
+        return kept
+    from caraway.core.compression import NAMES, by_media_type, compression
+
     try:
-        if kept.startswith("data:"):
+        if is_inline:
             head, _, data = kept.removeprefix("data:").partition(";base64,")
             return by_media_type(head).decompress(from_base64(data)).decode()
-        if not kept.startswith("s3://"):
-            return kept
         payload = await get(aws, store, kept)
         suffix = kept.rpartition("/")[2].rpartition(".")[2]
         if suffix in NAMES:
@@ -303,4 +309,6 @@ async def _content(aws: Aws, store: Store, pointer: Mapping[str, Any]) -> bytes:
         return payload
     if not isinstance(method, str):
         raise InvalidMessage(f"payload: {method!r:.80} is no compression")
+    from caraway.core.compression import compression
+
     return compression(method).decompress(payload)

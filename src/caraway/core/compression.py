@@ -5,8 +5,6 @@ Equal input gives equal output: no header holds a time.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
@@ -73,27 +71,6 @@ class Compression:
 def base64_length(data: bytes) -> int:
     """Return how many characters data has in base64."""
     return (len(data) + 2) // 3 * 4
-
-
-def to_base64(data: bytes) -> str:
-    """Return data as base64."""
-    return base64.b64encode(data).decode()
-
-
-def from_base64(text: object) -> bytes:
-    """Return the data of a base64 text.
-
-    Raises
-    ------
-    DecodeError
-        If it is none.
-    """
-    if not isinstance(text, str):
-        raise DecodeError(f"{text!r:.80} is not base64 text")
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise DecodeError(f"it is not base64: {error}") from error
 
 
 def compression(name: str) -> Compression:

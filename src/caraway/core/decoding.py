@@ -90,6 +90,22 @@ def type_name(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}".removeprefix("builtins.")
 
 
+def from_base64(text: object) -> bytes:
+    """Return the bytes of a base64 text.
+
+    Raises
+    ------
+    DecodeError
+        If it is none.
+    """
+    if not isinstance(text, str):
+        raise DecodeError(f"{text!r:.80} is not base64 text")
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise DecodeError(f"it is not base64: {error}") from error
+
+
 decoders: Final[dict[str, Callable[[Any], Any]]] = {
     "float": {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}.__getitem__,
     "dict": lambda pairs: {frozen(key): value for key, value in _list(pairs)},
@@ -99,7 +115,7 @@ decoders: Final[dict[str, Callable[[Any], Any]]] = {
     "timedelta": lambda fields: timedelta(**fields),
     "decimal": Decimal,
     "uuid": UUID,
-    "bytes": lambda text: base64.b64decode(text, validate=True),
+    "bytes": from_base64,
     "set": lambda members: set(map(frozen, _list(members))),
     "frozenset": lambda members: frozenset(map(frozen, _list(members))),
 }

@@ -157,6 +157,11 @@ def call_foreign(function: Callable[..., T], value: object, *args: object) -> T:
         raise Refused(f"{what} cannot be serialised: {error}") from error
 
 
+def to_base64(data: bytes | bytearray) -> str:
+    """Return bytes as base64."""
+    return base64.b64encode(data).decode()
+
+
 # The methods are taken from the class: a subclass (a pandas Timestamp, a safe string of a template
 # engine) is written as the type that it comes back as.
 encoders: Final[dict[type, Callable[[Any], Json]]] = {
@@ -172,8 +177,8 @@ encoders: Final[dict[type, Callable[[Any], Json]]] = {
     timedelta: _encode_timedelta,
     Decimal: _text("decimal", Decimal.__str__),
     UUID: _text("uuid", UUID.__str__),
-    bytes: _text("bytes", lambda value: base64.b64encode(value).decode()),
-    bytearray: _text("bytes", lambda value: base64.b64encode(value).decode()),
+    bytes: _text("bytes", to_base64),
+    bytearray: _text("bytes", to_base64),
     set: lambda value: _encode_set("set", value),
     frozenset: lambda value: _encode_set("frozenset", value),
     PurePath: str,

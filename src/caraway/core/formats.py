@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from caraway.core.codec import TYPE, VALUE, dumps
-from caraway.core.compression import from_base64
+from caraway.core.decoding import from_base64
 
 if TYPE_CHECKING:
     from caraway.requests.base import Json

@@ -14,7 +14,6 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
 from caraway.core.codec import canonical, dumps
-from caraway.core.compression import compression
 from caraway.core.ids import derived_id
 from caraway.exceptions import EncodeError, ImproperlyConfigured, InvalidMessage
 
@@ -335,6 +334,8 @@ def _read_field(name: str, value: Any) -> Any:
 
 def _known_compression(name: str) -> str:
     """Return the name; a worker that could not compress the next attempt must not run this one."""
+    from caraway.core.compression import compression
+
     try:
         return compression(name).name
     except ImproperlyConfigured as error:

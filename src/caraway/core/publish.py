@@ -11,7 +11,6 @@ from math import ceil, inf
 from typing import TYPE_CHECKING, Any, Final
 
 from caraway.core.claim_check import Store, pack
-from caraway.core.compression import compression
 from caraway.core.ids import derived_id
 from caraway.core.message import NAME_LIMIT, Message, digest_of, is_name, read_time, signature_fault
 from caraway.core.record import Records
@@ -200,7 +199,14 @@ def _is_limit(value: object) -> bool:
 
 
 def _is_compression(value: object) -> bool:
-    return isinstance(value, str) and bool(compression(value))  # which raises for an unknown one
+    return isinstance(value, str) and bool(_compression(value))  # which raises for an unknown one
+
+
+def _compression(name: str) -> str:
+    """Return the name of a compression; one that is not asked for is not imported."""
+    from caraway.core.compression import compression
+
+    return compression(name).name
 
 
 def _is_group(value: object) -> bool:
@@ -293,7 +299,7 @@ def describe(
         soft_time_limit=options.get("soft_time_limit"),
         time_limit=options.get("time_limit"),
         serializer=None if options.get("serializer") == JSON else options.get("serializer"),
-        compression=compression(wanted).name if wanted else None,
+        compression=_compression(wanted) if wanted else None,
         group_id=group_id or (DEFAULT_GROUP if queue.fifo else None),
     )
     return Outgoing(message, queue, delay_for(eta, queue, now))

@@ -14,14 +14,13 @@ told which content is accepted, by whoever has the settings: there is no default
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cache
-from importlib.util import find_spec
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from caraway.core import formats
 from caraway.core.codec import decode, encode
-from caraway.core.compression import from_base64, to_base64
-from caraway.core.decoding import SERIALIZED, TYPE, VALUE
+from caraway.core.decoding import SERIALIZED, TYPE, VALUE, from_base64
+from caraway.core.encoding import to_base64
 from caraway.exceptions import (
     ContentDisallowed,
     DecodeError,
@@ -222,9 +221,12 @@ def serializer_named(name: str) -> Serializer:
     return found
 
 
-@cache
 def _installed(package: str) -> bool:
-    return find_spec(package) is not None
+    try:
+        import_module(package)
+    except ModuleNotFoundError:
+        return False
+    return True
 
 
 def other_than_json(name: str | None) -> Serializer | None:
