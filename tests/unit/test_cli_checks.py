@@ -337,6 +337,17 @@ def test_a_bucket_that_is_there_is_no_problem() -> None:
     assert found(check_bucket, app_with(payload_bucket="payloads")) == []
 
 
+def test_what_the_templates_roles_do_not_allow_in_the_bucket_is_a_note() -> None:
+    app = app_with(payload_bucket="data", s3_base_path="shop/", s3_kms_key_id="alias/shop")
+    path, key = found(check_bucket, app)
+    assert (path.level, path.subject, key.level, key.subject) == (
+        *("note", "s3_base_path"),
+        *("note", "s3_kms_key_id"),
+    )
+    assert "shop/messages/*" in path.remedy
+    assert "kms:Decrypt" in key.remedy
+
+
 # -- schedule ---------------------------------------------------------------------------------
 
 

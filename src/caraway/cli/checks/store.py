@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from caraway.cli.checks.findings import Patient
+    from caraway.settings import Settings
 
 TTL_ATTRIBUTE: Final = "ttl"
 _KEY: Final = ("id", "HASH", "S")
@@ -114,4 +115,28 @@ async def check_bucket(patient: Patient) -> list[Finding]:
         ]
     except OperationalError as error:
         return [refused(subject, error)]
-    return [ok(subject, "there")]
+    return [ok(subject, "there"), *_what_the_template_does_not_allow(conf)]
+
+
+def _what_the_template_does_not_allow(conf: Settings) -> list[Finding]:
+    """Return what settings ask of the bucket beyond the policies that the template makes."""
+    found = []
+    if path := conf.s3_base_path:
+        found.append(
+            note(
+                "s3_base_path",
+                f"every key begins with {path!r}, which the template's roles and lifecycle do not",
+                f"let the roles put and get {path}messages/* and {path}results/*, and let the "
+                "lifecycle rules begin so; then this is as it should be",
+            )
+        )
+    if key := conf.s3_kms_key_id:
+        found.append(
+            note(
+                "s3_kms_key_id",
+                f"payloads are encrypted with {key}, which the template's roles may not use",
+                "grant workers and producers kms:GenerateDataKey and kms:Decrypt on that key; "
+                "then this is as it should be",
+            )
+        )
+    return found
