@@ -15,7 +15,8 @@ import pytest
 from caraway import Caraway, Queue
 from caraway.exceptions import Ignore, ImproperlyConfigured, Reject, ResourceMissing
 from caraway.workers import aws_lambda
-from caraway.workers.aws_lambda import MARGIN_S, LambdaWorker, lambda_handler
+from caraway.workers.aws_lambda import LambdaWorker, lambda_handler
+from caraway.workers.function_time import MARGIN_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -273,6 +274,25 @@ def test_with_little_time_left_messages_are_given_back_at_once(door: Door) -> No
     assert len(door.place.receive(door.place.url(door.app))) == 2
 
 
+def test_a_function_without_time_for_any_task_says_so_at_its_first_message(door: Door) -> None:
+    result = door.app.task(name="work")(lambda: 1).delay()
+    event = door.event()
+    with pytest.raises(ImproperlyConfigured, match=r"has 5 s.*Set the function's Timeout to 30 s"):
+        door.invoke(event, left_s=lambda: MARGIN_S)
+    assert result.state == "PENDING"
+    assert door.invoke(event, left_s=lambda: MARGIN_S + 0.1) == []
+    assert result.get(timeout=1) == 1
+
+
+def test_an_invocation_that_begins_with_enough_time_begins_its_first_message(door: Door) -> None:
+    results = [door.app.task(name="work")(lambda n: n).delay(n) for n in range(2)]
+    left = iter([MARGIN_S + 0.01])  # and what was left when the message was looked at is less
+    event = door.event()
+    second = event["Records"][1]["messageId"]
+    assert door.invoke(event, left_s=lambda: next(left, MARGIN_S - 0.01)) == [second]
+    assert [result.state for result in results] == ["SUCCESS", "PENDING"]
+
+
 # -- FIFO -----------------------------------------------------------------------------------------
 
 
@@ -384,8 +404,19 @@ def test_an_event_without_messages_needs_nothing(door: Door) -> None:
     assert door.invoke({"Records": []}) == []
 
 
-@pytest.mark.parametrize("event", [{}, {"detail-type": "Scheduled Event"}])
-def test_an_event_of_something_else_is_refused(door: Door, event: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "event",
+    [
+        {},
+        {"detail-type": "Scheduled Event"},
+        {"Records": [{"eventSource": "aws:s3", "s3": {"object": {"key": "k"}}}]},
+        {"Records": [{"EventSource": "aws:sns", "Sns": {}}]},
+        {"Records": "none"},
+        ["no object"],
+        "text",
+    ],
+)
+def test_an_event_of_something_else_is_refused(door: Door, event: Any) -> None:
     with pytest.raises(ImproperlyConfigured, match="takes the events of SQS queues"):
         door.worker.handle(event, FakeContext())
 

@@ -202,6 +202,19 @@ def test_a_visibility_timeout_must_be_six_times_that_of_the_function() -> None:
     assert "366" in problem.remedy
 
 
+@pytest.mark.parametrize(("timeout_s", "is_a_problem"), [(3, True), (5, True), (6, False)])
+def test_a_function_that_has_no_time_for_any_task_is_a_problem(
+    timeout_s: int, is_a_problem: bool
+) -> None:
+    problems = [
+        each
+        for each in found(check_queues, get_function_configuration=Function(timeout_s, {}))
+        if each.level == "problem"
+    ]
+    assert [f"it has {timeout_s} s" in each.text for each in problems] == [True] * is_a_problem
+    assert all("Timeout to 30 s" in each.remedy for each in problems)
+
+
 def test_a_task_that_may_run_longer_than_its_function_is_a_problem() -> None:
     app = app_with(Queue("default"), Queue("long", consumer="ecs"))
     app.task(name="short", time_limit=59)(lambda: None)

@@ -30,6 +30,7 @@ from caraway.core.routing import Queue
 from caraway.exceptions import ImproperlyConfigured, OperationalError
 from caraway.loader import load_app
 from caraway.requests.sqs import ChangeMessageVisibility
+from caraway.workers.function_time import ADVISED_S, MARGIN_S, shortage
 from caraway.workers.logs import LogEvents
 
 if TYPE_CHECKING:
@@ -42,9 +43,6 @@ if TYPE_CHECKING:
     from caraway.core.port import Outcome
 
 DOOR: Final = "lambda"
-MARGIN_S: Final = 5.0
-"""With less time than this left no further message is begun; the lease outlasts the function by as
-much, so that an attempt that AWS cut off is never overlapped."""
 REQUESTS_AT_ONCE: Final = 10
 
 
@@ -80,6 +78,7 @@ class LambdaWorker:
         _share_logging(self._logger)
         self._loop = asyncio.new_event_loop()
         self._turns = asyncio.Semaphore(concurrency)
+        self._has_begun = False
         self._tasks_threads = ThreadPoolExecutor(concurrency, thread_name_prefix="task")
         self._requests_threads = ThreadPoolExecutor(REQUESTS_AT_ONCE, thread_name_prefix="aws")
         wire = ThreadWire(app.client_settings, self._requests_threads)
@@ -96,11 +95,9 @@ class LambdaWorker:
 
     def handle(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
         """Run an event's messages; name those that are to come back."""
-        if "Records" not in event:
-            raise ImproperlyConfigured(
-                f"this function takes the events of SQS queues, not {str(event)[:200]}: let an "
-                "event source mapping of a queue invoke it"
-            )
+        _check_event(event)
+        _check_time(_left_s(context))  # so that at least the first message is begun
+        self._has_begun = False
         self._logger.append_keys(function_request_id=getattr(context, "aws_request_id", None))
         failures = self._loop.run_until_complete(self._batch(SQSEvent(event), context))
         return {"batchItemFailures": [{"itemIdentifier": id} for id in failures]}
@@ -146,9 +143,10 @@ class LambdaWorker:
     async def _one(self, received: _Received, context: Any) -> Disposition:
         async with self._turns:
             record = received.record
-            left_s = context.get_remaining_time_in_millis() / 1000
-            if left_s < MARGIN_S:
+            left_s = _left_s(context)
+            if left_s <= MARGIN_S and self._has_begun:
                 return Leave(0, f"only {left_s:.1f} s are left")
+            self._has_begun = True
             attributes = record.attributes
             delivery = Delivery(
                 body=record.body,
@@ -199,6 +197,39 @@ class LambdaWorker:
         self._requests_threads.shutdown()
 
 
+def _left_s(context: Any) -> float:
+    """Return the seconds that are left of an invocation."""
+    left_ms: int = context.get_remaining_time_in_millis()
+    return left_ms / 1000
+
+
+def _check_time(left_s: float) -> None:
+    """Refuse an invocation that begins with too little time for any message.
+
+    Leaving its messages would be silent, and they would come back for ever.
+    """
+    if why := shortage(left_s):
+        raise ImproperlyConfigured(
+            f"this invocation can run no task: {why}. Set the function's Timeout to {ADVISED_S} s "
+            "or more, and its queues' VisibilityTimeout to six times that (caraway doctor)"
+        )
+
+
+def _check_event(event: object) -> None:
+    """Refuse what is no event of SQS."""
+    records = event.get("Records") if isinstance(event, dict) else None
+    if isinstance(records, list) and all(_is_of_sqs(each) for each in records):
+        return
+    raise ImproperlyConfigured(
+        f"this function takes the events of SQS queues, not {str(event)[:200]}: let an event "
+        "source mapping of a queue invoke it"
+    )
+
+
+def _is_of_sqs(record: object) -> bool:
+    return isinstance(record, dict) and record.get("eventSource") == "aws:sqs"
+
+
 def _share_logging(logger: Logger) -> None:
     """Let the lines of Caraway and of tasks go where powertools writes, in its format."""
     import logging
@@ -227,6 +258,9 @@ def lambda_handler(
 
     Raises
     ------
+    ImproperlyConfigured
+        From an invocation that is not of a queue, or that begins with too little time to run a
+        task.
     OperationalError
         From an invocation, if AWS did not answer: Lambda fails the batch, and its messages come
         back after the visibility timeout.

@@ -8,6 +8,7 @@ from caraway.cli.checks.declarations import queue_of
 from caraway.cli.checks.findings import Finding, note, problem, refused
 from caraway.exceptions import CarawayError, OperationalError
 from caraway.requests.lambda_ import GetFunction, ListEventSources
+from caraway.workers.function_time import ADVISED_S, shortage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -94,6 +95,12 @@ def _event_source(subject: str, source: EventSource) -> Iterator[Finding]:
 def _timeouts(
     subject: str, name: str, function: Function, visibility_s: int, limits: Mapping[str, float]
 ) -> Iterator[Finding]:
+    if why := shortage(function.timeout_s):
+        yield problem(
+            subject,
+            f"{name} runs no task: {why}",
+            f"raise the function's Timeout to {ADVISED_S} s or more",
+        )
     wanted_s = TIMES * function.timeout_s
     if visibility_s < wanted_s:
         yield problem(
