@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import replace
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from caraway.core.claim_check import Store
@@ -39,10 +40,10 @@ class AppBase(ABC):
         self.conf = Settings()
         self.tasks = TaskRegistry()
         """The registered tasks by name."""
-        self._site: Site | None = None
-        self._site_version = -1
+        self._site: tuple[int, Site] | None = None
         self._blocking: BlockingAws | None = None
         self._asyncio: dict[AbstractEventLoop, AsyncioAws] = {}
+        self._making = RLock()
 
     @abstractmethod
     def send_task(
@@ -76,10 +77,11 @@ class AppBase(ABC):
     @property
     def site(self) -> Site:
         """Where the app's things are, by its settings as they are now."""
-        if self._site is None or self._site_version != self.conf.version:
-            self._site_version = self.conf.version
-            self._site = site_of(self.conf)
-        return self._site
+        version, known = self.conf.version, self._site
+        if known is None or known[0] != version:
+            # One value: another thread never sees the version of this site and an older one.
+            known = self._site = (version, site_of(self.conf))
+        return known[1]
 
     @property
     def eager_site(self) -> Site:
@@ -108,11 +110,13 @@ class AppBase(ABC):
     @property
     def aws(self) -> BlockingAws:
         """The port for synchronous code; made at its first use, shared by all threads."""
-        if self._blocking is None:
+        port = self._blocking
+        if port is None:
             from caraway.aws.blocking_aws import BlockingAws
 
-            self._blocking = BlockingAws(self.client_settings)
-        return self._blocking
+            with self._making:
+                port = self._blocking = self._blocking or BlockingAws(self.client_settings)
+        return port
 
     @property
     def aio(self) -> AsyncioAws:
@@ -124,19 +128,22 @@ class AppBase(ABC):
         if port is None:
             from caraway.aws.asyncio_aws import AsyncioAws
 
-            for ended in [each for each in list(self._asyncio) if each.is_closed()]:
-                self._asyncio.pop(ended, None)  # another thread may be at it too
-            port = self._asyncio[loop] = AsyncioAws(settings=self.client_settings)
+            with self._making:
+                for ended in [each for each in self._asyncio if each.is_closed()]:
+                    del self._asyncio[ended]
+                port = self._asyncio[loop] = AsyncioAws(settings=self.client_settings)
         return port
 
     def share(self, loop: AbstractEventLoop, port: AsyncioAws) -> None:
         """Let the asynchronous code of an event loop use a port that its owner closes."""
-        self._asyncio[loop] = port
+        with self._making:
+            self._asyncio[loop] = port
 
     def forget_clients(self) -> None:
         """Drop all connections without closing them: they belong to another process."""
         self._blocking = None
         self._asyncio = {}
+        self._making = RLock()  # a thread that is not in this process may hold the other one
 
     def close(self) -> None:
         """Close the connections of synchronous code."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -449,3 +450,45 @@ def test_an_argument_of_celerys_app_is_refused_with_what_takes_its_place(name: s
     options: dict[str, Any] = {name: "redis://"}
     with pytest.raises(UnknownOption, match=f"takes no '{name}'"):
         Caraway("shop", **options)
+
+
+def test_threads_that_come_at_once_share_one_way_to_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+    first_is_made = threading.Event()
+    others_wait = threading.Event()
+
+    class Port:
+        def __init__(self, _settings: object) -> None:
+            made.append(self)
+            first_is_made.set()
+            others_wait.wait(10)
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr("caraway.aws.blocking_aws.BlockingAws", Port)
+    app = Caraway("shop")
+    ports: list[object] = []
+    threads = [threading.Thread(target=lambda: ports.append(app.aws)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    assert first_is_made.wait(10)
+    others_wait.set()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 1
+    assert ports == made * 4
+
+
+def test_a_forked_child_does_not_wait_for_a_thread_that_it_does_not_have() -> None:
+    app = Caraway("shop")
+
+    def in_the_child() -> None:
+        app.forget_clients()
+        assert app.aws is not None
+
+    with app._making:  # as another thread of the parent may hold it at the fork
+        child = threading.Thread(target=in_the_child)
+        child.start()
+        child.join(10)
+        assert not child.is_alive()
+    app.close()

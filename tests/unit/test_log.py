@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import subprocess
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -105,6 +106,19 @@ def test_the_root_logger_can_be_left_alone(stage: Stage) -> None:
     set_up_logging(stage.app, "INFO", io.StringIO())
     assert root.handlers == before
     assert len(logging.getLogger("caraway").handlers) == 1
+
+
+def test_what_stands_in_for_a_standard_stream_can_be_given_to_others(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    app = Caraway("shop")
+    with stdouts_logged(app):
+        stream = sys.stdout
+        subprocess.run([sys.executable, "-c", "print('from a child')"], stdout=stream, check=True)
+        assert (stream.writable(), stream.readable(), stream.seekable()) == (True, False, False)
+        stream.close()
+        assert not stream.closed
+    assert "from a child" in capfd.readouterr().out
 
 
 # -- a worker's lines -------------------------------------------------------------------------

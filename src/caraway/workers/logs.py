@@ -217,3 +217,33 @@ class LoggedStream:
     def isatty(self) -> bool:
         """Say that nobody looks."""
         return False
+
+    def fileno(self) -> int:
+        """Return the file of the stream behind: what a child process writes goes there."""
+        return self._original.fileno()
+
+    @property
+    def buffer(self) -> Any:
+        """The bytes of the stream behind: what writes bytes goes there."""
+        return self._original.buffer
+
+    def readable(self) -> bool:
+        """Say that nothing can be read."""
+        return False
+
+    def writable(self) -> bool:
+        """Say that it can be written to."""
+        return True
+
+    def seekable(self) -> bool:
+        """Say that there is no going back."""
+        return False
+
+    @property
+    def closed(self) -> bool:
+        """Never: what a task closes, the next one prints to."""
+        return False
+
+    def close(self) -> None:
+        """Log what has no line end yet; it stays open."""
+        self.flush()
