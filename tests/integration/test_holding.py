@@ -14,12 +14,14 @@ import pytest
 
 from caraway.core.record import Records
 from caraway.core.routing import Queue
-from caraway.exceptions import EndpointUnreachable
+from caraway.exceptions import EndpointUnreachable, ResourceMissing
 from caraway.requests.dynamodb import ConditionFailed, UpdateItem
-from caraway.requests.sqs import ChangeMessageVisibility, ReceivedMessage
+from caraway.requests.sqs import ChangeMessageVisibility, ReceiptExpired, ReceivedMessage
 from caraway.workers.holding import (
+    FAULTS_KNOWN,
     FIRST_PAUSE_S,
     LONGEST_PAUSE_S,
+    QUIET_S,
     Backoff,
     Heartbeat,
     Held,
@@ -136,6 +138,79 @@ def test_the_first_failure_and_then_every_tenth_is_said(caplog: pytest.LogCaptur
     assert caplog.text.count("goes on trying") == 3
 
 
+@dataclass
+class Hands:
+    """A clock that a test moves."""
+
+    at: float = 0.0
+
+    def __call__(self) -> float:
+        return self.at
+
+
+MISSING = ResourceMissing("queue 'orders-dlq' does not exist")
+
+
+def test_what_one_message_misses_is_said_once_while_others_succeed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, logger="caraway")
+    clock = Hands()
+    backoff = Backoff(shared=True, _clock=clock)
+    left_alone = []
+    for _ in range(9):
+        clock.at += LONGEST_PAUSE_S
+        left_alone.append(backoff.fail(MISSING, "m1"))
+        backoff.succeed("m2")
+    assert left_alone == [1, 2, 4, 8, 16, 30, 30, 30, 30]  # its receives do not run out
+    assert caplog.text.count("goes on trying") == 1
+    assert "answers again" not in caplog.text
+    clock.at += QUIET_S  # another worker took it, perhaps
+    backoff.succeed("m2")
+    backoff.succeed("m2")
+    assert caplog.text.count("answers again") == 1
+
+
+def test_what_was_missed_is_there_when_the_message_that_missed_it_succeeds(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, logger="caraway")
+    backoff = Backoff(shared=True)
+    backoff.fail(MISSING, "m1")
+    backoff.fail(MISSING, "m2")
+    backoff.succeed("m3")
+    assert "answers again" not in caplog.text
+    backoff.succeed("m2")
+    assert caplog.text.count("answers again") == 1
+
+
+def test_many_messages_that_miss_the_same_are_one_failure_for_a_pause() -> None:
+    clock = Hands()
+    backoff = Backoff(shared=True, _clock=clock)
+    waits = []
+    for _ in range(5):
+        waits.append(backoff.fail(MISSING))
+        backoff.succeed()
+    assert waits == [1] * 5
+
+
+def test_an_outage_of_everything_is_over_with_the_first_success(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, logger="caraway")
+    backoff = Backoff(shared=True)
+    backoff.fail(DOWN)
+    backoff.succeed()
+    assert caplog.text.count("answers again") == 1
+
+
+def test_faults_without_number_do_not_fill_the_memory() -> None:
+    backoff = Backoff(shared=True)
+    for number in range(FAULTS_KNOWN * 3):
+        backoff.fail(ResourceMissing(f"object {number}"))
+    assert len(backoff._faults) <= FAULTS_KNOWN
+
+
 def test_a_pause_is_drawn_and_ends_by_itself() -> None:
     class Hurried(random.Random):
         def uniform(self, low: float, high: float) -> float:
@@ -194,6 +269,40 @@ def heartbeat(aws: FakeAws, messages: list[Held], *claims: Any) -> Heartbeat:
     executor: Any = SimpleNamespace(running={each.token: each for each in claims})
     port: Any = aws
     return Heartbeat(port, Records("tasks"), executor, messages)
+
+
+def test_a_renewal_that_fails_is_said_once_for_each_message_and_tried_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def scene() -> tuple[list[Any], Held]:
+        aws = FakeAws({ChangeMessageVisibility: DOWN})
+        messages = [held(age_s=20), held(age_s=21)]
+        beating = heartbeat(aws, messages)
+        for _ in range(3):
+            await beating._beat()
+        return aws.asked, messages[0]
+
+    asked, message = asyncio.run(scene())
+    assert len(asked) == 6
+    assert not message.is_renewed
+    assert caplog.text.count("a message of default may be handed out again") == 2
+    assert "nobody answers" in caplog.text
+
+
+def test_a_receipt_that_has_expired_is_expected_and_not_renewed_any_more(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, logger="caraway")
+
+    async def scene() -> list[Any]:
+        aws = FakeAws({ChangeMessageVisibility: ReceiptExpired("its receipt has expired")})
+        beating = heartbeat(aws, [held(age_s=20)])
+        for _ in range(3):
+            await beating._beat()
+        return aws.asked
+
+    assert len(asyncio.run(scene())) == 1
+    assert [record.levelname for record in caplog.records] == ["INFO"]
 
 
 def test_what_is_held_for_a_third_of_its_time_is_renewed() -> None:

@@ -6,8 +6,9 @@ from typing import Any
 
 import botocore.exceptions as sdk
 import pytest
+from botocore.parsers import ResponseParserError
 
-from caraway.aws.failures import translate
+from caraway.aws.failures import answer_of, translate
 from caraway.exceptions import (
     AccessDenied,
     CredentialsMissing,
@@ -21,8 +22,14 @@ from caraway.exceptions import (
 )
 from caraway.requests.dynamodb import ConditionFailed, GetItem, UpdateItem
 from caraway.requests.items import Absent, Change
-from caraway.requests.s3 import GetObject, HeadBucket
-from caraway.requests.sqs import GetQueueUrl, SendMessage
+from caraway.requests.s3 import GetObject, HeadBucket, PutObject
+from caraway.requests.sqs import (
+    ChangeMessageVisibility,
+    DeleteMessage,
+    GetQueueUrl,
+    ReceiptExpired,
+    SendMessage,
+)
 
 SEND = SendMessage("https://sqs.eu-central-1.amazonaws.com/1/orders", "body")
 
@@ -57,7 +64,14 @@ CODES: dict[type[OperationalError], list[str]] = {
         "ThrottlingException",
         "TooManyRequestsException",
     ],
-    EndpointUnreachable: ["InternalError", "InternalServerError", "ServiceUnavailable", "503"],
+    EndpointUnreachable: [
+        "InternalError",
+        "InternalServerError",
+        "ServiceUnavailable",
+        "502",
+        "503",
+        "504",
+    ],
     RequestFailed: ["ReceiptHandleIsInvalid", "ValidationException", "a code of tomorrow", ""],
 }
 
@@ -82,6 +96,57 @@ def test_another_refusal_keeps_its_code_and_its_words() -> None:
     assert translated.code == "ReceiptHandleIsInvalid"
     assert str(translated).endswith("ReceiptHandleIsInvalid: it has expired")
     assert "sqs:send_message" in str(translated)
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("InvalidParameterValue", "Value x for ReceiptHandle is invalid: it has expired."),
+        ("AWS.SimpleQueueService.MessageNotInflight", "The message is not in flight."),
+    ],
+)
+@pytest.mark.parametrize(
+    "request_", [DeleteMessage("q", "r"), ChangeMessageVisibility("q", "r", 9)]
+)
+def test_a_receipt_that_has_expired_is_told_from_other_refusals(
+    request_: Any, code: str, message: str
+) -> None:
+    assert isinstance(translate(refused(code, message), request_), ReceiptExpired)
+    assert isinstance(translate(refused("InvalidParameterValue"), request_), RequestFailed)
+
+
+PAGE = {"ResponseMetadata": {"HTTPHeaders": {"content-type": "text/html; charset=utf-8"}}}
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        GetQueueUrl("orders"),
+        SEND,
+        DeleteMessage("q", "r"),
+        UpdateItem("tasks", "id", Change({}), Absent("id")),
+        GetItem("tasks", "id"),
+        PutObject("bucket", "key", b""),
+    ],
+    ids=lambda request: request.operation,
+)
+def test_the_page_of_a_proxy_is_no_answer_of_aws(request_: Any) -> None:
+    with pytest.raises(EndpointUnreachable, match=r"does not speak as AWS.*AWS_ENDPOINT_URL"):
+        answer_of(request_, PAGE)
+
+
+def test_an_answer_without_its_parts_is_none_of_aws() -> None:
+    with pytest.raises(EndpointUnreachable, match="does not speak as AWS"):
+        answer_of(GetQueueUrl("orders"), {})
+    with pytest.raises(EndpointUnreachable):
+        answer_of(PutObject("bucket", "key", b""), {})
+
+
+def test_what_the_sdk_cannot_parse_is_no_answer_of_aws() -> None:
+    error = ResponseParserError("Unable to parse response, invalid XML:\n<html>")
+    translated = translate(error, PutObject("bucket", "key", b""))
+    assert isinstance(translated, EndpointUnreachable)
+    assert "\n" not in str(translated)
 
 
 def test_what_is_not_allowed_names_the_action() -> None:

@@ -10,7 +10,7 @@ from caraway.aws.blocking_aws import Boto3
 from caraway.aws.clients import ClientSettings
 from caraway.aws.clock import Clock
 from caraway.aws.coalesce import kind
-from caraway.aws.failures import translate
+from caraway.aws.failures import answer_of, translate
 from caraway.aws.user_code import call_async, call_blocking
 from caraway.requests.sqs import BATCH_LIMIT, MESSAGE_LIMIT_BYTES
 
@@ -236,7 +236,7 @@ class AsyncioAws:
             if translated is error:
                 raise
             raise translated from error
-        return request.answer(response)
+        return answer_of(request, response)
 
     async def _respond(
         self, service: str, operation: str, params: dict[str, Any]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from caraway.aws.clients import ClientSettings
 from caraway.aws.clock import Clock
 from caraway.aws.coalesce import chunks, kind
-from caraway.aws.failures import translate
+from caraway.aws.failures import answer_of, translate
 from caraway.aws.user_code import call_blocking
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class BlockingAws:
             if translated is error:
                 raise
             raise translated from error
-        answer = request.answer(response)
+        answer = answer_of(request, response)
         if request.memoised:
             self._remembered[request] = answer
         return answer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from caraway.aws.failures import error_of_code
+from caraway.aws.failures import answer_of, error_of_code
 from caraway.requests.sqs import (
     BATCH_LIMIT,
     MESSAGE_LIMIT_BYTES,
@@ -59,7 +59,7 @@ class Batch:
         ]
         for entry in response.get("Successful", ()):
             place = int(entry["Id"])
-            outcomes[place] = requests[place].answer(entry)
+            outcomes[place] = answer_of(requests[place], entry)
         for entry in response.get("Failed", ()):
             place = int(entry["Id"])
             code, message = entry.get("Code", ""), entry.get("Message", "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from caraway.exceptions import (
     AccessDenied,
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from caraway.requests.base import Request
+
+R = TypeVar("R")
 
 _MISSING: Final = frozenset(
     {
@@ -68,7 +70,17 @@ _THROTTLED: Final = frozenset(
     }
 )
 _PASSING: Final = frozenset(
-    {"InternalError", "InternalFailure", "InternalServerError", "ServiceUnavailable", "500", "503"}
+    {
+        "InternalError",
+        "InternalFailure",
+        "InternalServerError",
+        "ServiceUnavailable",
+        # What stands between, such as a proxy or a load balancer, knows numbers only.
+        "500",
+        "502",
+        "503",
+        "504",
+    }
 )
 
 
@@ -103,18 +115,46 @@ def error_of_code(
     return RequestFailed(f"{asked}{where} failed: {code}: {message}", code)
 
 
+def answer_of(request: Request[R], response: Mapping[str, Any]) -> R:
+    """Return what a response means.
+
+    Raises
+    ------
+    EndpointUnreachable
+        If it is not one of AWS, but the page of a proxy, for example.
+    """
+    about = response.get("ResponseMetadata", {})
+    kind = about.get("HTTPHeaders", {}).get("content-type", "")
+    if kind.startswith("text/html") and not about.get("RequestId"):
+        raise _not_of_aws(request, "it is a web page")
+    try:
+        return request.answer(response)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise _not_of_aws(request, f"no {error} in it") from error
+
+
+def _not_of_aws(request: Request[Any], why: str) -> EndpointUnreachable:
+    return EndpointUnreachable(
+        f"what answered {request.service}:{request.operation} does not speak as AWS ({why}): check "
+        "AWS_ENDPOINT_URL, and any proxy in between"
+    )
+
+
 def translate(error: Exception, request: Request[Any]) -> Exception:
     """Return Caraway's exception for one that an SDK raised, which is then its cause.
 
     Others come back as they are.
     """
     import botocore.exceptions as sdk
+    from botocore.parsers import ResponseParserError
 
     translated = error
     if isinstance(error, sdk.ClientError):
         details = error.response.get("Error", {})
         code, message = details.get("Code", ""), details.get("Message", "")
         translated = error_of_code(request, code, message, error.response)
+    elif isinstance(error, ResponseParserError):
+        translated = _not_of_aws(request, _line(str(error))[:200])
     elif isinstance(error, sdk.BotoCoreError | ValueError):
         translated = _without_an_answer(error, request)
     if translated is not error:

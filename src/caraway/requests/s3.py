@@ -41,7 +41,7 @@ class PutObject(Request[None]):
         }
 
     def answer(self, response: Mapping[str, Any]) -> None:
-        return None
+        response["ETag"]  # without it, nothing says that S3 has the object
 
     def subject(self) -> str:
         return f"bucket {self.bucket!r}"

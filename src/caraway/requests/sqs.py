@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from caraway.exceptions import OperationalError
 from caraway.requests.base import Request
 
 if TYPE_CHECKING:
@@ -73,6 +74,13 @@ class GetQueueUrl(Request[str]):
         return f"queue {self.name!r}"
 
 
+class ReceiptExpired(OperationalError):
+    """A message is not this receiver's any more: it was handed out again, or deleted.
+
+    An expected event wherever work takes longer than a visibility timeout.
+    """
+
+
 @dataclass(frozen=True)
 class _ToQueue:
     queue_url: str
@@ -127,8 +135,19 @@ class SendMessage(_ToQueue, Request[str]):
         return message_id
 
 
+class _ByReceipt:
+    """What has a receipt handle may come too late."""
+
+    def refusal(self, code: str, response: Mapping[str, Any]) -> Exception | None:
+        message = str(response.get("Error", {}).get("Message", ""))
+        expired = code == "InvalidParameterValue" and "expired" in message
+        if expired or code.endswith("MessageNotInflight"):
+            return ReceiptExpired("its receipt has expired: it was handed out again, or deleted")
+        return None
+
+
 @dataclass(frozen=True)
-class DeleteMessage(_ToQueue, Request[None]):
+class DeleteMessage(_ByReceipt, _ToQueue, Request[None]):
     """Delete a received message."""
 
     operation: ClassVar[str] = "delete_message"
@@ -147,7 +166,7 @@ class DeleteMessage(_ToQueue, Request[None]):
 
 
 @dataclass(frozen=True)
-class ChangeMessageVisibility(_ToQueue, Request[None]):
+class ChangeMessageVisibility(_ByReceipt, _ToQueue, Request[None]):
     """Make a received message visible again after ``visible_in_s`` whole seconds, 0 for at once."""
 
     operation: ClassVar[str] = "change_message_visibility"

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import math
 import random
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from caraway.exceptions import AccessDenied, RequestFailed, ResourceMissing
 from caraway.requests.dynamodb import ConditionFailed
-from caraway.requests.sqs import ChangeMessageVisibility
+from caraway.requests.sqs import ChangeMessageVisibility, ReceiptExpired
 from caraway.utils.log import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from caraway.aws.asyncio_aws import AsyncioAws
     from caraway.core.executor import Claimed, Executor
@@ -26,6 +30,11 @@ logger = get_logger("worker")
 
 FIRST_PAUSE_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 30.0
+QUIET_S: Final = 2 * LONGEST_PAUSE_S
+"""What has not failed for so long is mended, or nothing asks for it any more."""
+FAULTS_KNOWN: Final = 100
+WITNESSES: Final = 100
+_OF_ONE_THING: Final = (AccessDenied, RequestFailed, ResourceMissing)
 BEATS: Final = 3
 """Renewals within one visibility timeout: two may fail before a message is let go."""
 
@@ -38,6 +47,8 @@ class Held:
     ----------
     renewed_at
         When its visibility was last counted from, by the loop's clock.
+    is_renewed
+        False once a renewal has failed: that is said once.
     """
 
     queue: Queue
@@ -45,6 +56,7 @@ class Held:
     message: ReceivedMessage
     renewed_at: float
     running: bool = False
+    is_renewed: bool = True
 
 
 class Slots:
@@ -101,8 +113,32 @@ class Slots:
 
 
 @dataclass
+class _Fault:
+    """What keeps failing, by what is said of it.
+
+    Attributes
+    ----------
+    of_one_thing
+        Whether AWS answers, but for one of its things, such as a queue that is missing.
+    met_by
+        Who met it, as far as it is kept: with the success of one of them it is mended.
+    """
+
+    of_one_thing: bool
+    met_by: set[str] = field(default_factory=set)
+    times: int = 0
+    last_at: float = 0.0
+
+
+@dataclass
 class Backoff:
     """Longer and longer pauses while AWS does not answer, with jitter; each is said.
+
+    Parameters
+    ----------
+    shared
+        Whether what succeeds may need other things than what failed: then a success does not say
+        that a missing queue is there now, unless the message that missed it succeeds.
 
     Attributes
     ----------
@@ -110,32 +146,61 @@ class Backoff:
         Failures in a row; those between two pauses are one, however many messages met it.
     """
 
+    shared: bool = False
     failures: int = 0
     _is_counted: bool = False
+    _faults: dict[str, _Fault] = field(default_factory=dict)
     _rng: random.Random = field(default_factory=random.Random)
+    _clock: Callable[[], float] = time.monotonic
 
     @property
     def longest_s(self) -> float:
         """The longest that the next pause can be, 0 without a failure."""
-        if not self.failures:
-            return 0.0
-        return min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(self.failures - 1, 10))
+        return _pause_s(self.failures)
 
-    def succeed(self) -> None:
-        """AWS answers again."""
-        if self.failures:
-            logger.info("AWS answers again")
+    def succeed(self, who: str = "") -> None:
+        """AWS answers again, unless what fails of it is another thing than ``who`` needed."""
         self.failures = 0
         self._is_counted = False
-
-    def fail(self, error: Exception) -> None:
-        """AWS did not answer; the first failure and then every tenth is said."""
-        if self._is_counted:
+        if not self._faults:
             return
+        quiet_since = self._clock() - QUIET_S
+        self._faults = {
+            said: fault
+            for said, fault in self._faults.items()
+            if self.shared
+            and fault.of_one_thing
+            and who not in fault.met_by
+            and fault.last_at > quiet_since
+        }
+        if not self._faults:
+            logger.info("AWS answers again")
+
+    def fail(self, error: Exception, who: str = "") -> float:
+        """AWS did not answer ``who``; the first failure and then every tenth is said.
+
+        Returns
+        -------
+        float
+            Seconds for which the message that met it is better left alone.
+        """
+        another = not self._is_counted
         self._is_counted = True
-        self.failures += 1
-        if self.failures % 10 == 1:
-            logger.error("%s (the worker goes on trying)", error)
+        self.failures += another
+        said, now = str(error), self._clock()
+        if said not in self._faults and len(self._faults) >= FAULTS_KNOWN:
+            self._faults.clear()
+        fault = self._faults.setdefault(said, _Fault(isinstance(error, _OF_ONE_THING)))
+        if len(fault.met_by) < WITNESSES:
+            fault.met_by.add(who)
+        # Between other successes it counts once for each pause, however many messages met it.
+        is_due = self.failures > 1 or now - fault.last_at >= _pause_s(fault.times) / 2
+        if not fault.times or (another and is_due):
+            fault.times += 1
+            fault.last_at = now
+            if fault.times % 10 == 1:
+                logger.error("%s (the worker goes on trying)", error)
+        return _pause_s(max(self.failures, fault.times))
 
     async def pause(self, stopping: asyncio.Event) -> None:
         """Wait as long as the failures so far call for, or until the worker stops."""
@@ -145,6 +210,13 @@ class Backoff:
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(stopping.wait(), self._rng.uniform(longest_s / 2, longest_s))
         self._is_counted = False
+
+
+def _pause_s(failures: int) -> float:
+    """Return the longest pause after so many failures in a row."""
+    if not failures:
+        return 0.0
+    return min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(failures - 1, 10))
 
 
 class Heartbeat:
@@ -201,13 +273,29 @@ class Heartbeat:
         ]
         answers = await self._aws.perform_all([*renewals, *leases])
         for each, answer in zip(due, answers, strict=False):
-            if not isinstance(answer, Exception):
-                each.renewed_at = now
+            self._kept(each, answer, now)
         for claimed, answer in zip(claims, answers[len(due) :], strict=True):
             self._renewed(claimed, answer, now)
         self._leases = {
             token: at for token, at in self._leases.items() if token in self._executor.running
         }
+
+    @staticmethod
+    def _kept(held: Held, answer: object, now: float) -> None:
+        """Note whether a message stays hidden; a renewal that failed is tried at the next beat."""
+        if not isinstance(answer, Exception):
+            held.renewed_at, held.is_renewed = now, True
+            return
+        if isinstance(answer, ReceiptExpired):
+            held.renewed_at = math.inf  # nothing brings it back: it is not asked for again
+        if held.is_renewed:
+            logger.log(
+                logging.INFO if isinstance(answer, ReceiptExpired) else logging.WARNING,
+                "a message of %s may be handed out again while it is held here: %s",
+                held.queue.name,
+                answer,
+            )
+        held.is_renewed = False
 
     def _due(self, token: str, claimed: Claimed, now: float) -> bool:
         """Say whether a claim's lease is to be renewed."""

@@ -63,7 +63,7 @@ class Session:
             observe=LogEvents(app.tasks),
         )
         self._slots = Slots(pool.concurrency)
-        self._working = Backoff()
+        self._working = Backoff(shared=True)
         self._held: set[Held] = set()
         self._jobs: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
@@ -185,10 +185,10 @@ class Session:
             else:
                 held.running = True
                 disposition = await self._executor.execute(self._delivery(held))
-                self._working.succeed()
+                self._working.succeed(held.message.message_id)
         except OperationalError as error:
-            self._working.fail(error)
-            disposition = Leave(ceil(self._working.longest_s), str(error))
+            wait_s = self._working.fail(error, held.message.message_id)
+            disposition = Leave(ceil(wait_s), str(error))
         except Exception:
             logger.exception("the worker could not handle a message of %s", held.queue.name)
             disposition = Leave(held.queue.visibility_timeout_s, "it could not be handled")
