@@ -91,6 +91,8 @@ def describe_call(
         raise InvalidOption(f"args={args!r}: expected a tuple or a list of arguments")
     if not isinstance(kwargs, Mapping):
         raise InvalidOption(f"kwargs={kwargs!r}: expected a dict of arguments by name")
+    if not isinstance(task, str | Runnable):
+        raise InvalidOption(f"task={task!r:.80}: expected a task's name")
     name, to_wire = (
         (task, untyped_to_wire) if isinstance(task, str) else (task.name, task.parameters.to_wire)
     )

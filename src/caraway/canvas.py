@@ -324,7 +324,7 @@ def _option_to_json(name: str, value: Any) -> Json:
         return value.isoformat()
     if isinstance(value, timedelta):
         return value.total_seconds()
-    return encode(value) if name == "headers" else value
+    return encode(value, path=name) if name == "headers" else value
 
 
 def _signature_to_json(value: Any, what: str) -> Json:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, Protocol, TypeVar, ov
 
 from typing_extensions import ParamSpec
 
+from caraway.core.routing import Queue
 from caraway.exceptions import ImproperlyConfigured, UnknownOption, nearest
 from caraway.task import AsyncTask, FromSetting, Task
 
@@ -135,6 +136,11 @@ def check_values(task: Task[..., Any]) -> None:
         from caraway.core.compression import compression
 
         compression(task.compression)  # which raises for an unknown one
+    queue: Any = task.queue
+    if queue is not None and not isinstance(queue, str | Queue):
+        raise ImproperlyConfigured(
+            f"{task.name}: queue={queue!r:.80}: expected a queue's name, or a caraway.Queue"
+        )
     given: Any = task.throws
     types: tuple[Any, ...] = tuple(given) if isinstance(given, tuple | list) else (given,)
     for each in types:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, overload
 
 from caraway import calls, states
 from caraway.canvas import serializer_of
-from caraway.core.codec import encode
+from caraway.core.claim_check import keep_text
+from caraway.core.codec import dumps, encode
 from caraway.core.context import Context, current
 from caraway.core.port import run_now
 from caraway.core.retry import exhausted
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from caraway.core.port import Aws
     from caraway.requests.base import Json
-    from caraway.requests.dynamodb import UpdateItem
 
 _RETRY_CHANGES: Final = frozenset(
     {
@@ -170,14 +169,17 @@ class Inside(Runnable):
         """Show a state of your own, with JSON that ``result.info`` reads.
 
         ``task_id`` may only be the running task's. Does nothing in a direct call, or when another
-        worker has taken the task over.
+        worker has taken the task over. A large ``meta`` goes to S3, as a large result does.
+
+        Raises
+        ------
+        ImproperlyConfigured
+            If ``meta`` is larger than 280 KB and no bucket is configured.
         """
         running = self._shown(task_id)
         if running is None:
             return
-        aws = running.port or self.app.aws
-        with suppress(ConditionFailed):
-            run_now(aws.perform(self._state_update(running, aws, state, meta)))
+        run_now(self._show(running, running.port or self.app.aws, state, meta))
 
     async def aupdate_state(
         self, task_id: str | None = None, state: str | None = None, meta: Any = None
@@ -186,9 +188,7 @@ class Inside(Runnable):
         running = self._shown(task_id)
         if running is None:
             return
-        aws = running.port or self.app.aio
-        with suppress(ConditionFailed):
-            await aws.perform(self._state_update(running, aws, state, meta))
+        await self._show(running, running.port or self.app.aio, state, meta)
 
     def _shown(self, task_id: str | None) -> Context | None:
         """Return the request of the task whose state may be shown, None in a direct call."""
@@ -204,11 +204,11 @@ class Inside(Runnable):
             )
         return running
 
-    def _state_update(self, running: Context, aws: Aws, state: str | None, meta: Any) -> UpdateItem:
-        return self.app.site.records.update_state(
-            running.id or "",
-            running.token or "",
-            aws.now().timestamp(),
-            state or states.PROGRESS,
-            json.dumps(encode(meta)),
-        )
+    async def _show(self, running: Context, aws: Aws, state: str | None, meta: Any) -> None:
+        site = self.app.site if running.port is None else self.app.eager_site
+        id, token = running.id or "", running.token or ""
+        text = dumps(encode(meta, path="meta"))
+        kept = await keep_text(aws, site.store, id, token, text, "meta")
+        shown, now = state or states.PROGRESS, aws.now().timestamp()
+        with suppress(ConditionFailed):
+            await aws.perform(site.records.update_state(id, token, now, shown, kept))

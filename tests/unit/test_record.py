@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 import pytest
 
 from caraway import states
+from caraway.aws.memory import MemoryAws
+from caraway.core.claim_check import INLINE_LIMIT_BYTES, Store, keep_text
+from caraway.core.endings import TRACEBACK_LIMIT
+from caraway.core.errors import ERROR_LIMIT
 from caraway.core.message import Message
+from caraway.core.port import run_now
 from caraway.core.record import (
     DONE,
     FAILED,
@@ -297,3 +303,64 @@ def test_a_record_is_read_from_an_item_and_passes_over_what_it_does_not_know() -
 
 def test_an_absent_item_is_a_record_without_a_phase() -> None:
     assert Record.read({}).phase is None
+
+
+BIG: Final = "\N{GRINNING FACE}"
+
+
+def worst_item(*transitions: str) -> dict[str, Any]:
+    """Return the item after transitions whose every part is as long as it may be, no bucket."""
+    aws, store = MemoryAws(), Store(bucket=None)
+    full = {
+        kind: run_now(keep_text(aws, store, "i", "t", "x" * limit, kind))
+        for kind, limit in INLINE_LIMIT_BYTES.items()
+    }
+    error = BIG * ERROR_LIMIT
+    traceback = BIG * TRACEBACK_LIMIT
+    message = replace(MESSAGE, task="t" * 200)
+    writes = {
+        "claim": RECORDS.claim(message, "t", NOW, 0),
+        "show": RECORDS.update_state(message.id, "t", NOW, "MINE", full["meta"]),
+        "retry": RECORDS.retry(
+            message.id,
+            "t",
+            NOW,
+            attempt=0,
+            open_at=0,
+            changes=full["retry"],
+            written=Written("RETRY", error, traceback),
+        ),
+        "succeed": RECORDS.finish(message, "t", NOW, Written("SUCCESS", full["result"]), NOW),
+        "fail": RECORDS.finish(
+            message, "t", NOW, Written("FAILURE", error, traceback, full["message"]), NOW
+        ),
+        "dead-letter": RECORDS.dead_letter(
+            message, "t", NOW, Written("FAILURE", error, traceback, full["message"])
+        ),
+    }
+    for name in transitions:
+        item = run_now(aws.perform(writes[name]))
+    return item
+
+
+@pytest.mark.parametrize(
+    "transitions",
+    [
+        "claim show",
+        "claim show retry",
+        "claim retry claim show",
+        "claim show retry claim show retry",
+        "claim retry claim show succeed",
+        "claim retry claim show fail",
+        "claim retry claim show dead-letter",
+    ],
+)
+def test_no_transition_makes_an_item_that_dynamodb_refuses(transitions: str) -> None:
+    item = worst_item(*transitions.split())
+    size = sum(len(str(name).encode()) + len(str(value).encode()) for name, value in item.items())
+    assert size < 400 * 1_024
+
+
+def test_a_retry_takes_what_was_shown_away() -> None:
+    assert "meta" in worst_item("claim", "show")
+    assert "meta" not in worst_item("claim", "show", "retry")

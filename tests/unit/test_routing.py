@@ -153,3 +153,21 @@ def test_two_different_queues_of_one_name_are_refused() -> None:
 def test_an_option_that_no_queue_has_is_refused_with_the_nearest() -> None:
     with pytest.raises(UnknownOption, match="did you mean 'visibility_timeout_s'"):
         Queue("a", visibility_timeout=3)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"name": 3}, "queue 3: name=3: expected text"),
+        ({"visibility_timeout_s": "60"}, "visibility_timeout_s='60': expected a whole number"),
+        ({"visibility_timeout_s": 1.5}, "visibility_timeout_s=1.5: expected a whole number"),
+        ({"max_receive_count": True}, "max_receive_count=True: expected a whole number"),
+        ({"fifo": "yes"}, "fifo='yes': expected True or False"),
+        ({"dead_letter_queue": 3}, "dead_letter_queue=3: expected a queue's name"),
+    ],
+)
+def test_a_value_of_a_wrong_kind_is_refused_where_it_is_declared(
+    options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ImproperlyConfigured, match=re.escape(said)):
+        Queue(**{"name": "a", **options})

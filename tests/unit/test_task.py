@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import traceback
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from caraway.exceptions import (
     EncodeError,
     EndpointUnreachable,
     Ignore,
+    ImproperlyConfigured,
     InvalidArguments,
     InvalidOption,
     InvalidTaskError,
@@ -719,6 +721,64 @@ def test_an_asynchronous_task_shows_a_state_of_its_own(stage: Stage) -> None:
     stage.work()
     assert result.get() == ["COPYING", [1, 2]]
     assert asyncio.run(result.aresult()) == ["COPYING", [1, 2]]
+
+
+def test_a_large_state_goes_to_the_bucket_and_each_one_that_was_shown_is_its_own(
+    stage: Stage,
+) -> None:
+    stage.app.conf.payload_bucket = "payloads"
+    seen: list[Any] = []
+
+    @stage.app.task(bind=True)
+    def copy(self: Any) -> None:
+        for letter in "ab":
+            self.update_state(meta=letter * 5_000)
+            seen.append(self.AsyncResult(self.request.id).info)
+
+    copy.delay()
+    stage.work()
+    assert seen == ["a" * 5_000, "b" * 5_000]
+
+
+def test_a_state_that_nothing_can_hold_says_what_to_do(stage: Stage) -> None:
+    @stage.app.task(bind=True)
+    def copy(self: Any) -> None:
+        self.update_state(meta="x" * 300_000)
+
+    result = copy.delay()
+    stage.work()
+    with pytest.raises(ImproperlyConfigured, match=r"the meta of task .* set payload_bucket"):
+        result.get()
+
+
+def test_what_cannot_be_shown_is_named(stage: Stage) -> None:
+    @stage.app.task(bind=True)
+    def copy(self: Any) -> None:
+        self.update_state(meta={"file": object()})
+
+    result = copy.delay()
+    stage.work()
+    with pytest.raises(EncodeError, match=r"meta\['file'\]"):
+        result.get()
+
+
+def test_no_option_of_a_wrong_kind_names_another_place(stage: Stage) -> None:
+    task = stage.app.task(name="add")(add)
+    for options, said in (
+        ({"queue": 3}, "queue=3: expected a queue's name"),
+        ({"queue": {"queue": "default"}}, "queue={'queue': 'default'}: expected a queue's name"),
+        ({"retry": "x"}, "retry='x': expected True or False"),
+        ({"retry_policy": 3}, "retry_policy=3: expected a dict"),
+    ):
+        with pytest.raises(InvalidOption, match=re.escape(said)):
+            task.apply_async((1,), **options)
+    with pytest.raises(EncodeError, match=r"headers\['a'\]"):
+        task.apply_async((1,), headers={"a": object()})
+    not_a_name: Any = 3
+    with pytest.raises(InvalidOption, match="task=3: expected a task's name"):
+        stage.app.send_task(not_a_name)
+    with pytest.raises(ImproperlyConfigured, match="other: queue=3: expected a queue's name"):
+        stage.app.task(name="other", queue=not_a_name)(add)
 
 
 def test_a_helper_that_is_called_directly_shows_the_state_of_the_running_task(

@@ -45,8 +45,15 @@ if TYPE_CHECKING:
     from caraway.core.port import Aws
     from caraway.requests.base import Json
 
-INLINE_LIMIT_BYTES: Final = {"result": 300_000, "message": 200_000, "retry": 100_000}
-"""Longest texts kept inline without a bucket, so that an item's 400 KB hold those of one ending."""
+INLINE_LIMIT_BYTES: Final = {
+    "result": 300_000,
+    "meta": 280_000,
+    "message": 200_000,
+    "retry": 100_000,
+}
+"""Longest texts kept inline without a bucket, so that an item's 400 KB hold those that are kept
+together: a result alone; a retry with the error of its attempt, or with the message of a failure,
+or with a ``meta``."""
 NOTHING: Final = "null"
 """The JSON of None, which is kept inline wherever results are: an object would hold nothing."""
 
@@ -126,7 +133,7 @@ async def keep_text(
     Parameters
     ----------
     kind
-        The record's attribute: result, message or retry.
+        The record's attribute: result, message, retry or meta.
 
     Raises
     ------
@@ -140,6 +147,8 @@ async def keep_text(
         return text
     payload = text.encode()
     key = f"results/{id}/{token}" + ("" if kind == "result" else f".{kind}")
+    if kind == "meta":  # one attempt shows several, and a reader may still look at an older one
+        key += f"-{hashlib.sha256(payload).hexdigest()[:16]}"
     what = f"the {kind} of task {id}"
     compressed = store.compressed(store.result_compression, payload)
     if compressed is None:

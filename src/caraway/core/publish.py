@@ -221,6 +221,8 @@ _VALUES: Final[tuple[tuple[str, Callable[[object], bool], str], ...]] = (
     ("serializer", is_name, "a serializer's name"),
     ("headers", lambda value: isinstance(value, Mapping), "a dict"),
     ("ignore_result", lambda value: isinstance(value, bool), "True or False"),
+    ("retry", lambda value: isinstance(value, bool), "True or False"),
+    ("retry_policy", lambda value: isinstance(value, Mapping), "a dict"),
     ("soft_time_limit", _is_limit, "seconds above 0"),
     ("time_limit", _is_limit, "seconds above 0"),
     ("message_group_id", _is_group, "1 to 128 letters, digits and punctuation marks"),

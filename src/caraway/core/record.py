@@ -64,7 +64,7 @@ class Record:
         Claims that ended without a finish, before the present one.
     retry
         What the attempt changes of the first message: retries, eta, args, kwargs. JSON text, or
-        the ``s3://`` address of it, as are ``result`` and ``message``.
+        the ``s3://`` address of it, as are ``result``, ``message`` and ``meta``.
     """
 
     id: str = ""
@@ -245,7 +245,7 @@ class Records:
             "retry": changes,
             **written.attributes(),
         }
-        return self._write(id, _mine(token), now, Change(change, written.missing()))
+        return self._write(id, _mine(token), now, Change(change, ("meta", *written.missing())))
 
     def release(self, id: str, token: str, now: float) -> UpdateItem:
         """Give the claim back without an ending: the worker is going away."""
@@ -261,7 +261,7 @@ class Records:
         return self._write(id, _mine(token), now, Change({"open_at": now + lease_s}))
 
     def update_state(self, id: str, token: str, now: float, state: str, meta: str) -> UpdateItem:
-        """Show a state of the user's own, with its JSON."""
+        """Show a state of the user's own, with its JSON or the address of that."""
         return self._write(id, _mine(token), now, Change({"state": state, "meta": meta}))
 
     def dead_letter(

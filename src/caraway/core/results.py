@@ -68,7 +68,8 @@ async def look(aws: Aws, site: Site, id: str) -> Seen:
         return Seen(states.PENDING)
     if record.state in states.READY_STATES | {states.RETRY}:
         return Seen(record.state, await _result(aws, site, record), record)
-    return Seen(record.state, json.loads(record.meta) if record.meta else None, record)
+    meta = json.loads(await load_text(aws, site.store, record.meta)) if record.meta else None
+    return Seen(record.state, meta, record)
 
 
 async def _result(aws: Aws, site: Site, record: Record) -> Any:

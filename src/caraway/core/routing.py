@@ -8,7 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
-from caraway.exceptions import ImproperlyConfigured, QueueNotFound, UnknownOption, nearest
+from caraway.exceptions import (
+    ImproperlyConfigured,
+    InvalidOption,
+    QueueNotFound,
+    UnknownOption,
+    nearest,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -22,6 +28,14 @@ name, ``{"queue": name}``, or None to pass."""
 
 FIFO_SUFFIX: Final = ".fifo"
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,75}")
+
+
+_TYPES: Final[tuple[tuple[tuple[str, ...], tuple[type, ...], str], ...]] = (
+    (("name",), (str,), "text"),
+    (("dead_letter_queue",), (str, type(None)), "a queue's name"),
+    (("fifo",), (bool,), "True or False"),
+    (("visibility_timeout_s", "max_receive_count", "retention_s"), (int,), "a whole number"),
+)
 
 
 @dataclass(frozen=True)
@@ -66,6 +80,7 @@ class Queue:
             return object.__new__(cls)
 
     def __post_init__(self) -> None:
+        self._check_types()
         if self.name.endswith(FIFO_SUFFIX):
             object.__setattr__(self, "name", self.name.removesuffix(FIFO_SUFFIX))
             object.__setattr__(self, "fifo", True)
@@ -93,6 +108,16 @@ class Queue:
                 f"queue {self.name!r}: retention_s={self.retention_s} "
                 "is not within SQS's 60 to 1209600 seconds (14 days)"
             )
+
+    def _check_types(self) -> None:
+        """Refuse a value that only SQS, or a worker, would stumble over."""
+        for names, kinds, expected in _TYPES:
+            for name in names:
+                value = getattr(self, name)
+                if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+                    raise ImproperlyConfigured(
+                        f"queue {self.name!r}: {name}={value!r:.80}: expected {expected}"
+                    )
 
     def sqs_name(self, prefix: str = "") -> str:
         """Return the queue's name in SQS."""
@@ -178,6 +203,19 @@ def _rules(routes: Any) -> Iterable[_Rule]:
             )
 
 
+def _asked_for(queue: object) -> str | None:
+    """Return the queue's name that a call, or a task, asks for itself.
+
+    Raises
+    ------
+    InvalidOption
+        If it is neither a queue nor a name.
+    """
+    if queue is None or isinstance(queue, str | Queue):
+        return _name_of(queue)
+    raise InvalidOption(f"queue={queue!r:.80}: expected a queue's name, or a caraway.Queue")
+
+
 class Router:
     """Chooses the queue of a task: the one it asks for, else the first route's, else the default.
 
@@ -238,7 +276,7 @@ class Router:
         ``options["queue"]``, where given, wins over every route.
         """
         options = options or {}
-        chosen = _name_of(_queue_of(options.get("queue"), "queue"))
+        chosen = _asked_for(options.get("queue"))
         for rule in self._rules:
             if chosen is not None:
                 break
