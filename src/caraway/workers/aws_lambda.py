@@ -96,7 +96,8 @@ class LambdaWorker:
     def handle(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
         """Run an event's messages; name those that are to come back."""
         _check_event(event)
-        _check_time(_left_s(context))  # so that at least the first message is begun
+        if event["Records"]:
+            _check_time(_left_s(context))  # so that at least the first message is begun
         self._has_begun = False
         self._logger.append_keys(function_request_id=getattr(context, "aws_request_id", None))
         failures = self._loop.run_until_complete(self._batch(SQSEvent(event), context))
