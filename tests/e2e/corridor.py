@@ -25,6 +25,7 @@ app.conf.update(
         Queue("signals", consumer="ecs"),
         Queue("mortal", consumer="ecs", visibility_timeout_s=3),
     ],
+    accept_content=["pickle"],
     beat_schedule={"minutely": {"task": "tests.e2e.corridor.scheduled", "schedule": 60}},
 )
 
@@ -86,6 +87,12 @@ def ignore() -> None:
 @app.task
 def echo(text: str) -> str:
     return text
+
+
+@app.task(serializer="pickle", compression="zlib")
+def dearest(prices: Any) -> str:
+    """Take what JSON would bring as a list of dicts."""
+    return str(max(prices, key=lambda price: price.amount).amount)
 
 
 @app.task(bind=True)

@@ -30,6 +30,7 @@ from tests.e2e.corridor import (
     add,
     app,
     at_the_third_attempt,
+    dearest,
     echo,
     fail,
     hold,
@@ -78,6 +79,11 @@ def test_a_task_runs_at_the_door_of_its_queue(queue: str) -> None:
 
 def test_an_async_task_gives_its_result(queue: str) -> None:
     assert aadd.apply_async((2, 3), queue=queue).get(timeout=PATIENCE_S) == 5
+
+
+def test_a_call_that_is_pickled_and_compressed_runs_at_both_doors(queue: str) -> None:
+    prices = tuple(Price(Decimal(number), "EUR") for number in range(1_000))
+    assert dearest.apply_async((prices,), queue=queue).get(timeout=PATIENCE_S) == "999"
 
 
 def test_typed_arguments_arrive_as_what_they_were_and_so_does_the_result(queue: str) -> None:
