@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from benchmarks import app as bench
-from benchmarks import pools, start_up, work
+from benchmarks import codecs, pools, start_up, work
 from caraway import __version__
 from caraway.local.engine import LocalEngine
 from caraway.local.environment import environment
@@ -88,6 +88,7 @@ def main() -> None:
         "|---|---|---|---|",
         *map(pool_row, speeds, speeds.values(), [first_of(speeds, each) for each in speeds]),
         "",
+        *codecs.lines(),
         "## Start-up",
         "",
         "`import`, an app and one task in fresh processes, medians, in turn.",
