@@ -143,6 +143,9 @@ class Runnable:
             return
         read = self.app.site.contents.accepted.read
         context.args, context.kwargs = self.parameters.from_wire(context.args, context.kwargs, read)
+        for told in context.args:
+            if isinstance(told, Context):  # an errback is told of the task that failed
+                told.open(read)
         context.headers = decode(dict(context.headers))
         context.is_unpacked = True
 

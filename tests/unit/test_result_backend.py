@@ -9,6 +9,7 @@ import pytest
 
 from caraway.exceptions import ImproperlyConfigured, InvalidOption
 from caraway.requests.s3 import PutObject
+from caraway.settings import Settings
 from tests.stage import Stage
 
 
@@ -119,6 +120,11 @@ def test_values_that_mean_nothing_are_refused(setting: str, value: Any) -> None:
 def test_celery_writes_accepted_content_as_a_set_too() -> None:
     there = Stage(accept_content={"pickle", "json"})
     assert there.app.conf.accept_content == ("json", "pickle")
+
+
+def test_the_environment_writes_accepted_content_as_names() -> None:
+    conf = Settings({"CARAWAY_ACCEPT_CONTENT": "json,msgpack", "CARAWAY_TASK_COMPRESSION": "xz"})
+    assert (conf.accept_content, conf.task_compression) == (("json", "msgpack"), "lzma")
 
 
 # -- compression ------------------------------------------------------------------------------

@@ -22,6 +22,8 @@ from caraway import Task, serialization
 from caraway.canvas import Signature
 from caraway.core import serializers
 from caraway.core.codec import decode, encode
+from caraway.core.decoding import decoders
+from caraway.core.disposition import Delete
 from caraway.core.serializers import Accepted, Contents, serializer_named
 from caraway.exceptions import (
     ContentDisallowed,
@@ -135,6 +137,7 @@ def echo(serializer: str) -> Any:
 @pytest.mark.parametrize("serializer", BUILT_IN)
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(value=values)
+@example(value=["\x85", "a\n b", "\u2029 ", "\r"])
 @example(
     value=[
         "\x85\u2028\ufeff\x00\n\t",
@@ -359,6 +362,38 @@ def test_an_errback_is_called_whatever_writes_arguments() -> None:
     assert (request.id, repr(exc)) == (sent.id, "ValueError('1')")
 
 
+def test_an_errback_is_told_of_the_arguments_as_they_were() -> None:
+    there = stage("json")
+    told: list[Any] = []
+
+    def fails(day: date, *, point: Any) -> None:
+        raise ValueError
+
+    errback = there.app.task(name="errback")(lambda request, *_: told.append(request))
+    task = there.app.task(name="fails")(fails)
+    day, headers = date(2030, 1, 31), {"since": date(2029, 1, 1)}
+    for serializer in ("pickle", "json"):
+        point: Any = Point(1) if serializer == "pickle" else 1
+        task.apply_async(
+            (day,), {"point": point}, serializer=serializer, headers=headers, link_error=errback.s()
+        )
+        there.work()
+        assert (told[-1].args, told[-1].kwargs) == ([day], {"point": point})
+        assert told[-1].headers == headers
+
+
+def test_an_errback_is_called_though_nobody_can_open_the_arguments() -> None:
+    there = Stage()
+    told: list[Any] = []
+    there.app.task(name="errback")(lambda request, *_: told.append(request.args))
+    there.app.task(name="echo")(take_a_number)
+    errback = {"task": "errback"}
+    body = {"caraway": 1, "id": "i", "task": "echo", "args": [armed()], "link_error": [errback]}
+    there._execute(json.dumps(body), "default", 1)
+    there.work()
+    assert told == [[armed()]]
+
+
 def test_a_signature_survives_as_data() -> None:
     there = stage("pickle")
     take = there.app.task(name="take")(take_a_number)
@@ -534,7 +569,7 @@ def test_results_may_be_accepted_apart() -> None:
     assert there.app.AsyncResult(result.id).get() == 5
 
 
-@given(
+contents = (
     st.dictionaries(
         st.sampled_from(["content_type", "content_encoding", "data", "later"]),
         st.sampled_from(
@@ -545,15 +580,51 @@ def test_results_may_be_accepted_apart() -> None:
         | st.binary().map(lambda data: base64.b64encode(data).decode()),
     )
     | st.none()
-    | st.text(),
-    st.booleans(),
+    | st.text()
 )
+
+
+@given(contents, st.booleans())
 @settings(deadline=None)
 def test_any_content_is_a_value_or_is_refused(given: Any, whole: bool) -> None:
     accepted = Accepted.of(["msgpack", "yaml", "application/x-nothing"], "accept_content")
     data = {"__type__": "serialized", "__value__": given} if whole else given
     with suppress(DecodeError):
         decode(data, accepted.read)
+
+
+wild = st.recursive(
+    st.none() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(st.text(), inner, max_size=3),
+        st.fixed_dictionaries(
+            {
+                "__type__": st.sampled_from([*decoders, "serialized", "nothing"]) | inner,
+                "__value__": inner | contents,
+            }
+        ),
+    ),
+    max_leaves=12,
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.lists(wild, max_size=3), st.dictionaries(st.text(), wild, max_size=2))
+@pytest.mark.parametrize("accepted", [[], ["msgpack", "yaml"]], ids=["json", "all"])
+def test_any_arguments_are_run_or_are_a_recorded_failure(
+    accepted: list[str], args: Any, kwargs: Any
+) -> None:
+    there = Stage(accept_content=accepted)
+    ran: list[Any] = []
+    there.app.task(name="take", typing=False)(lambda *args, **kwargs: ran.append(args))
+    errback = {"task": "errback"}
+    there.app.task(name="errback")(lambda request, *_: None)
+    body = {"caraway": 1, "id": "i", "task": "take", "args": args, "kwargs": kwargs}
+    disposition = there._execute(json.dumps({**body, "link_error": [errback]}), "default", 1)
+    assert isinstance(disposition, Delete)
+    assert there.record("i").state == ("SUCCESS" if ran else "FAILURE")
+    there.work()
 
 
 def test_yaml_builds_no_objects_and_multiplies_nothing() -> None:

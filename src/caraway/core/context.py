@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from caraway.core.codec import register_type
+from caraway.core.codec import decode, register_type
 from caraway.core.ids import derived_id, new_id
+from caraway.exceptions import DecodeError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from caraway.core.decoding import Read
     from caraway.core.disposition import Delivery
     from caraway.core.message import Message
     from caraway.core.port import Aws
@@ -113,6 +116,15 @@ class Context:
             token=token,
             port=port,
         )
+
+    def open(self, read: Read) -> None:
+        """Rebuild the arguments of a request that has travelled.
+
+        What cannot be read here stays as the message had it: it may be what the task failed of.
+        """
+        for name in ("args", "kwargs", "headers"):
+            with suppress(DecodeError):
+                setattr(self, name, decode(getattr(self, name), read))
 
     def running(self) -> Context | None:
         """Return the request of the message that is being run, None outside of one."""

@@ -7,6 +7,8 @@ bytes of its own, so the codec's base64 is undone for it.
 from __future__ import annotations
 
 import json
+import math
+import re
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 PICKLE_PROTOCOL: Final = 5
 """One for all Pythons, so that equal values are written alike by each."""
+_BREAKS: Final = re.compile("[\n\r\x85\u2028\u2029\ufeff]")
+"""What YAML may take for the end of a line, and so for a blank, unless it is escaped."""
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 
 
@@ -76,7 +80,9 @@ def to_yaml(data: Json) -> str:
     """Return YAML of encoded data."""
     import yaml
 
-    text: str = yaml.dump(data, Dumper=_yaml()[0], sort_keys=False, allow_unicode=True)
+    text: str = yaml.dump(
+        data, Dumper=_yaml()[0], sort_keys=False, allow_unicode=True, width=math.inf
+    )
     return text
 
 
@@ -95,6 +101,12 @@ def _yaml() -> tuple[Any, Any]:
     class Dumper(yaml.SafeDumper):
         def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
             return True
+
+        def represent_str(self, data: str) -> Any:
+            style = '"' if _BREAKS.search(data) else None
+            return self.represent_scalar("tag:yaml.org,2002:str", data, style)
+
+    Dumper.add_representer(str, Dumper.represent_str)
 
     class Loader(yaml.SafeLoader):
         def compose_node(self, parent: Any, index: int) -> Any:
