@@ -213,6 +213,12 @@ class Settings(SettingsMapping):
         "Seconds an ECS worker gives running tasks after SIGTERM, before it releases them. "
         "Less than the container's stopTimeout (30 by default).",
     )
+    worker_heartbeat_interval = Setting(
+        kinds.optional(kinds.seconds()),
+        30.0,
+        "Seconds between two heartbeats with which an ECS worker shows itself to 'caraway status': "
+        "one write to the table each. None: it does not.",
+    )
     worker_hijack_root_logger = Setting(
         kinds.BOOL, True, "Whether a worker replaces the root logger's handlers with its own."
     )

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from caraway.requests.dynamodb import ConditionFailed, DescribeTable, GetItem, UpdateItem
 from caraway.requests.items import (
     Absent,
+    Always,
     AtMost,
     Change,
     Condition,
@@ -49,6 +50,7 @@ names = st.sampled_from((*ANY, *NUMERIC, "id"))
 conditions: st.SearchStrategy[Condition] = st.recursive(
     st.one_of(
         st.builds(Absent, names),
+        st.just(Always()),
         st.builds(Equals, names, comparable),
         st.builds(AtMost, st.sampled_from(NUMERIC), numbers),
         st.builds(OneOf, names, st.lists(comparable, min_size=1, max_size=3).map(tuple)),
@@ -196,3 +198,20 @@ def test_a_table_describes_itself(harness: Harness) -> None:
     described = harness.perform(DescribeTable(name))
     assert described["KeySchema"] == [{"AttributeName": "id", "KeyType": "HASH"}]
     assert described["TableStatus"] == "ACTIVE"
+
+
+SETS = [None, {"a"}, {"a", "b", "☕"}]
+
+
+@pytest.mark.parametrize("before", SETS, ids=["none", "one", "three"])
+@pytest.mark.parametrize("elements", [{"a"}, {"b", "c"}, {"a", "b", "☕"}], ids=len)
+def test_elements_are_added_to_sets_and_taken_from_them_however_often(
+    harness: Harness, before: set[str] | None, elements: set[str]
+) -> None:
+    table = harness.table()
+    item: Item = {"n": 1} if before is None else {"n": 1, "s": before}
+    added, taken = Change({"m": 2}, add={"s": elements}), Change(discard={"s": elements})
+    harness.check_write(table, item, Always(), added)
+    harness.check_write(table, {**item, "s": (before or set()) | elements}, Always(), added)
+    harness.check_write(table, item, Always(), taken)
+    harness.check_write(table, None, Always(), Change(add={"s": elements}))

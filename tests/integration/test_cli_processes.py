@@ -160,11 +160,12 @@ def test_ctrl_c_ends_a_wait_as_shells_expect(folder: Path, environ: dict[str, st
     with start(
         folder, environ, "call", "shop.add", "-Q", "quiet", "--args", "[1, 1]", "-w"
     ) as call:
-        read_until(call.stderr, "-")  # its id: it waits now
+        line = read_until(call.stderr, "-")  # its id: it waits now
         call.send_signal(signal.SIGINT)
         _, said = call.communicate(timeout=60)
     assert call.returncode == 130
-    assert said == "Error: interrupted\n"
+    id = line.strip()
+    assert said == f"Error: interrupted: the task goes on (caraway result {id} --follow)\n"
 
 
 def test_an_endpoint_that_is_down_is_one_line(folder: Path, environ: dict[str, str]) -> None:

@@ -18,6 +18,8 @@ import pytest
 from caraway import Queue
 from caraway.aws.asyncio_aws import AiobotocoreWire
 from caraway.core.executor import Executor
+from caraway.core.port import run_now
+from caraway.core.presence import Presences, about, present
 from caraway.exceptions import ImproperlyConfigured, QueueNotFound, Reject
 from caraway.workers.ecs import Worker
 from tests.integration.conftest import PATIENCE_S, wait_until
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from caraway import Caraway
+    from caraway.core.presence import Presence
     from tests.integration.conftest import Place
 
 pytestmark = pytest.mark.usefixtures("loggers_as_they_were")
@@ -243,7 +246,7 @@ def test_cheap_tasks_cost_less_than_thirty_five_requests_a_hundred(
         return response
 
     monkeypatch.setattr(AiobotocoreWire, "send", counting)
-    app = local.app()
+    app = local.app(worker_heartbeat_interval=None)
     tasks = 1_000
     ran: list[int] = []
     done = threading.Event()
@@ -573,3 +576,49 @@ def test_a_worker_consumes_the_queues_it_is_told_or_those_declared_for_it(local:
 def test_a_worker_without_a_queue_says_what_to_do(local: Place) -> None:
     with pytest.raises(ImproperlyConfigured, match=r"-Q \(it has default\)"):
         Worker(local.app(Queue("default")))
+
+
+# -- showing itself -------------------------------------------------------------------------------
+
+
+def present_at(local: Place, app: Caraway) -> list[Presence]:
+    return run_now(present(app.aws, Presences(app.site.records.table)))
+
+
+def test_a_worker_shows_itself_and_what_it_runs_until_it_stops(local: Place) -> None:
+    app = local.app()
+    gate = Gate()
+
+    @app.task
+    def waits() -> None:
+        gate.wait()
+
+    sent = waits.delay()
+    with Running(local, app, hostname="shown@box", heartbeat_interval_s=0.05) as running:
+        assert gate.reached.wait(PATIENCE_S)
+        wait_until(lambda: any(each.tasks for each in present_at(local, app)))
+        (told,) = present_at(local, app)
+        assert (told.hostname, told.pid, told.pool) == ("shown@box", os.getpid(), "threads")
+        assert [each.id for each in told.tasks] == [sent.id]
+        assert told.running == 1
+        known = run_now(about(app.aws, Presences(app.site.records.table), [told.about]))
+        assert waits.name in known[told.about].registered
+        gate.opened.set()
+        sent.get(timeout=PATIENCE_S)
+        wait_until(lambda: present_at(local, app)[0].processed == 1)
+        running.stop()
+        running.poke()
+        assert running.code() == 0
+    assert present_at(local, app) == []
+
+
+def test_a_worker_without_a_heartbeat_shows_nothing(local: Place) -> None:
+    app = local.app()
+
+    @app.task
+    def add(x: int, y: int) -> int:
+        return x + y
+
+    with Running(local, app, heartbeat_interval_s=0):
+        assert add.delay(1, 2).get(timeout=PATIENCE_S) == 3
+        assert present_at(local, app) == []

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -12,7 +14,13 @@ from click.testing import CliRunner
 
 from caraway import __version__
 from caraway.cli import main
-from caraway.cli.celery_habits import BEAT_OPTIONS, COMMANDS, GLOBAL_OPTIONS, WORKER_OPTIONS
+from caraway.cli.celery_habits import (
+    BEAT_OPTIONS,
+    COMMANDS,
+    GLOBAL_OPTIONS,
+    INSPECTIONS,
+    WORKER_OPTIONS,
+)
 from caraway.cli.errors import failure_of
 from caraway.cli.worker import expand_hostname
 from caraway.exceptions import (
@@ -27,10 +35,9 @@ from caraway.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from click.testing import Result
 
+ROOT = Path(__file__).parents[2]
 HEAVY = ("boto3", "botocore", "aiobotocore", "pydantic", "asyncio", "rich", "yaml", "caraway.app")
 
 
@@ -60,18 +67,40 @@ def module(folder: Path, name: str, text: str) -> str:
 
 def test_help_lists_the_commands_and_the_exit_codes() -> None:
     shown = run("--help").output
-    for command in ("worker", "call", "result", "queues", "purge", "beat", "doctor", "dev", "demo"):
+    for command in main.list_commands(click.Context(main)):
         assert f"\n  {command} " in shown
     assert "Exit codes:" in shown
 
 
-@pytest.mark.parametrize(
-    "command", ["worker", "call", "result", "queues", "purge", "beat", "doctor", "dev", "demo"]
-)
-def test_each_command_has_help_with_its_exit_at_zero(command: str) -> None:
-    result = run(command, "--help")
+def every_command(group: click.Group = main, *path: str) -> list[tuple[str, ...]]:
+    """Return the words of every command, those of groups too."""
+    found: list[tuple[str, ...]] = []
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        found.append((*path, name))
+        command = group.get_command(context, name)
+        if isinstance(command, click.Group):
+            found += every_command(command, *path, name)
+    return found
+
+
+@pytest.mark.parametrize("words", every_command(), ids=" ".join)
+def test_each_command_has_help_with_an_example_and_its_exit_at_zero(words: tuple[str, ...]) -> None:
+    result = run(*words, "--help")
     assert result.exit_code == 0
-    assert result.output.startswith(f"Usage: caraway {command}")
+    usage, rest = result.output.split("\n\n", 1)
+    assert usage.startswith(f"Usage: caraway {' '.join(words)}")
+    assert f"caraway {' '.join(words)}" in rest
+
+
+def test_every_documented_exit_code_is_seen_in_a_test() -> None:
+    page = (ROOT / "docs/cli.md").read_text().partition("| exit code |")[2]
+    documented = re.findall(r"^\| (\d+) \|", page, re.MULTILINE)
+    shown = run("--help").output.partition("Exit codes:")[2]
+    listed = re.findall(r"^ +(\d+)  ", shown, re.MULTILINE)
+    assert documented == listed == ["0", "1", "2", "3", "4", "5", "130"]
+    tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_cli*.py"))
+    assert [code for code in listed if f"exit_code == {code}\n" not in tests] == []
 
 
 def test_the_version_is_said_in_one_line() -> None:
@@ -134,6 +163,27 @@ def test_a_command_of_celery_is_refused_with_a_sentence(command: str, instead: s
     result = run("-A", "shop:app", command, "--anything")
     assert result.exit_code == 2
     assert instead in result.stderr
+
+
+@pytest.mark.parametrize(("verb", "instead"), INSPECTIONS.items())
+def test_a_verb_of_celery_inspect_is_refused_with_a_sentence(verb: str, instead: str) -> None:
+    result = run("inspect", verb, "-A", "shop:app")
+    assert result.exit_code == 2
+    assert instead in result.stderr
+    assert f"`{verb}`" in (ROOT / "docs/cli.md").read_text()
+
+
+@pytest.mark.parametrize("arguments", [["-t", "3", "active"], ["active", "--timeout", "3"]])
+def test_inspecting_waits_for_nothing(arguments: list[str]) -> None:
+    result = run("inspect", *arguments)
+    assert result.exit_code == 2
+    assert "nothing is waited for" in result.stderr
+
+
+def test_a_misspelt_verb_is_answered_with_the_nearest() -> None:
+    result = run("inspect", "activ")
+    assert result.exit_code == 2
+    assert "no command 'activ', did you mean 'active'?" in result.stderr
 
 
 def test_refused_options_are_not_in_the_help() -> None:

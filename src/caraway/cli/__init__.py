@@ -20,7 +20,7 @@ __all__ = ["main"]
 EXIT_CODES: Final = """\b
 Exit codes:
   0    done
-  1    it did not go well: the task failed, doctor found a problem, a worker was stopped cold
+  1    it did not go well: the task failed, no worker is there, doctor found a problem, ...
   2    the command line is wrong
   3    the app, a setting or the call is wrong
   4    AWS could not be asked, or refused
@@ -32,10 +32,13 @@ _LAZY: Final = {
     "worker": Lazy("caraway.cli.worker", "Run tasks from queues until told to stop."),
     "call": Lazy("caraway.cli.call", "Send a task by its name."),
     "result": Lazy("caraway.cli.result", "Show what is known of a task."),
+    "status": Lazy("caraway.cli.status", "Show the workers that are there."),
+    "inspect": Lazy("caraway.cli.inspect", "Show what workers say of themselves."),
     "queues": Lazy("caraway.cli.queues", "Show how full the app's queues are."),
     "purge": Lazy("caraway.cli.purge", "Delete all messages of queues."),
     "beat": Lazy("caraway.cli.beat", "Bring beat_schedule to EventBridge, or list it."),
     "doctor": Lazy("caraway.cli.doctor", "Find what is missing or wrong, and say how to mend it."),
+    "completion": Lazy("caraway.cli.completion", "Print what completes commands in your shell."),
     "dev": Lazy("caraway.local.dev", "Run the whole app on this machine, on a local AWS."),
     "demo": Lazy("caraway.demo.run", "Count words through both doors, on a local AWS."),
 }

@@ -53,7 +53,11 @@ def sync_command(session: Session, dry_run: bool) -> None:
 
     Rules are created (+), changed (~) and deleted (-); those that this app did not make, in this
     environment (queue_name_prefix), are left alone.
-    """
+
+    \b
+    caraway beat sync --dry-run -A shop:app
+    caraway beat sync -A shop:app
+    """  # noqa: D301 - \b is click's
     app = session.app()
     owner, rules = owner_of(app), rules_of(app, app.aws.now())
     plan = run_now(sync(app.aws, owner, rules, dry_run=dry_run))
@@ -78,6 +82,10 @@ def list_command(session: Session) -> None:
     differs    EventBridge has it otherwise   } 'caraway beat sync'
     missing    EventBridge does not have it   } mends
     left over  the code does not have it      } these
+
+    \b
+    caraway beat list -A shop:app
+    caraway beat list -A shop:app --json
     """  # noqa: D301 - \b is click's
     app = session.app()
     rows = run_now(listing(app.aws, owner_of(app), rules_of(app, app.aws.now())))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from caraway.cli.completing import queue_names, task_names
 from caraway.cli.options import app_option, follow_option, json_option, timeout_option
 from caraway.cli.session import Session, pass_session
 from caraway.exceptions import ImproperlyConfigured, NotRegistered, nearest
@@ -61,7 +62,7 @@ def _time_or_seconds(
 
 
 @click.command("call")
-@click.argument("name")
+@click.argument("name", shell_complete=task_names)
 @app_option
 @click.option(
     "-a",
@@ -77,7 +78,12 @@ def _time_or_seconds(
     metavar="JSON",
     help="Keyword arguments, an object.",
 )
-@click.option("-Q", "--queue", help="The queue; by default the task's own, or its route's.")
+@click.option(
+    "-Q",
+    "--queue",
+    shell_complete=queue_names,
+    help="The queue; by default the task's own, or its route's.",
+)
 @click.option(
     "--countdown", type=float, metavar="SECONDS", help="Run after so many seconds (at most 900)."
 )

@@ -8,6 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
+from typing_extensions import override
+
+from caraway.exceptions import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -45,10 +48,6 @@ WORKER_OPTIONS: Final[Mapping[str, str]] = {
     "-E --task-events --events": "the task records are the monitor: workers send no events",
     "--without-gossip": _TALK,
     "--without-mingle": _TALK,
-    "--without-heartbeat --heartbeat-interval": (
-        "the heartbeat renews visibility timeouts and leases of running tasks, so it cannot be "
-        "changed: a queue's visibility_timeout_s decides its pace"
-    ),
     "--time-limit --soft-time-limit": (
         "a task carries its own limit (time_limit, or the setting task_time_limit), and a worker "
         "does not enforce it yet; on Lambda the function's timeout ends a task"
@@ -71,20 +70,60 @@ BEAT_OPTIONS: Final[Mapping[str, str]] = {
 COMMANDS: Final[Mapping[str, str]] = {
     "amqp": "there is no AMQP; 'caraway queues' shows the queues",
     "control": "SQS has no broadcast; stop a worker with SIGTERM, change settings and deploy",
-    "events": "workers send no events, the task records are the monitor; see 'caraway result'",
-    "flower": "workers send no events, the task records are the monitor; see 'caraway result'",
+    "events": "workers send no events; see 'caraway status' and 'caraway result --follow'",
+    "flower": "workers send no events; see 'caraway status' and 'caraway result --follow'",
     "graph": "there is nothing to draw",
-    "inspect": "SQS has no broadcast; see 'caraway queues' and 'caraway result'",
     "list": "there are no bindings; 'caraway queues' shows the queues",
     "logtool": "log lines are in CloudWatch Logs, or where the container sends them",
     "migrate": "messages cannot be moved from another broker: let the old workers finish theirs",
     "multi": "let ECS, systemd or a shell start several 'caraway worker'",
     "report": "'caraway doctor' looks at the settings and at AWS",
     "shell": "start Python and import the app",
-    "status": "workers do not answer over SQS; 'caraway queues' shows whether tasks wait",
     "upgrade": "settings keep Celery's names, the old ones too",
 }
 """Commands of ``celery``."""
+
+INSPECT_OPTIONS: Final[Mapping[str, str]] = {
+    "-t --timeout": "nothing is waited for, workers have written what they say to the table",
+}
+"""Options of ``celery inspect``."""
+
+INSPECTIONS: Final[Mapping[str, str]] = {
+    "clock": "workers keep no logical clock",
+    "memdump": "look into the process with a profiler",
+    "memsample": "look into the process with a profiler",
+    "objgraph": "look into the process with a profiler",
+    "query_task": "'caraway result ID' shows what is known of a task, on whatever worker it runs",
+    "report": "'caraway doctor' looks at the settings and at AWS",
+    "reserved": "nothing is reserved: a worker receives a message when it has a free slot",
+    "revoked": "'caraway result ID' shows whether a task is revoked",
+    "scheduled": "no worker holds a task for later, SQS does: 'caraway queues' shows how many",
+}
+"""Verbs of ``celery inspect``."""
+
+
+class Elsewhere(click.Group):
+    """A group that answers some of Celery's names with what takes the place of each."""
+
+    def __init__(
+        self, *args: Any, elsewhere: Mapping[str, str] | None = None, **options: Any
+    ) -> None:
+        super().__init__(*args, **options)
+        self._elsewhere = elsewhere or {}
+
+    @override
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the arguments name."""
+        name = args[0]
+        if not ctx.resilient_parsing:  # of a completion, which must not fail
+            if name in self._elsewhere:
+                ctx.fail(f"Celery's command {name!r} has no meaning here: {self._elsewhere[name]}.")
+            known = self.list_commands(ctx)
+            if name not in known and not name.startswith("-"):
+                ctx.fail(f"no command {name!r}{nearest(name, known)}")
+        return super().resolve_command(ctx, args)
 
 
 def refuses(options: Mapping[str, str]) -> Callable[[F], F]:

@@ -7,11 +7,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 from typing_extensions import override
 
+from caraway.cli.celery_habits import Elsewhere
 from caraway.cli.errors import INTERRUPTED, Failure, failure_of
 from caraway.cli.session import Session
-from caraway.exceptions import CarawayError, nearest
+from caraway.exceptions import CarawayError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,27 +27,23 @@ class Lazy:
     help: str
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Elsewhere):
     """The root of the command line.
 
     Parameters
     ----------
     lazy
         The commands by name.
-    elsewhere
-        Commands that users may look for, and what takes the place of each.
     """
 
     def __init__(
         self,
         *args: Any,
         lazy: Mapping[str, Lazy] | None = None,
-        elsewhere: Mapping[str, str] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(*args, **options)
         self._lazy = lazy or {}
-        self._elsewhere = elsewhere or {}
 
     @override
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -61,16 +59,14 @@ class LazyGroup(click.Group):
         return command
 
     @override
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that the arguments name."""
-        name = args[0]
-        if name in self._elsewhere:
-            ctx.fail(f"Celery's command {name!r} has no meaning here: {self._elsewhere[name]}.")
-        if name not in self._lazy and not name.startswith("-"):
-            ctx.fail(f"no command {name!r}{nearest(name, self._lazy)}")
-        return super().resolve_command(ctx, args)
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the commands that begin so, without importing any."""
+        commands = [
+            CompletionItem(name, help=lazy.help)
+            for name, lazy in self._lazy.items()
+            if name.startswith(incomplete)
+        ]
+        return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
 
     @override
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from caraway.cli.completing import queue_names
 from caraway.cli.depths import depth_of
 from caraway.cli.options import app_option, comma_separated, json_option
 from caraway.cli.output import count, show_json
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @click.command("purge")
-@click.argument("names", nargs=-1, metavar="[QUEUE]...")
+@click.argument("names", nargs=-1, metavar="[QUEUE]...", shell_complete=queue_names)
 @app_option
 @click.option(
     "-Q", "--queues", multiple=True, callback=comma_separated, metavar="NAME,NAME", hidden=True

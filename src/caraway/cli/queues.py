@@ -77,6 +77,10 @@ def command(session: Session) -> None:
     """Show the app's queues: what waits, what runs, and what ended in the dead-letter queue.
 
     \b
+    caraway queues -A shop:app
+    caraway queues -A shop:app --json
+
+    \b
     DEPTH         messages that wait
     IN FLIGHT     messages that a worker has received
     DELAYED       messages that wait for their countdown or retry

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from caraway.cli.celery_habits import WORKER_OPTIONS, refuses
+from caraway.cli.completing import queue_names
 from caraway.cli.options import app_option, comma_separated
 from caraway.cli.session import Session, pass_session
 from caraway.exceptions import nearest
@@ -57,6 +58,7 @@ def _autoscale(
     "--queues",
     multiple=True,
     callback=comma_separated,
+    shell_complete=queue_names,
     metavar="NAME,NAME",
     help='Queues to consume; by default those with consumer="ecs".',
 )
@@ -111,6 +113,13 @@ def _autoscale(
     metavar="SECONDS",
     help="What running tasks get after SIGTERM; worker_soft_shutdown_timeout (25) by default.",
 )
+@click.option(
+    "--heartbeat-interval",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="How often 'caraway status' hears of it; worker_heartbeat_interval (30) by default.",
+)
+@click.option("--without-heartbeat", is_flag=True, help="Do not show it to 'caraway status'.")
 @refuses(WORKER_OPTIONS)
 @pass_session
 def command(
@@ -124,6 +133,8 @@ def command(
     loglevel: str,
     hostname: str | None,
     shutdown_timeout: float | None,
+    heartbeat_interval: float | None,
+    without_heartbeat: bool,
 ) -> None:
     """Run tasks from queues until told to stop.
 
@@ -153,6 +164,7 @@ def command(
         app_name=session.app_name or os.environ.get("CARAWAY_APP"),
         hostname=hostname,
         shutdown_timeout_s=shutdown_timeout,
+        heartbeat_interval_s=0 if without_heartbeat else heartbeat_interval,
     )
     click.echo(f"\n{worker.banner()}\n", err=True)
     click.get_current_context().exit(worker.run())

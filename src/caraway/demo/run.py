@@ -22,7 +22,11 @@ def command(ctx: click.Context, folder: Path | None) -> None:
     counts the smaller ones, an ECS-style worker the larger ones; one task fails and is retried, and
     one is sent by an EventBridge rule, for which a minute has to pass. Nothing leaves this machine,
     and nothing is left running.
-    """
+
+    \b
+    caraway demo
+    caraway demo texts
+    """  # noqa: D301 - \b is click's
     missing = [name for name in ("rich", "yaml") if find_spec(name) is None]
     if missing:
         raise click.ClickException(

@@ -8,12 +8,13 @@ meaning given here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
 
 Item: TypeAlias = "dict[str, Any]"
 """An item as plain Python values: str, bool, int, float, bytes, None, set[str], list, dict."""
@@ -157,6 +158,18 @@ class Absent(Condition):
 
 
 @dataclass(frozen=True)
+class Always(Condition):
+    """Holds of every item, and of none: for a write that may be repeated."""
+
+    def render(self, names: Names) -> str:
+        id = names.attribute("id")
+        return f"(attribute_exists({id}) OR attribute_not_exists({id}))"
+
+    def holds(self, item: Mapping[str, Any]) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
 class Equals(Condition):
     """The attribute is there and equals the value."""
 
@@ -249,14 +262,17 @@ class Sum:
 
 @dataclass(frozen=True)
 class Change:
-    """What a write does to an item: attributes to set, attributes to remove.
+    """What a write does to an item: attributes to set, attributes to remove, and sets to change.
 
     ``assign`` maps an attribute to a plain value or to an :class:`OrElse` or :class:`Sum`, which
-    see the item as it was before the write, as in DynamoDB.
+    see the item as it was before the write, as in DynamoDB. ``add`` and ``discard`` map attributes
+    to elements of sets; a set that is left empty is removed, as DynamoDB has no empty ones.
     """
 
-    assign: Mapping[str, Any]
+    assign: Mapping[str, Any] = field(default_factory=dict)
     remove: tuple[str, ...] = ()
+    add: Mapping[str, AbstractSet[str]] = field(default_factory=dict)
+    discard: Mapping[str, AbstractSet[str]] = field(default_factory=dict)
 
     def render(self, names: Names) -> str:
         """Return DynamoDB's update expression; a change must change something."""
@@ -266,7 +282,12 @@ class Change:
             for name, value in self.assign.items()
         )
         removes = ", ".join(names.attribute(name) for name in self.remove)
-        clauses = {"SET": sets, "REMOVE": removes}
+        clauses = {
+            "SET": sets,
+            "REMOVE": removes,
+            "ADD": _elements(self.add, names),
+            "DELETE": _elements(self.discard, names),
+        }
         return " ".join(f"{verb} {listed}" for verb, listed in clauses.items() if listed)
 
     def apply(self, item: Mapping[str, Any]) -> Item:
@@ -276,4 +297,16 @@ class Change:
             after[name] = value.value(item) if isinstance(value, OrElse | Sum) else value
         for name in self.remove:
             after.pop(name, None)
+        for name, elements in self.add.items():
+            after[name] = set(item.get(name, ())) | elements
+        for name, elements in self.discard.items():
+            after[name] = set(item.get(name, ())) - elements
+            if not after[name]:
+                del after[name]
         return after
+
+
+def _elements(sets: Mapping[str, AbstractSet[str]], names: Names) -> str:
+    return ", ".join(
+        f"{names.attribute(name)} {names.value(set(elements))}" for name, elements in sets.items()
+    )

@@ -49,6 +49,9 @@ class Worker:
     shutdown_timeout_s
         Seconds that a warm shutdown gives to running tasks; the setting
         ``worker_soft_shutdown_timeout`` by default.
+    heartbeat_interval_s
+        Seconds between two heartbeats; 0: none. The setting ``worker_heartbeat_interval`` by
+        default.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Worker:
         app_name: str | None = None,
         hostname: str | None = None,
         shutdown_timeout_s: float | None = None,
+        heartbeat_interval_s: float | None = None,
     ) -> None:
         self.app = app.finalize()
         conf = app.conf
@@ -81,6 +85,9 @@ class Worker:
         self.hostname = hostname or f"caraway@{socket.gethostname()}"
         self.shutdown_timeout_s = (
             conf.worker_soft_shutdown_timeout if shutdown_timeout_s is None else shutdown_timeout_s
+        )
+        self.heartbeat_interval_s = (
+            conf.worker_heartbeat_interval if heartbeat_interval_s is None else heartbeat_interval_s
         )
         self._running: tuple[asyncio.AbstractEventLoop, Session] | None = None
         self._stops = 0
@@ -121,6 +128,7 @@ class Worker:
                 self.pool,
                 hostname=self.hostname,
                 shutdown_timeout_s=self.shutdown_timeout_s,
+                heartbeat_interval_s=self.heartbeat_interval_s,
             )
             self._running = asyncio.get_running_loop(), session
             for _ in range(self._stops):

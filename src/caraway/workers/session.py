@@ -17,6 +17,7 @@ from caraway.requests.sqs import ChangeMessageVisibility, DeleteMessage
 from caraway.utils.log import get_logger
 from caraway.workers.holding import Backoff, Heartbeat, Held, Slots
 from caraway.workers.logs import LogEvents
+from caraway.workers.presence import Attendance, Tally
 from caraway.workers.receiving import Receiver, release
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Session:
         *,
         hostname: str,
         shutdown_timeout_s: float,
+        heartbeat_interval_s: float | None = None,
     ) -> None:
         self._queues = queues
         self._hostname = hostname
@@ -54,17 +56,29 @@ class Session:
         self._site = app.site
         self._pool = pool
         self._aws = AsyncioAws(best_wire(app.client_settings), pool.call)
+        tally = Tally(LogEvents(app.tasks))
         self._executor = Executor(
             self._aws,
             self._site,
             app.tasks,
             door=DOOR,
             hostname=hostname,
-            observe=LogEvents(app.tasks),
+            observe=tally,
         )
         self._slots = Slots(pool.concurrency)
         self._working = Backoff(shared=True)
         self._held: set[Held] = set()
+        self._attendance = heartbeat_interval_s and Attendance(
+            self._aws,
+            app,
+            hostname=hostname,
+            pool=pool,
+            queues=queues,
+            executor=self._executor,
+            held=self._held,
+            tally=tally,
+            interval_s=heartbeat_interval_s,
+        )
         self._jobs: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
         self._cold = asyncio.Event()
@@ -93,12 +107,16 @@ class Session:
             )
         )
         await self._pool.open()
+        if self._attendance:
+            self._attendance.begin()
         logger.info("%s ready.", self._hostname)
         try:
             await self._receive()
             unfinished = await self._drain()
         finally:
             heartbeat.cancel()
+            if self._attendance:
+                await self._within_reason(self._attendance.end())
         for job in self._jobs:
             job.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)

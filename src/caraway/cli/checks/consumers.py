@@ -28,7 +28,7 @@ _SHARED_SETTINGS: Final = ("queue_name_prefix", "task_table", "payload_bucket")
 async def check_consumers(
     patient: Patient, queue: Queue, subject: str, attributes: Mapping[str, str]
 ) -> list[Finding]:
-    """Look at the functions that consume a queue. ECS workers do not show themselves to AWS."""
+    """Look at the functions that consume a queue. ECS workers are for ``caraway status``."""
     try:
         sources = await patient.aws.perform(ListEventSources(attributes["QueueArn"]))
         found = [(each, await patient.aws.perform(GetFunction(each.function))) for each in sources]
