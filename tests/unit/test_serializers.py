@@ -287,6 +287,18 @@ def test_other_languages_write_plain_yaml(text: str, value: Any) -> None:
     assert serializer_named("yaml").read(content("yaml", text)) == value
 
 
+@given(values)
+@settings(deadline=None, max_examples=20)
+def test_json_may_be_wrapped_as_the_others_are(value: Any) -> None:
+    assert same(decode(serializer_named("json").encode(value), Accepted().read), value)
+
+
+@pytest.mark.parametrize("data", [None, 5, ["x"]])
+def test_text_content_without_text_is_refused(data: Any) -> None:
+    with pytest.raises(DecodeError, match="is not text"):
+        Accepted().read({"content_type": "application/json", "data": data})
+
+
 def test_json_may_be_marked_as_such() -> None:
     assert Accepted().read(content("json", '{"a": [1]}')) == {"a": [1]}
 
@@ -748,7 +760,11 @@ def test_an_unknown_serializer_in_a_call_raises(serializer: Any) -> None:
 def test_a_package_that_is_missing_is_said(
     name: str, package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serializers, "_installed", lambda wanted: wanted != package)
+    def found(wanted: str) -> None:
+        if wanted == package:
+            raise ModuleNotFoundError(wanted)
+
+    monkeypatch.setattr(serializers, "import_module", found)
     with pytest.raises(ImproperlyConfigured, match=rf"pip install 'caraway\[{name}\]'"):
         Stage(task_serializer=name).app.send_task("echo")
     with pytest.raises(ImproperlyConfigured, match=rf"pip install 'caraway\[{name}\]'"):

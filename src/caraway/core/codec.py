@@ -19,7 +19,8 @@ written by another serializer     tag ``serialized``; see :mod:`caraway.core.ser
 ================================  ===============================================================
 
 Decoding calls only the functions in the table of tags. The data names a tag, never a class, so no
-message can have anything else constructed.
+message can have anything else constructed. What another serializer wrote is opened by nothing here:
+the caller brings what opens it.
 """
 
 from __future__ import annotations
