@@ -52,3 +52,7 @@ class Signal:
 
     def __repr__(self) -> str:
         return f"<Signal: {self.name}>"
+
+
+heartbeat_sent = Signal("heartbeat_sent")
+"""An ECS worker has written its heartbeat; ``sender.hostname`` is the worker's name."""

@@ -33,6 +33,7 @@ from caraway.exceptions import (
     TimeoutError,  # noqa: A004 - Celery's name
     UnknownSetting,
 )
+from caraway.workers.ecs import Worker
 
 if TYPE_CHECKING:
     from click.testing import Result
@@ -323,6 +324,44 @@ def test_the_tasks_of_included_modules_are_imported_before_a_command_runs(folder
         "from caraway import Caraway\napp = Caraway('x', include=['cli_more_tasks'])\n",
     )
     assert "LookupError: reached" in run("queues", "-A", app).stderr
+
+
+# -- the worker -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "interval_s"),
+    [
+        ([], 30.0),
+        (["--heartbeat-interval", "2.5"], 2.5),
+        (["--without-heartbeat"], 0),
+        (["--without-heartbeat", "--heartbeat-interval", "2"], 0),
+    ],
+)
+def test_a_worker_beats_as_often_as_it_is_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], interval_s: float
+) -> None:
+    app = module(
+        folder,
+        "cli_beating",
+        "from caraway import Caraway, Queue\napp = Caraway('x')\n"
+        "app.conf.task_queues = [Queue('default', consumer='ecs')]\n",
+    )
+    told: list[float | None] = []
+
+    def run_worker(worker: Worker) -> int:
+        told.append(worker.heartbeat_interval_s)
+        return 0
+
+    monkeypatch.setattr("caraway.workers.logs.set_up_logging", lambda *_: None)
+    monkeypatch.setattr(Worker, "run", run_worker)
+    assert run("worker", "-A", app, *arguments).exit_code == 0
+    assert told == [interval_s]
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "soon"])
+def test_a_heartbeat_needs_an_interval(value: str) -> None:
+    assert run("worker", "--heartbeat-interval", value).exit_code == 2
 
 
 # -- exit codes -------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ import pytest
 
 import caraway
 import caraway.core.errors
-from caraway import AsyncResult, Caraway, Context, Queue, Signature, exceptions
+from caraway import AsyncResult, Caraway, Context, Queue, Signature, exceptions, signals
 from caraway.aws.memory import MemoryAws
 from caraway.base import AppBase
 from caraway.beat import rules_of
@@ -322,6 +322,7 @@ def known_names() -> set[str]:
         *_REFUSED,
         *caraway.__all__,
         *vars(exceptions),
+        *vars(signals),
         *(name for each in classes for name in dir(each)),
         *(each.name for kind in (Context, Message, Queue, Record) for each in fields(kind)),
         *(f"-{name}".strip("-") for name in COMMANDS),

@@ -32,6 +32,7 @@ from caraway.core.presence import (
 from caraway.exceptions import AccessDenied, EndpointUnreachable, InvalidMessage, InvalidOption
 from caraway.requests.dynamodb import GetItem, UpdateItem
 from caraway.requests.items import to_item
+from caraway.signals import heartbeat_sent
 from caraway.workers.presence import ENLISTED_EVERY, Attendance, Tally, about_of
 
 if TYPE_CHECKING:
@@ -286,10 +287,8 @@ def test_a_name_that_another_worker_has_is_warned_of(
     beats(attendance(aws, hostname="other@box"), aws, 1)
     assert caplog.text == ""
     beats(attendance(aws), aws, 1)
-    assert (
-        "is named reports@box too: give each a name of its own with -n, such as -n reports@%h"
-        in (caplog.text)
-    )
+    assert "another worker is named reports@box too (process " in caplog.text
+    assert "give each a name of its own with -n, such as -n reports@%h" in caplog.text
 
 
 class Refusing(MemoryAws):
@@ -351,6 +350,28 @@ def test_a_stopped_worker_is_not_on_the_list(attendance: Callable[..., Attendanc
     aws.errors = []
     run_beside_a_worker(attendance, aws, 3)
     assert aws.item(PRESENCES.table, LIST) == {"id": LIST}
+
+
+def test_receivers_of_heartbeat_sent_hear_each_beat_and_disturb_none(
+    attendance: Callable[..., Attendance], caplog: pytest.LogCaptureFixture
+) -> None:
+    aws = Refusing()
+    aws.errors = []
+    heard: list[str] = []
+
+    def receiver(sender: Attendance, **_: Any) -> None:
+        heard.append(sender.hostname)
+        raise LookupError("no such thing")
+
+    heartbeat_sent.connect(receiver)
+    try:
+        run_beside_a_worker(attendance, aws, 6)
+    finally:
+        heartbeat_sent.disconnect(receiver)
+    assert len(heard) > 1
+    assert set(heard) == {"reports@box"}
+    assert "LookupError: no such thing" in caplog.text
+    assert seen(aws) == []
 
 
 def test_a_worker_that_has_never_begun_leaves_nothing(

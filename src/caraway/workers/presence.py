@@ -23,6 +23,7 @@ from caraway.core.presence import (
     present,
 )
 from caraway.exceptions import AccessDenied, OperationalError, ResourceMissing
+from caraway.signals import heartbeat_sent
 from caraway.utils.log import get_logger
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ class Attendance:
         self._is_listed = False
         self._stopping = asyncio.Event()
         self._beating: asyncio.Future[None] | None = None
+        self.hostname = hostname
         self._first = Presence(
             hostname=hostname,
             session=f"{hostname}\t{new_token()}",
@@ -151,6 +153,7 @@ class Attendance:
         if self._beats == 0:
             await self._look_for_a_double()
         self._beats += 1
+        heartbeat_sent.send(self)
 
     def _now(self) -> Presence:
         claimed = sorted(self._executor.running.values(), key=lambda each: each.began)
@@ -170,10 +173,11 @@ class Attendance:
         for other in await present(self._aws, self._presences):
             if other.hostname == me.hostname and other.session != me.session:
                 logger.warning(
-                    "another worker (process %d) is named %s too: give each a name of its own "
-                    "with -n, such as -n reports@%%h",
-                    other.pid,
+                    "another worker is named %s too (process %d, seen %.0f s ago): unless it has "
+                    "been killed, give each a name of its own with -n, such as -n reports@%%h",
                     me.hostname,
+                    other.pid,
+                    self._aws.now().timestamp() - other.beat_at,
                 )
 
 
