@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from caraway.local.provision import TEMPLATE
 from tests.e2e.conftest import PATIENCE_S, ROOT, wait_until
 
 if TYPE_CHECKING:
@@ -122,16 +123,33 @@ class Dev:
         return dict(re.findall(r"^export (\w+)=(.*)$", self.text(), re.MULTILINE))
 
     def produce(self) -> list[str]:
-        """Run the producer in an environment as the printed lines make it."""
+        """Let a producer do what users do."""
+        return self.run(PRODUCER).splitlines()
+
+    def run(self, code: str) -> str:
+        """Run code beside the app, in an environment as the printed lines make it."""
         done = subprocess.run(
-            [sys.executable, "-c", PRODUCER],
+            [sys.executable, "-c", f"from shop import app\n{code}"],
             env=self.project.environ | self.exports(),
             cwd=self.project.folder,
             capture_output=True,
             text=True,
         )
         assert done.returncode == 0, done.stderr + self.text()
-        return done.stdout.splitlines()
+        return done.stdout.strip()
+
+    def send(self, queue: str) -> str:
+        """Send a mail by a queue, and return what the task says of it."""
+        return self.run(
+            f"mail = app.send_task('shop.send_email', args=['a', 'b'], queue='{queue}')\n"
+            "print(mail.get(timeout=30)['queue'])"
+        )
+
+    def report(self) -> str:
+        return self.run("print(app.send_task('reports.generate', args=[3]).get(timeout=30))")
+
+    def reloads(self) -> int:
+        return self.text().count(" Reloaded in ")
 
     def answers(self) -> bool:
         place = urlsplit(self.exports()["AWS_ENDPOINT_URL"])
@@ -190,7 +208,9 @@ def test_a_users_app_works_and_ctrl_c_leaves_nothing(project: Project) -> None:
             "priority",
             "{'to': 'user@example.com', 'subject': 'Hello', 'queue': 'default'}",
         ]
-        assert wait_until(lambda: "lambda | sending to user@example.com" in dev.text())
+        assert wait_until(
+            lambda: re.search(r"lambda \| [\d:]{8} sending to user@example.com", dev.text())
+        )
         assert "concurrency: 3 (asyncio)" in dev.text()
         assert re.search(r"worker \| .*generating 3", dev.text())
         assert "schedule hourly: rate(60 minutes), to caraway-reports" in dev.text()
@@ -206,6 +226,104 @@ def test_nothing_is_left_when_it_is_killed(project: Project) -> None:
         dev.process.kill()
         dev.process.wait()
         assert wait_until(dev.left_nothing)
+
+
+def test_a_saved_file_runs_on_both_doors_and_a_broken_one_leaves_the_old_code(
+    project: Project,
+) -> None:
+    shop, reports = project.folder / "shop.py", project.folder / "reports.py"
+    with dev_of(project, "-l", "info", "--", "-n", "first@%h") as dev:
+        assert "worker | first@" in dev.text()
+
+        reports.write_text(REPORTS + "\ndef broken(:\n")
+        assert wait_until(lambda: "SyntaxError" in dev.text())
+        assert re.search(r'the old code goes on: .*\n(.*\n)*.*reports\.py", line \d+', dev.text())
+        assert (dev.send("default"), dev.report()) == ("default", "report 3")
+
+        # Both at once, with another queue and another schedule.
+        shop.write_text(
+            shop.read_text()
+            .replace('Queue("priority")', 'Queue("priority"), Queue("more")')
+            .replace('["queue"]}', '["queue"] + " anew"}')
+            .replace('"schedule": 3600', '"schedule": 7200')
+        )
+        reports.write_text(REPORTS.replace("report {", "new report {"))
+        assert wait_until(lambda: dev.reloads() >= 1, 60)
+        assert wait_until(lambda: dev.report() == "new report 3")
+        assert dev.send("more") == "more anew"
+        rules = dev.run(
+            "import boto3\n"
+            "for rule in boto3.client('events').list_rules()['Rules']:\n"
+            "    print(rule['ScheduleExpression'])"
+        )
+        assert rules == "rate(120 minutes)"
+
+        # What Lambda alone cannot import is taken back.
+        done = dev.reloads()
+        shop.write_text(
+            shop.read_text().replace(" anew", " never")
+            + "\nimport os\nif 'LAMBDA_TASK_ROOT' in os.environ:\n    import absent\n"
+        )
+        assert wait_until(lambda: "cannot run your code: No module named 'absent'" in dev.text())
+        assert dev.reloads() == done
+        assert dev.send("default") == "default anew"
+
+
+def test_what_is_kept_is_there_at_the_next_start_however_the_last_one_ended(
+    project: Project,
+) -> None:
+    kept = project.folder / "kept"
+    options = ("--keep", str(kept), "--no-reload", "--no-worker")
+    with dev_of(project, *options) as dev:
+        waiting = dev.run("print(app.send_task('reports.generate', args=[5]).id)")
+        done = dev.run(
+            "r = app.send_task('shop.send_email', args=['a', 'b']); r.get(); print(r.id)"
+        )
+        dev.process.kill()
+        dev.process.wait()
+        assert wait_until(dev.left_nothing)
+    with dev_of(project, "--keep", str(kept), "--no-reload") as dev:
+        assert dev.run(f"print(app.AsyncResult('{done}').get(timeout=1)['to'])") == "a"
+        assert dev.run(f"print(app.AsyncResult('{waiting}').get(timeout=30))") == "report 5"
+        dev.process.send_signal(signal.SIGTERM)
+        assert dev.process.wait(PATIENCE_S) == 0
+        assert dev.left_nothing(), dev.text()
+
+
+def test_a_port_that_is_taken_is_told(project: Project) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = project.run("-m", "caraway", "dev", "-A", "shop:app", "--port", str(port))
+    assert done.returncode == 1
+    assert f"Port {port} of 127.0.0.1 is in use: stop what listens there" in done.stdout
+
+
+def test_an_app_that_cannot_be_imported_is_told_before_anything_starts(project: Project) -> None:
+    (project.folder / "reports.py").write_text("import absent\n")
+    done = project.run("-m", "caraway", "dev", "-A", "shop:app")
+    assert done.returncode == 3
+    assert "No module named 'absent'" in done.stdout
+    assert 'reports.py", line 1' in done.stdout
+    assert "A local AWS runs" not in done.stdout
+
+
+def test_a_package_that_cannot_be_built_is_told_with_pips_words(project: Project) -> None:
+    (project.folder / "requirements.txt").write_text("./no-such-folder\n")
+    done = project.run("-m", "caraway", "dev", "-A", "shop:app")
+    assert done.returncode == 1
+    assert "pip could not install what is needed" in done.stdout
+    assert "no-such-folder" in done.stdout
+    assert project.is_let_go()
+
+
+def test_a_stack_that_fails_is_told_with_the_resource_and_the_reason(project: Project) -> None:
+    template = TEMPLATE.read_text().replace(
+        "Resources:\n", "Resources:\n  Odd:\n    Type: AWS::Odd::Thing\n", 1
+    )
+    (project.folder / "mine.yaml").write_text(template)
+    done = project.run("-m", "caraway", "dev", "-A", "shop:app", "--template", "mine.yaml")
+    assert done.returncode == 1
+    assert re.search(r"stack caraway-dev .*Odd", done.stdout)
 
 
 def test_code_that_cannot_run_on_lambda_is_told_at_once(project: Project) -> None:

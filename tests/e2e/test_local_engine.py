@@ -336,3 +336,14 @@ def test_an_environment_is_built_from_a_lock_file_and_kept(
     lock.write_text("./missing.whl\n")
     with pytest.raises(LocalError, match=r"missing\.whl[^$]*pip config list"):
         environment(lock)
+
+
+def test_state_that_cannot_be_read_is_told_and_left_as_it_is(tmp_path: Path) -> None:
+    with LocalEngine(port=0, state=tmp_path) as engine:
+        engine.client("sqs").create_queue(QueueName="kept")
+    file = tmp_path / "state" / "sqs.json"
+    assert "kept" in file.read_text()
+    file.write_text("{broken")
+    with pytest.raises(LocalError, match=r"cannot be read: .*sqs"):
+        LocalEngine(port=0, state=tmp_path).start()
+    assert file.read_text() == "{broken"

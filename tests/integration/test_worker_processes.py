@@ -161,7 +161,7 @@ class Shop:
             "PYTHONPATH": os.pathsep.join([str(self.folder), *sys.path]),
         }
         arguments = ["-A", "shop:app", *options]
-        with LocalWorker(arguments, environ, on_line=self.lines.append) as worker:
+        with LocalWorker(arguments, environ, on_lines=self.lines.extend) as worker:
             yield worker
             self.end_long_poll()
 

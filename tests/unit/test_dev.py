@@ -5,26 +5,24 @@ from __future__ import annotations
 import json
 import os
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from click.testing import CliRunner
 
 from caraway import Queue
-from caraway.exceptions import ImproperlyConfigured, LocalError
-from caraway.local import dev
+from caraway.exceptions import LocalError
 from caraway.local.engine import LocalEngine
 from caraway.local.environ import exports, surroundings
-from caraway.local.logs import FunctionLog, readable
+from caraway.local.logs import FunctionLog, Record, readable
 from caraway.local.project import Project
-from caraway.local.provision import TEMPLATE, deploy_project, function_of, template_for, warm_up
+from caraway.local.provision import TEMPLATE, deploy_project, function_of, prefix_of, template_for
 from caraway.local.template import load_template
 from caraway.local.worker import LocalWorker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 PREFIX = "caraway-"
 OUTPUTS = {"Prefix": "caraway-", "TaskTable": "caraway-tasks", "PayloadBucket": "payloads"}
@@ -172,6 +170,30 @@ def test_a_package_without_an_init_file_is_found_too(
     assert project.sources == (tmp_path / "c_shop",)
 
 
+def test_the_folders_of_what_the_app_imports_are_known_and_nothing_installed_is_among_them(
+    in_folder: Callable[[dict[str, str], str], Project],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path / "elsewhere"))
+    monkeypatch.syspath_prepend(str(tmp_path / "apart/site-packages"))
+    project = in_folder(
+        {
+            "g_shop.py": f"import g_lib, g_single, g_installed\n{APP}",
+            "beside/__init__.py": "",
+            "elsewhere/g_lib/__init__.py": "",
+            "elsewhere/g_single.py": "",
+            "apart/site-packages/g_installed/__init__.py": "",
+        },
+        "g_shop:celery",
+    )
+    assert {tmp_path / "beside", tmp_path / "elsewhere" / "g_lib"} <= project.folders
+    assert {tmp_path, tmp_path / "elsewhere"} <= project.flat_folders
+    every = project.folders | project.flat_folders
+    assert not any("site-packages" in place.parts for place in every)
+    assert Path(os.__file__).parent not in every
+
+
 def test_of_an_installed_app_only_its_own_package_is_taken(
     in_folder: Callable[[dict[str, str], str], Project],
     tmp_path: Path,
@@ -236,9 +258,9 @@ def test_nothing_of_the_callers_aws_settings_holds_locally(
 
 def test_the_workers_json_is_read_to_a_person_and_other_lines_stay() -> None:
     entry = {"level": "ERROR", "message": "Task x failed", "exception": "Traceback\nValueError"}
-    assert readable(json.dumps(entry)) == ["ERROR Task x failed", "Traceback", "ValueError"]
-    assert readable("printed\n") == ["printed"]
-    assert readable('{"of": "the task"}') == ['{"of": "the task"}']
+    assert readable(json.dumps(entry)) == Record("Task x failed\nTraceback\nValueError", "ERROR")
+    assert readable("printed\n") == Record("printed")
+    assert readable('{"of": "the task"}') == Record('{"of": "the task"}')
 
 
 class Logs:
@@ -267,21 +289,25 @@ class Logs:
         return [{"events": [each for each in self.events if each["timestamp"] >= startTime]}]
 
 
+def texts(log: FunctionLog) -> list[str]:
+    return [record.text for record in log.new_records()]
+
+
 def test_each_line_of_a_functions_log_is_read_once() -> None:
     logs = Logs()
     log = FunctionLog(logs, "worker")
-    assert log.new_lines() == []
-    at = 2**50
+    assert texts(log) == []
+    at = 2**41
 
     def event(offset: int, message: str) -> dict[str, Any]:
         return {"timestamp": at + offset, "logStreamName": "a", "message": message}
 
     logs.events = [event(0, "START RequestId: 1"), event(0, "same"), event(0, "same")]
-    assert log.new_lines() == ["same", "same"]
-    assert log.new_lines() == []
+    assert texts(log) == ["same", "same"]
+    assert texts(log) == []
     logs.events += [event(0, "same"), event(1, "next")]
-    assert log.new_lines() == ["same", "next"]
-    assert log.new_lines() == []
+    assert texts(log) == ["same", "next"]
+    assert texts(log) == []
 
 
 # -- the worker -----------------------------------------------------------------------------------
@@ -294,62 +320,11 @@ def test_a_worker_that_ends_at_once_is_told_with_what_it_said() -> None:
     worker.stop()
 
 
-# -- the command ----------------------------------------------------------------------------------
-
-
-def test_a_machine_without_the_extra_gets_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dev, "find_spec", lambda _name: None)
-    with pytest.raises(LocalError, match=r"pip install 'caraway\[dev\]'"):
-        dev.run(dev.Options("shop:app"))
-
-
-def test_the_options_are_handed_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    seen: list[dev.Options] = []
-    monkeypatch.setattr(dev, "run", seen.append)
-    named = tmp_path / "my.txt"
-    named.touch()
-    arguments = ["-A", "shop:app", "--port", "4567", "-c", "3", "-P", "solo", "--no-worker"]
-    outcome = CliRunner().invoke(dev.command, [*arguments, "--requirements", str(named)])
-    assert outcome.exit_code == 0
-    assert seen == [
-        dev.Options("shop:app", 4567, TEMPLATE, named, False, ("-c", "3", "-P", "solo"))
-    ]
-
-
-def test_an_endpoint_in_the_code_is_refused_as_nothing_would_find_the_local_aws(
-    in_folder: Callable[[dict[str, str], str], Project], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    project = in_folder(
-        {"e_shop.py": f"{APP}celery.conf.aws_endpoint_url = 'http://fixed:1'\n"}, "e_shop"
-    )
-    monkeypatch.setattr(Project, "load", lambda _name: project)
-    monkeypatch.setattr(dev, "enter", lambda _environ: None)
-    with pytest.raises(ImproperlyConfigured, match="sets aws_endpoint_url to http://fixed:1"):
-        dev.run(dev.Options("e_shop"))
-
-
 def test_a_template_of_another_kind_is_told(tmp_path: Path) -> None:
     template = tmp_path / "mine.yaml"
     template.write_text("Parameters: {App: {Type: String}}\nResources: {Q: {Type: X}}\n")
     with pytest.raises(LocalError, match=r"mine\.yaml has no parameter Prefix"):
-        deploy_project(
-            lambda _service: None, Project.load("caraway.demo.app:app"), "s", template=template
-        )
-
-
-def test_a_function_that_cannot_start_is_told() -> None:
-    class Lambda:
-        def __call__(self, _service: str) -> Lambda:
-            return self
-
-        def invoke(self, **_: object) -> dict[str, Any]:
-            return {"FunctionError": "Unhandled", "Payload": self}
-
-        def read(self) -> bytes:
-            return b'{"errorMessage": "No module named \'x\'", "errorType": "ImportError"}'
-
-    with pytest.raises(LocalError, match="cannot run your code: No module named 'x'"):
-        warm_up(Lambda(), "worker")
+        prefix_of(template)
 
 
 @pytest.mark.parametrize("consumer", ["lambda", "ecs"])
@@ -357,6 +332,7 @@ def test_code_that_only_workers_run_does_not_go_to_lambda(
     consumer: str,
     in_folder: Callable[[dict[str, str], str], Project],
     monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     queue = f"celery.conf.task_queues = [{{'name': 'default', 'consumer': '{consumer}'}}]\n"
     name = f"f_shop_{consumer}"
@@ -371,7 +347,7 @@ def test_code_that_only_workers_run_does_not_go_to_lambda(
     monkeypatch.setattr("caraway.local.provision.deploy", lambda *_args, **_kwargs: {})
     found = {"StackResourceDetail": {"PhysicalResourceId": "worker"}}
     cloudformation = SimpleNamespace(describe_stack_resource=lambda **_: found)
-    deployed = deploy_project(lambda _service: cloudformation, project, "s")
+    deployed = deploy_project(lambda _service: cloudformation, project, "s", build_dir=tmp_path)
     holds = consumer == "lambda"
     assert deployed.holds_code is holds
     assert packaged == [("requirements.txt", [f"{name}.py"]) if holds else (None, [])]

@@ -280,6 +280,11 @@ def fault_of_command(line: str) -> str | None:
             return f"{line}: no such command"
         command = found
         options |= {name for each in command.params for name in each.opts}
+    if command.name == "dev" and "--" in words:  # what follows is for the worker
+        at = words.index("--")
+        if fault := fault_of_command(shlex.join(["caraway", "worker", *words[at + 1 :]])):
+            return fault
+        words = words[:at]
     unknown = [word for word in words if re.match(r"--?[a-zA-Z]", word) and word not in options]
     return f"{line}: {', '.join(unknown)}" if unknown else None
 

@@ -39,7 +39,7 @@ _LAZY: Final = {
     "beat": Lazy("caraway.cli.beat", "Bring beat_schedule to EventBridge, or list it."),
     "doctor": Lazy("caraway.cli.doctor", "Find what is missing or wrong, and say how to mend it."),
     "completion": Lazy("caraway.cli.completion", "Print what completes commands in your shell."),
-    "dev": Lazy("caraway.local.dev", "Run the whole app on this machine, on a local AWS."),
+    "dev": Lazy("caraway.cli.dev", "Run the whole app on this machine, on a local AWS."),
     "demo": Lazy("caraway.demo.run", "Count words through both doors, on a local AWS."),
 }
 

@@ -130,7 +130,7 @@ def set_up(cleaning: ExitStack, say: Progress) -> Place:
     environ = surroundings(exports(engine, outputs))
     enter(environ)  # this process is the producer: its app reads its settings there
     lines: deque[str] = deque(maxlen=20)
-    worker = cleaning.enter_context(LocalWorker(_WORKER, environ, on_line=lines.append))
+    worker = cleaning.enter_context(LocalWorker(_WORKER, environ, on_lines=lines.extend))
     say(f"A worker runs: caraway worker {' '.join(_WORKER)}")
     return Place(engine, outputs["PayloadBucket"], worker, lines, deployed_at)
 

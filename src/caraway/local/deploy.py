@@ -161,6 +161,21 @@ def bridge_engine_gaps(client: ClientFactory, template: Template, stack_name: st
             )
 
 
+def upload(client: ClientFactory, package: Path) -> tuple[str, str]:
+    """Put a package where Lambda fetches code, and return its bucket and key."""
+    bucket = _Bucket(client)
+    return bucket.name, bucket.upload(package.read_bytes(), ".zip")
+
+
+def empty_uploads(client: ClientFactory) -> None:
+    """Delete what deployments have uploaded: a stack that is deployed needs none of it any more."""
+    bucket = _Bucket(client)
+    s3: S3Client = client("s3")
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket.name):
+        for each in page.get("Contents", []):
+            s3.delete_object(Bucket=bucket.name, Key=each["Key"])
+
+
 def _resources(template: Template, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Logical id and properties of each resource of one type."""
     for name, resource in template["Resources"].items():

@@ -46,9 +46,11 @@ runpy.run_module("ministack", run_name="__main__")
 """
 _START_S = 30.0
 _STOP_S = 10.0
+_SAVE_S = 20.0
 _ANSWER_S = 1.0
 _POLL_S = 0.03
 _LAST_LINES = 15
+_NOT_RESTORED = ("Failed to restore persisted state", "failed to load", "refusing to load")
 
 # What the caller's environment may hold that would steer the engine or leak into its functions.
 _NOT_INHERITED = ("AWS_", "CARAWAY_", "CONDA_", "LAMBDA_", "LOCALSTACK_", "MINISTACK_", "PYTHON")
@@ -72,8 +74,11 @@ class LocalEngine:
     region
         The region that it plays.
     settings
-        Environment variables for the engine itself, such as ``{"AUTH": "true"}`` (IAM is enforced)
-        or ``{"PERSIST_STATE": "1", "STATE_DIR": "..."}``. Its functions see them too.
+        Environment variables for the engine itself, such as ``{"AUTH": "true"}`` (IAM is enforced).
+        Its functions see them too.
+    state
+        Folder that keeps what the engine holds: it is read at the start and written at the end,
+        also when this process is killed. None: nothing is kept.
     log
         File for what the engine and its functions write; by default it is removed with the engine.
     progress
@@ -85,6 +90,8 @@ class LocalEngine:
         ``http://127.0.0.1:PORT``, once started.
     log
         The log file, once started.
+    folder
+        For files that are removed with the engine, once started.
 
     Examples
     --------
@@ -94,6 +101,7 @@ class LocalEngine:
 
     endpoint_url: str
     log: Path
+    folder: Path
 
     def __init__(
         self,
@@ -101,12 +109,15 @@ class LocalEngine:
         *,
         region: str = "us-east-1",
         settings: Mapping[str, str] | None = None,
+        state: Path | None = None,
         log: Path | None = None,
         progress: Progress = say_nothing,
     ) -> None:
         self.region = region
         self._port = port
-        self._settings = dict(settings or {})
+        self.state = state
+        self._settings = (_keeping(state) if state else {}) | dict(settings or {})
+        self._save_s = _SAVE_S if state else 0.0
         self._log = log
         self._progress = progress
         self._process: subprocess.Popen[bytes] | None = None
@@ -149,7 +160,7 @@ class LocalEngine:
             return
         process.stdin.close()  # type: ignore[union-attr]  # the supervisor waits for exactly this
         try:
-            process.wait(_STOP_S)
+            process.wait(_STOP_S + self._save_s)
         except subprocess.TimeoutExpired:
             process.terminate()
             process.wait()
@@ -182,27 +193,43 @@ class LocalEngine:
     def _start(self, python: Path, port: int) -> None:
         folder = Path(tempfile.mkdtemp(prefix="caraway-engine-"))
         self.endpoint_url = f"http://{HOST}:{port}"
+        self.folder = folder
         self.log = self._log or folder / "engine.log"
         name = secrets.token_hex(8)
         environ = _engine_environ(port, folder, name, self.region) | self._settings
         try:
             with self.log.open("a+b") as log:
-                self._process = _spawn(python, folder, environ, log)
+                self._process = _spawn(python, folder, self._save_s, environ, log)
                 _wait_until_it_answers(self._process, port, name, log)
+                if self.state:
+                    self._check_state(self._process, log)
         except BaseException:
             self.stop()
             shutil.rmtree(folder, ignore_errors=True)
             raise
 
+    def _check_state(self, process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
+        """Refuse to go on without what was kept: at its end the engine would write over it."""
+        log.seek(0)
+        lines = log.read().decode(errors="replace").splitlines()
+        unread = [line for line in lines if any(words in line for words in _NOT_RESTORED)]
+        if unread:
+            process.terminate()  # the supervisor kills at once then, and nothing is written
+            process.wait()
+            raise LocalError(
+                f"What is kept in {self.state} cannot be read: {unread[0].strip()}\n"
+                "Remove that folder to begin anew, or use the version of Caraway that wrote it"
+            )
+
 
 def _spawn(
-    python: Path, folder: Path, environ: Mapping[str, str], log: IO[bytes]
+    python: Path, folder: Path, save_s: float, environ: Mapping[str, str], log: IO[bytes]
 ) -> subprocess.Popen[bytes]:
     functions = folder / "functions"
     venv.create(functions, symlinks=True)
     return subprocess.Popen(  # noqa: S603 - the arguments are ours
         [
-            *(sys.executable, "-I", "-S", str(_SUPERVISOR), str(folder)),
+            *(sys.executable, "-I", "-S", str(_SUPERVISOR), str(folder), str(save_s)),
             *(str(python), "-I", "-c", _RUN_ENGINE, str(interpreter(functions))),
         ],
         env=environ,
@@ -287,6 +314,15 @@ def _engine_environ(port: int, folder: Path, name: str, region: str) -> dict[str
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
         **_past_the_proxy(),
+    }
+
+
+def _keeping(folder: Path) -> dict[str, str]:
+    return {
+        "PERSIST_STATE": "1",
+        "STATE_DIR": str(folder / "state"),
+        "S3_PERSIST": "1",
+        "S3_DATA_DIR": str(folder / "s3"),
     }
 
 

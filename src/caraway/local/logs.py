@@ -1,19 +1,45 @@
-"""What a Lambda function logs, as lines for a person who watches."""
+"""What workers log, read for a person who watches: the Lambda function, and ``caraway worker``."""
 
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections import Counter
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     ClientFactory = Callable[[str], Any]
 
 _PLATFORM: Final = ("START RequestId:", "END RequestId:", "REPORT RequestId:", "INIT_START")
 """How Lambda's own lines begin."""
+# As worker_log_format and worker_task_log_format begin, and Celery's; others are shown as they are.
+_HEAD: Final = re.compile(
+    r"\[\d{4}-\d\d-\d\d (\d\d:\d\d:\d\d),\d{3}: ([A-Z]+)/[^\]]*\] (.*)", re.DOTALL
+)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One thing that was logged.
+
+    Attributes
+    ----------
+    text
+        May have several lines: a traceback belongs to what it explains.
+    level
+        Such as ``ERROR``; empty for what was merely printed.
+    clock
+        When, as ``12:34:56`` in this machine's time zone; empty if that is not known.
+    """
+
+    text: str
+    level: str = ""
+    clock: str = ""
 
 
 class FunctionLog:
@@ -35,7 +61,7 @@ class FunctionLog:
         self._since_ms = int(time.time() * 1000)
         self._seen = Counter[tuple[int, str, str]]()
 
-    def new_lines(self) -> list[str]:
+    def new_records(self) -> list[Record]:
         """Return what was logged since the last call, without Lambda's own lines."""
         try:
             pages = self._logs.get_paginator("filter_log_events").paginate(
@@ -44,16 +70,14 @@ class FunctionLog:
             events = [event for page in pages for event in page["events"]]
         except self._logs.exceptions.ResourceNotFoundException:
             return []  # nothing was logged ever
-        fresh = self._fresh(events)
         return [
-            line
-            for message in fresh
+            replace(readable(message), clock=_clock(timestamp_ms))
+            for timestamp_ms, message in self._fresh(events)
             if not message.startswith(_PLATFORM)
-            for line in readable(message)
         ]
 
-    def _fresh(self, events: list[dict[str, Any]]) -> list[str]:
-        """Return the messages that the last call did not have.
+    def _fresh(self, events: list[dict[str, Any]]) -> list[tuple[int, str]]:
+        """Return times and messages of those that the last call did not have.
 
         Not every engine gives an event an id; so those of the last millisecond are counted.
         """
@@ -63,19 +87,36 @@ class FunctionLog:
             key = (event["timestamp"], event["logStreamName"], event["message"])
             self._seen[key] += 1
             if self._seen[key] > seen[key]:
-                fresh.append(event["message"])
+                fresh.append((event["timestamp"], event["message"]))
         if events:
             self._since_ms = max(event["timestamp"] for event in events)
         return fresh
 
 
-def readable(message: str) -> list[str]:
-    """Return the lines of a message; of the JSON that the worker logs, what a person reads."""
+def readable(message: str) -> Record:
+    """Return a message of a function's log; of a worker's JSON, what a person reads."""
     try:
         entry = json.loads(message)
     except ValueError:
         entry = None
     if not isinstance(entry, dict) or "message" not in entry:
-        return message.rstrip().splitlines()
-    lines = f"{entry.get('level', '')} {entry['message']}".strip().splitlines()
-    return lines + str(entry.get("exception") or "").rstrip().splitlines()
+        return Record(message.rstrip())
+    text = "\n".join(str(part) for part in (entry["message"], entry.get("exception")) if part)
+    return Record(text.rstrip(), str(entry.get("level", "")))
+
+
+def records_of(lines: Sequence[str]) -> list[Record]:
+    """Return what a worker wrote at once; what begins no record belongs to the last one."""
+    records: list[Record] = []
+    for line in lines:
+        if head := _HEAD.fullmatch(line):
+            records.append(Record(head[3], head[2], head[1]))
+        elif records:
+            records[-1] = replace(records[-1], text=f"{records[-1].text}\n{line}")
+        else:
+            records.append(Record(line))
+    return records
+
+
+def _clock(timestamp_ms: int) -> str:
+    return datetime.fromtimestamp(timestamp_ms / 1000).strftime("%H:%M:%S")

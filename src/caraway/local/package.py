@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from caraway.local.cache import Progress
 
 PACKAGE_NAME = "package.zip"
+KEPT = "caraway-dev.json"
+"""A folder with a file of this name holds a local AWS, not code."""
 
 _CARAWAY = Path(__file__).parents[1]
 _EXTRA = "lambda"  # of Caraway's extras, the one whose packages the Lambda worker imports
@@ -98,7 +100,8 @@ def project_sources(folder: Path) -> list[Path]:
         and (
             entry.suffix == ".py"
             if entry.is_file()
-            else entry.name not in _BESIDE_CODE and not (entry / "pyvenv.cfg").exists()
+            else entry.name not in _BESIDE_CODE
+            and not any((entry / marker).exists() for marker in ("pyvenv.cfg", KEPT))
         )
     )
 

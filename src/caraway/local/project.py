@@ -1,13 +1,16 @@
-"""The user's project: the app, and the code that its Lambda function needs."""
+"""The user's project: what its app declares, and the code that its Lambda function needs."""
 
 from __future__ import annotations
 
 import os
 import sys
+import sysconfig
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from caraway.beat import owner_of, rules_of
 from caraway.exceptions import LocalError
 from caraway.loader import load_app
 from caraway.local.package import project_sources
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from caraway.app import Caraway
+    from caraway.core.beat import Owner, Rule
     from caraway.core.routing import Queue
 
 REQUIREMENTS: Final = "requirements.txt"
@@ -26,7 +30,7 @@ _INSTALLED: Final = ("site-packages", "dist-packages")
 
 @dataclass(frozen=True)
 class Project:
-    """An app and its code.
+    """What is to be known of an app and its code; a value, made where the app is imported.
 
     Attributes
     ----------
@@ -36,45 +40,84 @@ class Project:
         What goes into the Lambda package.
     requirements
         What the code needs: ``requirements.txt`` beside it, None if there is none.
+    queues
+        Those that the app declares or names.
+    owner, rules
+        The rules of the app's schedule, and whose they are; None for an app without a name.
+    region, endpoint_url
+        The settings ``aws_region`` and ``aws_endpoint_url``.
+    patience_s
+        What a worker's running tasks get when it stops.
+    folders
+        Where code lies that the app imports and that is edited here, with all below it.
+    flat_folders
+        Of these only what lies directly in them.
     """
 
-    app: Caraway
     name: str
     sources: tuple[Path, ...]
     requirements: Path | None
+    queues: tuple[Queue, ...]
+    owner: Owner | None
+    rules: tuple[Rule, ...]
+    region: str | None
+    endpoint_url: str | None
+    patience_s: float
+    folders: frozenset[Path]
+    flat_folders: frozenset[Path]
 
     @classmethod
     def load(cls, name: str | None) -> Project:
-        """Import an app by its name, with all its tasks.
-
-        Parameters
-        ----------
-        name
-            As :func:`caraway.loader.load_app` takes it.
+        """Import an app by its name, with all its tasks; see :meth:`of`.
 
         Raises
         ------
         ImproperlyConfigured
             If there is no such app.
+        """
+        return cls.of(load_app(name).finalize(), name)
+
+    @classmethod
+    def of(cls, app: Caraway, name: str | None, prefix: str | None = None) -> Project:
+        """Describe an app that has been imported.
+
+        Parameters
+        ----------
+        app
+            Finalized.
+        name
+            By which it was loaded; None reads ``CARAWAY_APP``.
+        prefix
+            Goes before the names of its queues, if not what the app itself says.
+
+        Raises
+        ------
+        ImproperlyConfigured
+            If its schedule cannot be had.
         LocalError
             If its module is not in a file.
         """
-        app = load_app(name).finalize()
         module = sys.modules[(name or os.environ["CARAWAY_APP"]).partition(":")[0]]
         attribute = next(key for key, value in vars(module).items() if value is app)
         folder, sources = _code_of(sys.modules[module.__name__.partition(".")[0]])
         requirements = folder / REQUIREMENTS
+        if prefix is not None:
+            app.conf.update(queue_name_prefix=prefix)
+        has_schedule = bool(app.conf.beat_schedule)
+        folders, flat_folders = _edited(sources)
         return cls(
-            app,
             f"{module.__name__}:{attribute}",
             tuple(sources),
             requirements if requirements.is_file() else None,
+            queues=tuple(app.site.router.queues.values()),
+            owner=owner_of(app) if app.main or has_schedule else None,
+            rules=tuple(rules_of(app, datetime.now(timezone.utc)) if has_schedule else ()),
+            region=app.conf.aws_region,
+            endpoint_url=app.conf.aws_endpoint_url,
+            patience_s=app.conf.worker_soft_shutdown_timeout,
+            folders=folders,
+            flat_folders=flat_folders,
         )
-
-    @property
-    def queues(self) -> list[Queue]:
-        """The queues that the app declares or names."""
-        return list(self.app.site.router.queues.values())
 
 
 def _code_of(top: ModuleType) -> tuple[Path, list[Path]]:
@@ -94,3 +137,26 @@ def _code_of(top: ModuleType) -> tuple[Path, list[Path]]:
     if place.parent.name in _INSTALLED:
         return place.parent, [place]
     return place.parent, project_sources(place.parent)
+
+
+def _edited(sources: list[Path]) -> tuple[frozenset[Path], frozenset[Path]]:
+    """Return the folders of the project's code and of all else that was imported from outside.
+
+    Not of what is installed: it changes with an installation, and then everything starts anew.
+    """
+    folders = {source for source in sources if source.is_dir()}
+    flat = {source.parent for source in sources if source.is_file()}
+    standard = Path(sysconfig.get_path("stdlib"))
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if "." in name or name == "__main__" or not (file or getattr(module, "__path__", None)):
+            continue
+        places = [Path(place).absolute() for place in getattr(module, "__path__", [file])]
+        for place in places:
+            if set(_INSTALLED) & set(place.parts) or standard in place.parents:
+                continue
+            if place.is_dir():
+                folders.add(place)
+            elif place.is_file():
+                flat.add(place.parent)
+    return frozenset(folders), frozenset(flat)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,11 +43,14 @@ class Deployed:
         Name of the Lambda worker.
     holds_code
         Whether the project's code is in it: not if no queue of the app is consumed by Lambda.
+    package
+        The zip that the function runs.
     """
 
     outputs: Mapping[str, str]
     function: str
     holds_code: bool
+    package: Path
 
 
 def deploy_project(
@@ -56,6 +58,7 @@ def deploy_project(
     project: Project,
     stack_name: str,
     *,
+    build_dir: Path,
     template: Path = TEMPLATE,
     requirements: Path | None = None,
     parameters: Mapping[str, str] | None = None,
@@ -67,6 +70,8 @@ def deploy_project(
     ----------
     client
         Makes the boto3 client of a service: ``engine.client``.
+    build_dir
+        Folder for the package, and for the template as it is deployed.
     template
         A SAM template with the parameters ``App`` and ``Prefix``; Caraway's own by default.
     requirements
@@ -82,52 +87,49 @@ def deploy_project(
         If the package cannot be built, the template cannot hold the app, or AWS refuses.
     """
     body = load_template(template)
-    known = body.get("Parameters", {})
+    prefix = prefix_of(template, parameters)
+    worker = function_of(body)
+    # What only workers run need not be fit for Lambda, nor be installed for it.
+    holds_code = any(queue.consumer == "lambda" for queue in project.queues)
+    package = build_package(
+        build_dir,
+        (requirements or project.requirements) if holds_code else None,
+        project.sources if holds_code else (),
+        progress=progress,
+    )
+    whole = build_dir / "template.json"
+    whole.write_text(json.dumps(template_for(body, project.queues, prefix)))
+    outputs = deploy(
+        client,
+        whole,
+        stack_name,
+        parameters={"App": project.name, **(parameters or {})},
+        code={worker: package},
+        progress=progress,
+    )
+    found = client("cloudformation").describe_stack_resource(
+        StackName=stack_name, LogicalResourceId=worker
+    )
+    return Deployed(
+        outputs, found["StackResourceDetail"]["PhysicalResourceId"], holds_code, package
+    )
+
+
+def prefix_of(template: Path, parameters: Mapping[str, str] | None = None) -> str:
+    """Return what goes before the names of everything in a template that can hold an app.
+
+    Raises
+    ------
+    LocalError
+        If it cannot, having no parameter ``App`` or ``Prefix``.
+    """
+    known = load_template(template).get("Parameters", {})
     for name in ("App", "Prefix"):
         if name not in known:
             raise LocalError(
                 f"{template} has no parameter {name}: see docs/deploy.md for a template of your own"
             )
-    values = {"App": project.name, **(parameters or {})}
-    prefix = values.get("Prefix") or str(known["Prefix"].get("Default", ""))
-    worker = function_of(body)
-    # What only workers run need not be fit for Lambda, nor be installed for it.
-    holds_code = any(queue.consumer == "lambda" for queue in project.queues)
-    needed = (requirements or project.requirements) if holds_code else None
-    with tempfile.TemporaryDirectory(prefix="caraway-deploy-") as folder:
-        sources = project.sources if holds_code else ()
-        package = build_package(Path(folder), needed, sources, progress=progress)
-        whole = Path(folder, "template.json")
-        whole.write_text(json.dumps(template_for(body, project.queues, prefix)))
-        outputs = deploy(
-            client,
-            whole,
-            stack_name,
-            parameters=values,
-            code={worker: package},
-            progress=progress,
-        )
-    found = client("cloudformation").describe_stack_resource(
-        StackName=stack_name, LogicalResourceId=worker
-    )
-    return Deployed(outputs, found["StackResourceDetail"]["PhysicalResourceId"], holds_code)
-
-
-def warm_up(client: ClientFactory, function: str) -> None:
-    """Let the function import the app now, so that its first task need not wait for that.
-
-    Raises
-    ------
-    LocalError
-        If it cannot: with what its code raised.
-    """
-    answer = client("lambda").invoke(FunctionName=function, Payload=b'{"Records": []}')
-    if "FunctionError" in answer:
-        error = json.loads(answer["Payload"].read())
-        raise LocalError(
-            f"The Lambda function {function} cannot run your code: {error.get('errorMessage')}. "
-            "It sees what is beside the app, and what requirements.txt (or --requirements) names"
-        )
+    return (parameters or {}).get("Prefix") or str(known["Prefix"].get("Default", ""))
 
 
 def function_of(template: Template) -> str:

@@ -2,13 +2,14 @@
 
 A script, run by its path: it imports nothing but the standard library, and starts at once.
 
-    python supervisor.py FOLDER COMMAND...
+    python supervisor.py FOLDER PATIENCE COMMAND...
 
 The command runs in a process group of its own. When it ends, when this process gets SIGTERM, or
 when this process's standard input closes (the kernel closes it when the asker dies, even by
 SIGKILL), the whole group is killed, with the functions that the engine started, and FOLDER, where
 they kept their files, is removed. Anything that is written to the standard input asks the command
-to end by itself: it gets a SIGTERM.
+to end by itself: it gets a SIGTERM. With a PATIENCE above 0, it is asked so when the input closes
+as well, and killed when it has not ended after so many seconds.
 """
 
 from __future__ import annotations
@@ -26,9 +27,11 @@ _REMOVALS = 20
 _PAUSE_S = 0.1
 
 
-def main(folder: str, command: list[str]) -> int:
+def main(folder: str, patience_s: float, command: list[str]) -> int:
     """Run `command` until one of the three ends; return its exit status."""
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603
+
+    ended = threading.Event()
 
     def kill_group(*_: object) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -38,11 +41,15 @@ def main(folder: str, command: list[str]) -> int:
         # Not through sys.stdin: its lock, held while reading, would hang the interpreter's exit.
         while os.read(0, 1024):
             process.terminate()
+        if patience_s:
+            process.terminate()
+            ended.wait(patience_s)
         kill_group()
 
     signal.signal(signal.SIGTERM, kill_group)
     threading.Thread(target=kill_when_the_asker_is_gone, daemon=True).start()
     status = process.wait()
+    ended.set()
     kill_group()
     remove(folder)
     return status
@@ -58,4 +65,4 @@ def remove(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2:]))
+    sys.exit(main(sys.argv[1], float(sys.argv[2]), sys.argv[3:]))

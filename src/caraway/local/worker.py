@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,7 @@ _READY: Final = " ready."
 _READY_S: Final = 60.0
 _MARGIN_S: Final = 10.0
 _LAST_LINES: Final = 15
+_CHUNK_BYTES: Final = 65_536
 
 
 class LocalWorker:
@@ -38,8 +40,9 @@ class LocalWorker:
         Options of ``caraway worker``, such as ``["-A", "shop:app", "-Q", "reports"]``.
     environ
         Its whole environment.
-    on_line
-        Is handed each line that it writes, from another thread.
+    on_lines
+        Is handed the lines that it writes, from another thread: what was written at once, such as
+        a traceback, comes at once.
     patience_s
         What it gets for a warm shutdown, before it is killed.
 
@@ -54,15 +57,15 @@ class LocalWorker:
         arguments: Sequence[str],
         environ: Mapping[str, str],
         *,
-        on_line: Callable[[str], None] = lambda _line: None,
+        on_lines: Callable[[Sequence[str]], None] = lambda _lines: None,
         patience_s: float = 25.0,
     ) -> None:
         self.exit_code: int | None = None
         self._arguments = arguments
         self._environ = environ
-        self._on_line = on_line
+        self._on_lines = on_lines
         self._patience_s = patience_s + _MARGIN_S
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._last: deque[str] = deque(maxlen=_LAST_LINES)
         self._ready_or_over = threading.Event()
         self._is_over = False
@@ -90,13 +93,11 @@ class LocalWorker:
         folder = tempfile.mkdtemp(prefix="caraway-worker-")
         command = [sys.executable, "-m", "caraway", "worker", *self._arguments]
         self._process = subprocess.Popen(  # noqa: S603 - the arguments are the caller's own
-            [sys.executable, "-I", "-S", str(_SUPERVISOR), folder, *command],
+            [sys.executable, "-I", "-S", str(_SUPERVISOR), folder, "0", *command],
             env=dict(self._environ),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
             start_new_session=True,  # Ctrl-C is for the caller, who then stops the worker
         )
         self._reader = threading.Thread(
@@ -143,19 +144,29 @@ class LocalWorker:
             self._reader.join(_MARGIN_S)
 
     @staticmethod
-    def _ask_to_stop(process: subprocess.Popen[str]) -> None:
+    def _ask_to_stop(process: subprocess.Popen[bytes]) -> None:
         """Let the supervisor pass on a SIGTERM."""
         with contextlib.suppress(BrokenPipeError):
-            process.stdin.write("\n")  # type: ignore[union-attr]
+            process.stdin.write(b"\n")  # type: ignore[union-attr]
             process.stdin.flush()  # type: ignore[union-attr]
 
-    def _read(self, output: IO[str]) -> None:
+    def _read(self, output: IO[bytes]) -> None:
         with output:
-            for line in output:
-                text = line.rstrip()
-                self._last.append(text)
-                self._on_line(text)
-                if text.endswith(_READY):
-                    self._ready_or_over.set()
+            rest = b""
+            # A log record is one write, so what can be read now are whole records.
+            while chunk := os.read(output.fileno(), _CHUNK_BYTES):
+                *whole, rest = (rest + chunk).split(b"\n")
+                self._take(whole)
+            if rest:
+                self._take([rest])
         self._is_over = True
         self._ready_or_over.set()
+
+    def _take(self, written: Sequence[bytes]) -> None:
+        lines = [line.decode(errors="replace").rstrip() for line in written]
+        if not lines:
+            return
+        self._last.extend(lines)
+        self._on_lines(lines)
+        if any(line.endswith(_READY) for line in lines):
+            self._ready_or_over.set()
