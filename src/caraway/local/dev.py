@@ -12,6 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from caraway.exceptions import CarawayError, ImproperlyConfigured, LocalError
 from caraway.local.console import Console
 from caraway.local.describe import describe
@@ -149,7 +151,7 @@ class Dev:
         try:
             project = self._look()
             self._stage.change(project)
-        except CarawayError as error:
+        except (CarawayError, BotoCoreError, ClientError) as error:
             goes_on = (
                 "no worker runs until the next change"
                 if self._stage.has_lost_worker
