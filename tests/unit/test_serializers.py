@@ -20,6 +20,7 @@ from pydantic import AnyUrl, BaseModel
 
 from caraway import Task, serialization
 from caraway.canvas import Signature
+from caraway.cli.outcome import as_json, seen_now, value_text
 from caraway.core import serializers
 from caraway.core.codec import decode, encode
 from caraway.core.decoding import decoders
@@ -569,6 +570,17 @@ def test_a_pickle_in_an_error_or_in_meta_executes_nothing() -> None:
     recorded(there, "PROGRESS", meta={"m": armed()})
     with pytest.raises(ContentDisallowed):
         _ = there.app.AsyncResult("i").info
+
+
+def test_the_command_line_shows_that_a_result_is_not_accepted() -> None:
+    there = Stage()
+    recorded(there, "SUCCESS", result=armed())
+    seen = seen_now(there.app, "i")
+    assert value_text(there.app, seen).startswith("<content of type application/x-python-serialize")
+    assert as_json(seen)["result"] == armed()
+    there.app.conf.accept_content = ["msgpack"]
+    recorded(there, "SUCCESS", result=serializer_named("msgpack").encode([1, "two"]))
+    assert value_text(there.app, seen_now(there.app, "i")) == '[1, "two"]'
 
 
 def test_results_may_be_accepted_apart() -> None:
