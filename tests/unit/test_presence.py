@@ -119,6 +119,16 @@ def test_a_beat_that_is_written_twice_is_one() -> None:
     assert once.items == twice.items
 
 
+def test_what_a_later_version_says_more_is_passed_over() -> None:
+    aws = MemoryAws()
+    worker = presence(aws, tasks=(RunningTask("one", "shop.add", 5.0),))
+    attend(aws, worker)
+    item = aws.items[PRESENCES.table, PRESENCES.beat(worker).id]
+    item["mood"] = "good"
+    item["tasks"][0]["mood"] = "good"
+    assert run_now(present(aws, PRESENCES)) == [worker]
+
+
 def test_what_workers_have_in_common_is_one_item_however_many_they_are() -> None:
     first, second = About(("a", "b"), {"x": "1"}), About(("a", "b"), {"x": "1"})
     assert first.digest == second.digest

@@ -86,6 +86,16 @@ def test_any_other_meta_is_shown_as_it_is(meta: Any, told: str) -> None:
     assert state_text(shows(meta, "MINE")) == f"MINE {told}"
 
 
+def test_what_a_task_says_is_one_short_line_that_moves_no_cursor() -> None:
+    said = "one\ntwo\x1b[2J" + "x" * 1_000
+    for meta in (said, {"percent": 5, "message": said}):
+        shown = state_text(shows(meta))
+        assert shown.isprintable()
+        assert "one two" in shown
+        assert len(shown) < 230
+        assert shown.endswith("...")
+
+
 def test_a_state_without_a_meta_is_shown_alone() -> None:
     assert state_text(Seen(states.PENDING)) == "PENDING"
     assert state_text(Seen(states.STARTED, None, Record("i", RUNNING))) == "STARTED"

@@ -710,6 +710,23 @@ def test_a_task_shows_a_state_of_its_own(stage: Stage) -> None:
     assert (result.state, result.info) == ("SUCCESS", None)
 
 
+@pytest.mark.parametrize("meta", [None, 0, False, "", [], {}])
+def test_a_state_may_show_nothing_much(stage: Stage, meta: Any) -> None:
+    seen: list[Any] = []
+
+    @stage.app.task(bind=True)
+    def copy(self: Any) -> None:
+        self.update_state(state="COPYING", meta={"done": 3})
+        self.update_state(state="COPYING", meta=meta)
+        result = self.AsyncResult(self.request.id)
+        seen.append((result.state, result.info))
+
+    copy.delay()
+    stage.work()
+    assert seen == [("COPYING", meta)]
+    assert type(seen[0][1]) is type(meta)
+
+
 def test_an_asynchronous_task_shows_a_state_of_its_own(stage: Stage) -> None:
     @stage.app.task(bind=True)
     async def copy(self: Any) -> Any:

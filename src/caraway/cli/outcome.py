@@ -134,7 +134,7 @@ def _outcome(app: Caraway, seen: Seen) -> tuple[str, str | None]:
         return "error", error_text(seen)
     if seen.state == states.SUCCESS:
         return "result", value_text(app, seen)
-    return "meta", None if seen.result is None else value_text(app, seen)
+    return "meta", None if seen.record.meta is None else value_text(app, seen)
 
 
 def attempts(seen: Seen) -> int:

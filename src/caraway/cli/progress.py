@@ -21,6 +21,7 @@ _TOTAL: Final = ("total", "of")
 _PERCENT: Final = ("percent", "percentage", "progress")
 _TEXT: Final = ("description", "message", "status", "stage", "step")
 """The names that tasks written for Celery use, the most frequent first."""
+_TEXT_SHOWN: Final = 200
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Progress:
     def __str__(self) -> str:
         percent = f"{self.fraction:.0%}"
         told = percent if self.in_percent else f"{self.done:g}/{self.total:g} ({percent})"
-        return f"{told} {self.text}".rstrip()
+        return f"{told} {_one_line(self.text)}".rstrip()
 
 
 def progress_of(meta: Any) -> Progress | None:
@@ -83,7 +84,7 @@ def state_text(seen: Seen) -> str:
         return seen.state
     meta = decode(seen.result)
     progress = progress_of(meta)
-    return f"{seen.state} {_plain(meta) if progress is None else progress}"
+    return f"{seen.state} {_one_line(_plain(meta)) if progress is None else progress}"
 
 
 def _plain(meta: Any) -> str:
@@ -93,3 +94,9 @@ def _plain(meta: Any) -> str:
         return json.dumps(meta, ensure_ascii=False)
     except TypeError:
         return repr(meta)
+
+
+def _one_line(text: str) -> str:
+    """Return text that leaves a terminal as it is: short, printable, without breaks."""
+    plain = "".join(sign if sign.isprintable() else " " for sign in text[: _TEXT_SHOWN + 1])
+    return plain if len(plain) <= _TEXT_SHOWN else f"{plain[:_TEXT_SHOWN]}..."

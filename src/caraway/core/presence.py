@@ -81,9 +81,12 @@ class Presence:
 
     @classmethod
     def read(cls, item: Item) -> Presence:
-        """Return what an item says."""
+        """Return what an item says; what a later version adds to it is passed over."""
         told = {name: item[name] for name in cls.__dataclass_fields__ if name in item}
-        tasks = tuple(RunningTask(**each) for each in told.pop("tasks", ()))
+        tasks = tuple(
+            RunningTask(each["id"], each["name"], each["started_at"])
+            for each in told.pop("tasks", ())
+        )
         return cls(**{**told, "queues": tuple(told["queues"]), "tasks": tasks})
 
     def attributes(self) -> Item:
