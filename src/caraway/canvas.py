@@ -11,7 +11,7 @@ from typing_extensions import TypeVar
 from caraway.core.arguments import untyped_to_wire
 from caraway.core.codec import decode, encode
 from caraway.core.message import signature_fault
-from caraway.core.publish import check_options
+from caraway.core.options import check_options
 from caraway.core.serializers import other_than_json
 from caraway.current import current_app
 from caraway.exceptions import ImproperlyConfigured, InvalidOption

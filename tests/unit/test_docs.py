@@ -29,7 +29,7 @@ from caraway.celery_settings import REPLACEMENTS
 from caraway.cli import main
 from caraway.cli.celery_habits import COMMANDS, GLOBAL_OPTIONS, WORKER_OPTIONS
 from caraway.contrib.django import DjangoTask
-from caraway.core import codec, publish
+from caraway.core import codec
 from caraway.core.claim_check import Store, unpack
 from caraway.core.codec import decode
 from caraway.core.compression import NAMES, compression
@@ -37,6 +37,7 @@ from caraway.core.decoding import decoders
 from caraway.core.disposition import Delete, Delivery
 from caraway.core.executor import Executor
 from caraway.core.message import Message, parse_envelope, read_message
+from caraway.core.options import NO_MEANING, OPTIONS
 from caraway.core.port import run_now
 from caraway.core.record import Record
 from caraway.core.serializers import BUILT_IN, Accepted
@@ -321,8 +322,8 @@ def known_names() -> set[str]:
     return {
         *SETTINGS,
         *REPLACEMENTS,
-        *publish.OPTIONS,
-        *publish.NO_MEANING,
+        *OPTIONS,
+        *NO_MEANING,
         *_NEEDLESS,
         *_REFUSED,
         *caraway.__all__,

@@ -10,15 +10,12 @@ import pytest
 from caraway.aws.memory import MemoryAws
 from caraway.core.ids import derived_id
 from caraway.core.message import Message, digest_of
+from caraway.core.options import NO_MEANING, OPTIONS, check_options, delay_for
 from caraway.core.port import run_now
 from caraway.core.publish import (
     DEFAULT_GROUP,
-    NO_MEANING,
-    OPTIONS,
     Outgoing,
     Site,
-    check_options,
-    delay_for,
     describe,
     from_signature,
     request_to_send,

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from hashlib import sha256
-from math import ceil, inf
 from typing import TYPE_CHECKING, Any, Final
 
 from caraway.core.claim_check import Store, pack
 from caraway.core.ids import derived_id
-from caraway.core.message import NAME_LIMIT, Message, digest_of, is_name, read_time, signature_fault
+from caraway.core.message import Message, digest_of
+from caraway.core.options import (
+    GROUP,
+    after,
+    check_options,
+    check_values,
+    delay_for,
+    due_time,
+    known_compression,
+    signatures,
+    time_of,
+)
 from caraway.core.record import Records
 from caraway.core.serializers import JSON, Contents
-from caraway.exceptions import (
-    EndpointUnreachable,
-    InvalidMessage,
-    InvalidOption,
-    Throttled,
-    UnknownOption,
-    nearest,
-)
-from caraway.requests.sqs import DELAY_LIMIT_S, GetQueueUrl, SendMessage
+from caraway.exceptions import EndpointUnreachable, Throttled
+from caraway.requests.sqs import GetQueueUrl, SendMessage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
 
     from caraway.core.port import Aws
     from caraway.core.routing import Queue, Router
@@ -34,36 +36,6 @@ if TYPE_CHECKING:
 
 DEFAULT_GROUP: Final = "default"
 """Message group of a FIFO task that names none: the whole queue keeps one order."""
-
-OPTIONS: Final = frozenset(
-    {
-        "compression",
-        "countdown",
-        "eta",
-        "expires",
-        "headers",
-        "ignore_result",
-        "link",
-        "link_error",
-        "message_group_id",
-        "queue",
-        "retry",
-        "retry_policy",
-        "serializer",
-        "soft_time_limit",
-        "task_id",
-        "time_limit",
-    }
-)
-NO_MEANING: Final = {
-    "priority": "SQS has no priorities; send urgent tasks to a queue of their own",
-    "exchange": "SQS has no exchanges; name the queue",
-    "routing_key": "SQS has no routing keys; name the queue",
-    "connection": "the app keeps its own AWS clients",
-    "producer": "the app keeps its own AWS clients",
-    "delivery_mode": "SQS messages are always durable",
-    "mandatory": "a queue that does not exist always raises",
-}
 
 
 @dataclass(frozen=True)
@@ -102,144 +74,6 @@ class Outgoing:
     delay_s: int = 0
 
 
-def check_options(options: Mapping[str, Any]) -> None:
-    """Refuse an option that does not exist.
-
-    Raises
-    ------
-    UnknownOption
-        Naming the nearest one, or what takes the place of Celery's.
-    """
-    for name in options:
-        if name in NO_MEANING:
-            raise UnknownOption(f"option {name!r} has no meaning here: {NO_MEANING[name]}")
-        if name not in OPTIONS:
-            raise UnknownOption(f"no option named {name!r}{nearest(name, OPTIONS)}")
-
-
-def _time(value: Any, what: str) -> datetime | None:
-    match value:
-        case None:
-            return None
-        case datetime() if value.tzinfo is not None:
-            try:
-                return value.astimezone(timezone.utc)
-            except OverflowError as error:
-                raise InvalidOption(f"{what}={value!r} is no time in UTC") from error
-        case datetime():
-            raise InvalidOption(f"{what}={value!r} has no time zone")
-        case str():
-            try:
-                return read_time(value, what)
-            except InvalidMessage as error:
-                raise InvalidOption(str(error)) from error
-        case _:
-            raise InvalidOption(
-                f"{what}={value!r}: expected a datetime, not {type(value).__qualname__}"
-            )
-
-
-def _after(now: datetime, value: Any, what: str) -> datetime:
-    """Return the time that lies a number of seconds, or a timedelta, after now."""
-    if isinstance(value, bool) or not isinstance(value, int | float | timedelta):
-        raise InvalidOption(f"{what}={value!r}: expected seconds, not {type(value).__qualname__}")
-    try:
-        return now + (value if isinstance(value, timedelta) else timedelta(seconds=value))
-    except (ValueError, OverflowError) as error:
-        raise InvalidOption(f"{what}={value!r} seconds are not within a calendar") from error
-
-
-def due_time(options: Mapping[str, Any], now: datetime) -> datetime | None:
-    """Return when a call is due, from its ``countdown`` (seconds) or ``eta``.
-
-    Raises
-    ------
-    InvalidOption
-        If both are given, or one has a wrong type.
-    """
-    if options.get("countdown") is None:
-        return _time(options.get("eta"), "eta")
-    if options.get("eta") is not None:
-        raise InvalidOption("give countdown or eta, not both")
-    return _after(now, options["countdown"], "countdown")
-
-
-def delay_for(eta: datetime | None, queue: Queue, now: datetime) -> int:
-    """Return the DelaySeconds that hold a message until ``eta``.
-
-    Raises
-    ------
-    InvalidOption
-        If SQS cannot: more than 900 seconds, or any delay on a FIFO queue.
-    """
-    delay_s = 0 if eta is None else max(0, ceil((eta - now).total_seconds()))
-    if delay_s and queue.fifo:
-        raise InvalidOption(
-            f"queue {queue.name!r} is FIFO, and SQS delays no single message there: "
-            "send the task without countdown and eta, or to a standard queue"
-        )
-    if delay_s > DELAY_LIMIT_S:
-        raise InvalidOption(
-            f"a delay of {delay_s} s is above SQS's {DELAY_LIMIT_S} s, and longer ones are not "
-            "supported yet: use a countdown of at most 15 minutes, or a schedule (beat_schedule)"
-        )
-    return delay_s
-
-
-def _check_values(options: Mapping[str, Any]) -> None:
-    """Refuse values that no worker could read, while the caller can still mend them."""
-    for name, fits, expected in _VALUES:
-        value = options.get(name)
-        if value is not None and not fits(value):
-            raise InvalidOption(f"{name}={value!r:.80}: expected {expected}")
-
-
-def _is_limit(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < inf
-
-
-def _is_compression(value: object) -> bool:
-    return isinstance(value, str) and bool(_compression(value))  # which raises for an unknown one
-
-
-def _compression(name: str) -> str:
-    """Return the name of a compression; one that is not asked for is not imported."""
-    from caraway.core.compression import compression
-
-    return compression(name).name
-
-
-def _is_group(value: object) -> bool:
-    return isinstance(value, str) and _GROUP.fullmatch(value) is not None
-
-
-_GROUP: Final = re.compile("[!-~]{1,128}")
-_VALUES: Final[tuple[tuple[str, Callable[[object], bool], str], ...]] = (
-    ("task", is_name, f"printable text of at most {NAME_LIMIT} characters"),
-    ("task_id", is_name, f"printable text of at most {NAME_LIMIT} characters"),
-    ("compression", _is_compression, "a compression's name"),
-    ("serializer", is_name, "a serializer's name"),
-    ("headers", lambda value: isinstance(value, Mapping), "a dict"),
-    ("ignore_result", lambda value: isinstance(value, bool), "True or False"),
-    ("retry", lambda value: isinstance(value, bool), "True or False"),
-    ("retry_policy", lambda value: isinstance(value, Mapping), "a dict"),
-    ("soft_time_limit", _is_limit, "seconds above 0"),
-    ("time_limit", _is_limit, "seconds above 0"),
-    ("message_group_id", _is_group, "1 to 128 letters, digits and punctuation marks"),
-)
-
-
-def _signatures(value: Any, what: str) -> tuple[Json, ...]:
-    """Return link options as a tuple of JSON signatures."""
-    if value is None:
-        return ()
-    several = value if isinstance(value, list | tuple) else [value]
-    for each in several:
-        if fault := signature_fault(each):
-            raise InvalidOption(f"{what}={each!r:.200}: {fault}, such as task.s(...)")
-    return tuple(several)
-
-
 def describe(
     site: Site,
     task: str,
@@ -273,12 +107,12 @@ def describe(
         If the call cannot work; nothing has been sent then.
     """
     check_options(options)
-    _check_values({**options, "task": task})
+    check_values({**options, "task": task})
     queue = site.router.route(task, args, kwargs, options)
     eta = due_time(options, now)
     expires = options.get("expires")
     if isinstance(expires, int | float | timedelta):
-        expires = _after(now, expires, "expires")
+        expires = after(now, expires, "expires")
     group_id = options.get("message_group_id")
     wanted = options.get("compression") or site.compression
     digest = digest or digest_of(task, args, kwargs)
@@ -292,16 +126,16 @@ def describe(
         parent_id=parent.id if parent else None,
         sent_at=now,
         eta=eta,
-        expires=_time(expires, "expires"),
+        expires=time_of(expires, "expires"),
         digest=digest,
         headers=options.get("headers") or {},
-        link=_signatures(options.get("link"), "link"),
-        link_error=_signatures(options.get("link_error"), "link_error"),
+        link=signatures(options.get("link"), "link"),
+        link_error=signatures(options.get("link_error"), "link_error"),
         ignore_result=options.get("ignore_result"),
         soft_time_limit=options.get("soft_time_limit"),
         time_limit=options.get("time_limit"),
         serializer=None if options.get("serializer") == JSON else options.get("serializer"),
-        compression=_compression(wanted) if wanted else None,
+        compression=known_compression(wanted) if wanted else None,
         group_id=group_id or (DEFAULT_GROUP if queue.fifo else None),
     )
     return Outgoing(message, queue, delay_for(eta, queue, now))
@@ -355,7 +189,7 @@ async def request_to_send(aws: Aws, site: Site, outgoing: Outgoing) -> SendMessa
 
 def _deduplication_id(message: Message) -> str:
     plain = f"{message.id}:{message.attempt}"
-    return plain if _GROUP.fullmatch(plain) else sha256(plain.encode()).hexdigest()
+    return plain if GROUP.fullmatch(plain) else sha256(plain.encode()).hexdigest()
 
 
 async def send(aws: Aws, site: Site, outgoing: Outgoing) -> None:

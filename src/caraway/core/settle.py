@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeAlias
 
 from caraway import states
 from caraway.core.errors import text_of
+from caraway.core.options import due_time
 from caraway.core.port import Raised, Returned
-from caraway.core.publish import due_time
 from caraway.core.retry import RetryPolicy, exhausted
 from caraway.exceptions import (
     Ignore,

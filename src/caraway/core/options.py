@@ -1,0 +1,188 @@
+"""The options of a call: which there are, and what each may hold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta, timezone
+from math import ceil, inf
+from typing import TYPE_CHECKING, Any, Final
+
+from caraway.core.message import NAME_LIMIT, is_name, read_time, signature_fault
+from caraway.exceptions import InvalidMessage, InvalidOption, UnknownOption, nearest
+from caraway.requests.sqs import DELAY_LIMIT_S
+
+if TYPE_CHECKING:
+    from caraway.core.routing import Queue
+    from caraway.requests.base import Json
+
+OPTIONS: Final = frozenset(
+    {
+        "compression",
+        "countdown",
+        "eta",
+        "expires",
+        "headers",
+        "ignore_result",
+        "link",
+        "link_error",
+        "message_group_id",
+        "queue",
+        "retry",
+        "retry_policy",
+        "serializer",
+        "soft_time_limit",
+        "task_id",
+        "time_limit",
+    }
+)
+NO_MEANING: Final = {
+    "priority": "SQS has no priorities; send urgent tasks to a queue of their own",
+    "exchange": "SQS has no exchanges; name the queue",
+    "routing_key": "SQS has no routing keys; name the queue",
+    "connection": "the app keeps its own AWS clients",
+    "producer": "the app keeps its own AWS clients",
+    "delivery_mode": "SQS messages are always durable",
+    "mandatory": "a queue that does not exist always raises",
+}
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Refuse an option that does not exist.
+
+    Raises
+    ------
+    UnknownOption
+        Naming the nearest one, or what takes the place of Celery's.
+    """
+    for name in options:
+        if name in NO_MEANING:
+            raise UnknownOption(f"option {name!r} has no meaning here: {NO_MEANING[name]}")
+        if name not in OPTIONS:
+            raise UnknownOption(f"no option named {name!r}{nearest(name, OPTIONS)}")
+
+
+def time_of(value: Any, what: str) -> datetime | None:
+    """Return a point in time from a datetime or from ISO 8601 text, in UTC."""
+    match value:
+        case None:
+            return None
+        case datetime() if value.tzinfo is not None:
+            try:
+                return value.astimezone(timezone.utc)
+            except OverflowError as error:
+                raise InvalidOption(f"{what}={value!r} is no time in UTC") from error
+        case datetime():
+            raise InvalidOption(f"{what}={value!r} has no time zone")
+        case str():
+            try:
+                return read_time(value, what)
+            except InvalidMessage as error:
+                raise InvalidOption(str(error)) from error
+        case _:
+            raise InvalidOption(
+                f"{what}={value!r}: expected a datetime, not {type(value).__qualname__}"
+            )
+
+
+def after(now: datetime, value: Any, what: str) -> datetime:
+    """Return the time that lies a number of seconds, or a timedelta, after now."""
+    if isinstance(value, bool) or not isinstance(value, int | float | timedelta):
+        raise InvalidOption(f"{what}={value!r}: expected seconds, not {type(value).__qualname__}")
+    try:
+        return now + (value if isinstance(value, timedelta) else timedelta(seconds=value))
+    except (ValueError, OverflowError) as error:
+        raise InvalidOption(f"{what}={value!r} seconds are not within a calendar") from error
+
+
+def due_time(options: Mapping[str, Any], now: datetime) -> datetime | None:
+    """Return when a call is due, from its ``countdown`` (seconds) or ``eta``.
+
+    Raises
+    ------
+    InvalidOption
+        If both are given, or one has a wrong type.
+    """
+    if options.get("countdown") is None:
+        return time_of(options.get("eta"), "eta")
+    if options.get("eta") is not None:
+        raise InvalidOption("give countdown or eta, not both")
+    return after(now, options["countdown"], "countdown")
+
+
+def delay_for(eta: datetime | None, queue: Queue, now: datetime) -> int:
+    """Return the DelaySeconds that hold a message until ``eta``.
+
+    Raises
+    ------
+    InvalidOption
+        If SQS cannot: more than 900 seconds, or any delay on a FIFO queue.
+    """
+    delay_s = 0 if eta is None else max(0, ceil((eta - now).total_seconds()))
+    if delay_s and queue.fifo:
+        raise InvalidOption(
+            f"queue {queue.name!r} is FIFO, and SQS delays no single message there: "
+            "send the task without countdown and eta, or to a standard queue"
+        )
+    if delay_s > DELAY_LIMIT_S:
+        raise InvalidOption(
+            f"a delay of {delay_s} s is above SQS's {DELAY_LIMIT_S} s, and longer ones are not "
+            "supported yet: use a countdown of at most 15 minutes, or a schedule (beat_schedule)"
+        )
+    return delay_s
+
+
+def check_values(options: Mapping[str, Any]) -> None:
+    """Refuse values that no worker could read, while the caller can still mend them."""
+    for name, fits, expected in _VALUES:
+        value = options.get(name)
+        if value is not None and not fits(value):
+            raise InvalidOption(f"{name}={value!r:.80}: expected {expected}")
+
+
+def _is_limit(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < inf
+
+
+def _is_compression(value: object) -> bool:
+    # An unknown one raises, with the nearest.
+    return isinstance(value, str) and bool(known_compression(value))
+
+
+def known_compression(name: str) -> str:
+    """Return the name of a compression; one that is not asked for is not imported."""
+    from caraway.core.compression import compression
+
+    return compression(name).name
+
+
+def _is_group(value: object) -> bool:
+    return isinstance(value, str) and GROUP.fullmatch(value) is not None
+
+
+GROUP: Final = re.compile("[!-~]{1,128}")
+"""What a message group or a deduplication id may be."""
+_VALUES: Final[tuple[tuple[str, Callable[[object], bool], str], ...]] = (
+    ("task", is_name, f"printable text of at most {NAME_LIMIT} characters"),
+    ("task_id", is_name, f"printable text of at most {NAME_LIMIT} characters"),
+    ("compression", _is_compression, "a compression's name"),
+    ("serializer", is_name, "a serializer's name"),
+    ("headers", lambda value: isinstance(value, Mapping), "a dict"),
+    ("ignore_result", lambda value: isinstance(value, bool), "True or False"),
+    ("retry", lambda value: isinstance(value, bool), "True or False"),
+    ("retry_policy", lambda value: isinstance(value, Mapping), "a dict"),
+    ("soft_time_limit", _is_limit, "seconds above 0"),
+    ("time_limit", _is_limit, "seconds above 0"),
+    ("message_group_id", _is_group, "1 to 128 letters, digits and punctuation marks"),
+)
+
+
+def signatures(value: Any, what: str) -> tuple[Json, ...]:
+    """Return link options as a tuple of JSON signatures."""
+    if value is None:
+        return ()
+    several = value if isinstance(value, list | tuple) else [value]
+    for each in several:
+        if fault := signature_fault(each):
+            raise InvalidOption(f"{what}={each!r:.200}: {fault}, such as task.s(...)")
+    return tuple(several)
