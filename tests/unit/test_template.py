@@ -359,6 +359,11 @@ def test_both_workers_may_do_the_same() -> None:
     assert worker(SAM) == worker(ECS)
 
 
+def test_an_ecs_worker_may_show_itself() -> None:
+    allowed = {action for each in statements(Stack(ECS)) for action in listed(each["Action"])}
+    assert {"dynamodb:GetItem", "dynamodb:UpdateItem"} <= allowed
+
+
 def test_a_producer_may_enqueue_and_read_and_no_more() -> None:
     (policy,) = Stack(SAM).of_type("AWS::IAM::ManagedPolicy").values()
     assert {
