@@ -72,8 +72,8 @@ class Caraway(AppBase):
                 + _CELERYS.get(name, "settings go to app.conf.update(...)")
             )
         super().__init__(main)
-        self.on_after_configure = Signal("on_after_configure")
-        self.on_after_finalize = Signal("on_after_finalize")
+        self.on_after_configure = Signal("on_after_configure", ("source",), propagates=True)
+        self.on_after_finalize = Signal("on_after_finalize", propagates=True)
         self.finalized = False
         self._discoveries: list[tuple[Any, str | None]] = []
         self._include = [include] if isinstance(include, str) else list(include)

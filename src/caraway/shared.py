@@ -40,6 +40,11 @@ class SharedTask:
         app = current_app()
         return app.task_named(self._names[app])
 
+    def stands_for(self, task: Any) -> bool:
+        """Say whether a task is what it was declared as with that task's app."""
+        app = getattr(task, "app", None)
+        return app is not None and self._names.get(app) == task.name
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # what inspects objects asks for these, maybe without any app
             raise AttributeError(name)
