@@ -71,6 +71,8 @@ def test_what_was_saved_between_the_reading_of_the_app_and_the_watching_counts(
         os.utime(file, (written_at, written_at))
     with Watcher(what, since=2_000) as watcher:
         assert watcher.take(PATIENCE_S) == {new}
+        # Both threads have looked by then, and neither tells of it again.
+        assert watcher.take(1.5) == set()
 
 
 def test_why_nothing_can_be_watched_is_known(

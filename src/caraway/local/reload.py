@@ -90,6 +90,7 @@ class Watcher:
         self.error = ""
         self._since = since - _CLOCK_S
         self._changed = set(pending)
+        self._noted: dict[Path, float] = {}
         self._lock = threading.Condition()
         self._over = threading.Event()
         flat = watched.flat_folders | {file.parent for file in watched.files}
@@ -149,10 +150,18 @@ class Watcher:
             if not looked_back:
                 found |= self.watched.changed_since(self._since)
                 looked_back = True
-            if found:
-                with self._lock:
-                    self._changed |= found
-                    self._lock.notify_all()
+            self._note(found)
+
+    def _note(self, paths: Iterable[Path]) -> None:
+        """Remember what has changed, unless it was told in the state that it is in."""
+        with self._lock:
+            for path in paths:
+                written_at = _written_at(path)
+                if self._noted.get(path) != written_at:
+                    self._noted[path] = written_at
+                    self._changed.add(path)
+            if self._changed:
+                self._lock.notify_all()
 
 
 def _is_ignored(folders: Iterable[str]) -> bool:

@@ -144,7 +144,7 @@ class Stage:
             build_dir=self._next_build(),
             template=self._options.template,
             requirements=self._options.requirements,
-            progress=self._console.say,
+            progress=self._console.tell if self._reader else self._console.say,
         )
         # The stack may be as it was while the function has been given other code since.
         replace_code(client, deployed.function, deployed.package)
