@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 
 from caraway.local.engine import LocalEngine
+from caraway.signals import SIGNALS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,6 +16,15 @@ if TYPE_CHECKING:
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("caraway", deadline=None)
 settings.load_profile("caraway")
+
+
+@pytest.fixture(autouse=True)
+def _receivers_as_they_were() -> Iterator[None]:
+    """Disconnect what a test has connected to signals."""
+    before = {signal: signal.receivers for signal in SIGNALS.values()}
+    yield
+    for signal, receivers in before.items():
+        signal.receivers = receivers
 
 
 @pytest.fixture(scope="session")

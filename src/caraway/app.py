@@ -15,7 +15,7 @@ from caraway.declare import as_task_instance, check_values, make_task, origin
 from caraway.exceptions import AlreadyRegistered, ImproperlyConfigured, UnknownOption
 from caraway.fixups import Fixup, fit_to_environment
 from caraway.result import AsyncResult as Result
-from caraway.signals import Signal
+from caraway.signals import Signal, import_modules
 from caraway.task import AsyncTask
 from caraway.task import Task as BaseTask
 
@@ -217,6 +217,7 @@ class Caraway(AppBase):
         try:
             for fixup in self.fixups:
                 fixup.set_up()
+            import_modules.send(self)
             for module in (*self._include, *self.conf.include, *self.conf.imports):
                 import_module(module)
             self._discover()

@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Final
 
+from caraway.announcing import after_publish, before_publish
 from caraway.canvas import in_zone_of, options_to_json, serializer_of
 from caraway.core.arguments import untyped_to_wire
 from caraway.core.context import current
@@ -42,8 +43,9 @@ def send_call(
         if isinstance(task, Runnable):
             return run_eagerly(app, task, args, kwargs, options, None)
         _say_it_is_sent(task)
-    outgoing = describe_call(app, task, args, kwargs, options, app.aws.now())
+    outgoing = _prepared(app, task, args, kwargs, options, app.aws.now())
     run_now(send_patiently(app.aws, app.site, outgoing, _publish_policy(app, options)))
+    after_publish(outgoing, args, kwargs)
     return _result(app, task, outgoing)
 
 
@@ -56,8 +58,9 @@ async def asend_call(
             return run_eagerly(app, task, args, kwargs, options, None)
         _say_it_is_sent(task)
     aws = app.aio
-    outgoing = describe_call(app, task, args, kwargs, options, aws.now())
+    outgoing = _prepared(app, task, args, kwargs, options, aws.now())
     await send_patiently(aws, app.site, outgoing, _publish_policy(app, options))
+    after_publish(outgoing, args, kwargs)
     return _result(app, task, outgoing)
 
 
@@ -75,6 +78,20 @@ def _result(app: AppBase, task: Runnable | str, outgoing: Outgoing) -> AsyncResu
         ignored = app.conf.task_ignore_result if isinstance(task, str) else task.ignore_result
     ignored = ignored or not app.site.keeps_results
     return AsyncResult(message.id, app, message.task, ignored=ignored)
+
+
+def _prepared(
+    app: AppBase,
+    task: Runnable | str,
+    args: Any,
+    kwargs: Any,
+    options: Mapping[str, Any],
+    now: datetime,
+) -> Outgoing:
+    """Describe a call that is sent at once, and announce it."""
+    outgoing = describe_call(app, task, args, kwargs, options, now)
+    policy = _publish_policy(app, options)
+    return before_publish(outgoing, args, kwargs, options.get("headers"), policy)
 
 
 def describe_call(
@@ -157,7 +174,8 @@ def run_eagerly(
     from caraway import eager  # here: a producer needs no executor
 
     now = datetime.now(timezone.utc)
-    outgoing = describe_call(app, task, args, kwargs, options, now)
+    outgoing = _prepared(app, task, args, kwargs, options, now)
+    after_publish(outgoing, args, kwargs)
     memory, error = eager.run(app, outgoing, now)
     result: EagerResult[Any] = EagerResult(outgoing.message.id, app, task.name, memory, error)
     if app.conf.task_eager_propagates if throw is None else throw:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from caraway.announcing import EventSignals
 from caraway.aws.memory import MemoryAws
 from caraway.core.disposition import Delete, Delivery
 from caraway.core.events import Ended, Event
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from caraway.core.settle import Ending
 
 _LEASE_S = 86_400.0
+_HOSTNAME = "eager"
 
 
 def run(app: AppBase, outgoing: Outgoing, now: datetime) -> tuple[MemoryAws, BaseException | None]:
@@ -37,12 +39,14 @@ def run(app: AppBase, outgoing: Outgoing, now: datetime) -> tuple[MemoryAws, Bas
     site = app.eager_site
     memory = MemoryAws(time=now)
     ended: dict[str, Ending] = {}
+    announce = EventSignals(app.tasks, _HOSTNAME)
 
     def observe(event: Event) -> None:
+        announce(event)
         if isinstance(event, Ended):
             ended[event.message.id] = event.ending
 
-    executor = Executor(memory, site, app.tasks, door=EAGER, hostname="eager", observe=observe)
+    executor = Executor(memory, site, app.tasks, door=EAGER, hostname=_HOSTNAME, observe=observe)
     kept = replace(outgoing, message=replace(outgoing.message, ignore_result=False))
     run_now(send(memory, site, kept))
     queues = {queue.sqs_name(site.queue_prefix): queue for queue in site.router.queues.values()}

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import inspect
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from caraway.announcing import Announced, is_heard, of_ending
+from caraway.aws.user_code import run_coroutine
 from caraway.core.arguments import Parameters
 from caraway.core.codec import decode, encode
 from caraway.core.context import Context, current
-from caraway.core.errors import error_argument
+from caraway.core.errors import ExceptionInfo, error_argument
 from caraway.core.retry import RetryPolicy
 from caraway.core.settle import Again, Failed, Product, Rejected, Succeeded
 from caraway.exceptions import (
@@ -31,22 +32,6 @@ if TYPE_CHECKING:
     from caraway.requests.base import Json
 
     Hooked: TypeAlias = Coroutine[Any, Any, None] | None
-
-
-@dataclass(frozen=True)
-class ExceptionInfo:
-    """What hooks are told of an exception: Celery's ``einfo``."""
-
-    exception: BaseException
-    traceback: str
-
-    @property
-    def type(self) -> type[BaseException]:
-        """The exception's type."""
-        return type(self.exception)
-
-    def __str__(self) -> str:
-        return self.traceback
 
 
 class Runnable:
@@ -114,8 +99,12 @@ class Runnable:
         token = current.set(context)
         try:
             self._open(context)
-            self.before_start(context.id or "", context.args, context.kwargs)
-            return self._product(self.attempt(context))
+            with Announced(self, context) as run:
+                before = self.before_start(context.id or "", context.args, context.kwargs)
+                if inspect.iscoroutine(before):
+                    run_coroutine(before)
+                run.product = self._product(self.attempt(context))
+            return run.product
         finally:
             current.reset(token)
 
@@ -123,10 +112,12 @@ class Runnable:
         token = current.set(context)
         try:
             self._open(context)
-            before = self.before_start(context.id or "", context.args, context.kwargs)
-            if inspect.isawaitable(before):
-                await before
-            return self._product(await self.attempt(context))
+            with Announced(self, context) as run:
+                before = self.before_start(context.id or "", context.args, context.kwargs)
+                if inspect.isawaitable(before):
+                    await before
+                run.product = self._product(await self.attempt(context))
+            return run.product
         finally:
             current.reset(token)
 
@@ -167,13 +158,13 @@ class Runnable:
 
     @property
     def hooks(self) -> Callable[[Context, Ending], Any] | None:
-        """What runs after an ending was recorded, None when no hook is overridden."""
+        """What runs after an ending was recorded, None where there is no hook and no receiver."""
         own = [
             getattr(self, name)
             for name in ("on_success", "on_failure", "on_retry", "after_return")
             if getattr(type(self), name) is not getattr(Runnable, name)
         ]
-        if not own:
+        if not own and not is_heard():
             return None
         return self._ahooks if any(map(inspect.iscoroutinefunction, own)) else self._hooks
 
@@ -202,8 +193,10 @@ class Runnable:
     def _hooks_of(self, context: Context, ending: Ending) -> Iterator[Callable[[], Hooked]]:
         """Give the hooks of an ending; as in Celery none but on_retry for those that are not final.
 
-        A task that was ignored, or never started, has none.
+        Its signal comes first, as no hook that raises is to hide it. A task that was ignored, or
+        never started, has none.
         """
+        yield from of_ending(self, context, ending, self._value)
         about = (context.id or "", context.args, context.kwargs)
         match ending:
             case Succeeded(product):
@@ -226,17 +219,7 @@ class Runnable:
         """
         if not _takes_three(self.run):
             return [failed.id]
-        request = Context(
-            id=failed.id,
-            task=failed.task,
-            args=failed.args,
-            kwargs=failed.kwargs,
-            retries=failed.retries,
-            root_id=failed.root_id,
-            parent_id=failed.parent_id,
-            headers=failed.headers,
-        )
-        return [encode(request), error_argument(error), traceback]
+        return [encode(Context.seen(failed)), error_argument(error), traceback]
 
     # -- hooks, functions or coroutine functions ----------------------------------------------
 

@@ -21,8 +21,10 @@ from caraway.core.executor import Executor
 from caraway.core.port import run_now
 from caraway.core.presence import Presences, about, present
 from caraway.exceptions import ImproperlyConfigured, QueueNotFound, Reject
+from caraway.signals import celeryd_init, task_prerun
 from caraway.workers.ecs import Worker
 from tests.integration.conftest import PATIENCE_S, wait_until
+from tests.listening import listening
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -622,3 +624,56 @@ def test_a_worker_without_a_heartbeat_shows_nothing(local: Place) -> None:
     with Running(local, app, heartbeat_interval_s=0):
         assert add.delay(1, 2).get(timeout=PATIENCE_S) == 3
         assert present_at(local, app) == []
+
+
+# -- signals --------------------------------------------------------------------------------------
+
+
+def test_the_life_of_a_worker_is_announced(local: Place) -> None:
+    app = local.app()
+    add = app.task(name="add")(lambda x, y: x + y)
+    threads: list[str] = []
+
+    def where(**_: Any) -> None:
+        threads.append(threading.current_thread().name)
+
+    with listening() as ear, Running(local, app, hostname="w1@here") as running:
+        task_prerun.connect(where, sender="add")
+        try:
+            assert add.delay(1, 2).get(timeout=PATIENCE_S) == 3
+            wait_until(lambda: ear.of("task_success"))
+        finally:
+            task_prerun.disconnect(where, sender="add")
+        running.stop()
+        running.poke()
+        assert running.code() == 0
+    life = [each for each in ear.names if each.startswith(("celeryd", "worker"))]
+    assert life == [
+        "celeryd_init",
+        "celeryd_after_setup",
+        "worker_init",
+        "worker_process_init",
+        "worker_ready",
+        "worker_shutting_down",
+        "worker_process_shutdown",
+        "worker_shutdown",
+    ]
+    assert threads[0].startswith("task")
+    assert ear.one("worker_ready").sender is running.worker
+    stopped = ear.one("worker_shutting_down")
+    assert (stopped.sender, stopped["how"], stopped["exitcode"]) == ("w1@here", "Warm", 0)
+    assert [each["request"].hostname for each in ear.of("task_received")] == ["w1@here"]
+    assert ear.of("heartbeat_sent")[0].sender.hostname == "w1@here"
+
+
+def test_a_worker_may_be_set_up_by_a_receiver(local: Place) -> None:
+    app = local.app()
+
+    def set_up(sender: str, instance: Any, conf: Any, **_: Any) -> None:
+        conf.worker_concurrency = 3
+
+    celeryd_init.connect(set_up, sender="w1@here")
+    try:
+        assert Worker(app, hostname="w1@here").pool.concurrency == 3
+    finally:
+        celeryd_init.disconnect(set_up, sender="w1@here")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sys
 import threading
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from caraway.exceptions import Ignore, ImproperlyConfigured, Reject, ResourceMis
 from caraway.workers import aws_lambda
 from caraway.workers.aws_lambda import LambdaWorker, lambda_handler
 from caraway.workers.function_time import MARGIN_S
+from tests.listening import listening
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -530,3 +532,38 @@ def test_what_is_logged_is_json_with_the_ids_of_the_invocation(
     assert failed["level"] == "ERROR"
     assert "in fail" in failed["exception"]
     assert {each["function_request_id"] for each in (received, failed)} == {"request-1"}
+
+
+# -- signals --------------------------------------------------------------------------------------
+
+
+def test_a_cold_start_and_each_message_are_announced(door: Door) -> None:
+    add = door.app.task(name="add")(lambda x, y: x + y)
+    sent = [add.delay(1, 2), door.app.send_task("elsewhere")]
+    with listening() as ear:
+        assert door.invoke() == []
+        door.worker.handle({"Records": []}, FakeContext())
+    assert ear.names[:6] == [
+        "import_modules",
+        "celeryd_init",
+        "celeryd_after_setup",
+        "worker_init",
+        "worker_process_init",
+        "after_setup_logger",
+    ]
+    assert ear.one("worker_ready").sender is door.worker
+    assert ear.one("worker_ready").sender.app is door.app
+    assert ear.one("celeryd_init").sender == door.worker.hostname == "lambda@local"
+    by_id = {each["request"].id: each["request"] for each in ear.of("task_received")}
+    assert by_id.keys() == {each.id for each in sent}
+    assert by_id[sent[0].id].delivery_info == {"queue": "default", "redelivered": False}
+    assert ear.one("task_postrun")["retval"] == ear.one("task_success")["result"] == 3
+    assert ear.one("task_unknown")["id"] == sent[1].id
+
+
+def test_a_receiver_may_set_up_logging_in_place_of_the_function(moto: Place) -> None:
+    handlers = logging.getLogger("caraway").handlers
+    with listening("setup_logging", "after_setup_logger") as ear:
+        assert Door(moto, moto.app()).worker.hostname == "lambda@local"
+    assert ear.names == ["setup_logging"]
+    assert logging.getLogger("caraway").handlers == handlers

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MODULE = """
 import asyncio, os, sys, threading, time
 from pathlib import Path
-from caraway import Caraway, Queue, Task
+from caraway import Caraway, Queue, Task, signals
 from caraway.exceptions import Ignore, Reject
 from caraway.utils.log import get_task_logger
 
@@ -47,6 +47,16 @@ class Hooked(Task):
 
     def on_failure(self, exc, task_id, args, kwargs, einfo):
         (HERE / "failed").write_text(f"{exc!r} {args!r} {'in fail' in str(einfo)}")
+
+
+def tell(sender, signal, **_):
+    with (HERE / "told").open("a") as told:
+        print(signal.name, os.getpid(), file=told)
+
+
+for each in signals.SIGNALS.values():
+    if each is not signals.setup_logging:
+        each.connect(tell)
 
 
 @app.task
@@ -170,6 +180,14 @@ class Shop:
         url = self.place.url(self.app)
         self.place.client("sqs").send_message(QueueUrl=url, MessageBody="poke", DelaySeconds=1)
 
+    def told(self) -> dict[str, set[int]]:
+        """Return the processes in which each signal was sent."""
+        told: dict[str, set[int]] = {}
+        for line in (self.folder / "told").read_text().splitlines():
+            name, pid = line.split()
+            told.setdefault(name, set()).add(int(pid))
+        return told
+
     def files(self, name: str) -> list[int]:
         """Return the pids in the names of files."""
         return [int(each.suffix[1:]) for each in self.folder.glob(f"{name}.*")]
@@ -281,3 +299,20 @@ def test_a_gevent_child_that_cannot_import_the_app_ends_the_worker(shop: Shop) -
     (shop.folder / "shop.py").write_text(broken)
     with pytest.raises(LocalError, match="written for threads"), shop.worker("-P", "gevent"):
         pass
+
+
+@pytest.mark.parametrize("pool", ["prefork", "gevent"])
+def test_signals_are_sent_in_the_process_that_they_are_about(shop: Shop, pool: str) -> None:
+    with shop.worker("-P", pool, "-c", "1"):
+        child = shop.get("where")
+        wait_until(lambda: "task_success" in shop.told())
+    told = shop.told()
+    for name in ("worker_process_init", "task_prerun", "task_postrun", "task_success"):
+        assert told[name] == {child}, name
+    parents = told["worker_ready"]
+    assert child not in parents
+    for name in ("worker_init", "task_received", "worker_shutting_down", "worker_shutdown"):
+        assert told[name] == parents, name
+    if pool == "prefork":
+        assert told["worker_process_shutdown"] == {child}
+        assert not told["worker_before_create_process"] & {child, *parents}

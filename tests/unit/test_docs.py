@@ -67,15 +67,22 @@ WITH_NAMES = [
         "CONTRIBUTING.md",
         "docs/glossary.md",
         "docs/errors.md",
+        "docs/extending.md",
         "docs/guide.md",
         "docs/migrating-from-celery.md",
     )
 ]
 """Pages whose names in backticks are looked up; the settings have a test of their own."""
 
+PAGES_THAT_RUN = [
+    "README.md",
+    "docs/extending.md",
+    "docs/guide.md",
+    "docs/migrating-from-celery.md",
+]
 NOT_THERE = {"add_to_chord"}
 """What the pages say is not there yet: when it comes, the pages are to change."""
-ARGUMENTS = {"disable_sync_subtasks"}
+ARGUMENTS = {"disable_sync_subtasks", "dispatch_uid"}
 """Names of arguments: they are attributes of nothing."""
 
 
@@ -216,7 +223,7 @@ def run_page(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             current_app().close()
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/guide.md", "docs/migrating-from-celery.md"])
+@pytest.mark.parametrize("name", PAGES_THAT_RUN)
 def test_the_python_on_a_page_runs(
     name: str,
     account: Account,
@@ -329,6 +336,9 @@ def known_names() -> set[str]:
         *caraway.__all__,
         *vars(exceptions),
         *vars(signals),
+        *signals.NO_MEANING,
+        *(name for each in signals.SIGNALS.values() for name in each.arguments),
+        *vars(Caraway(set_as_current=False)),
         *(name for each in classes for name in dir(each)),
         *(each.name for kind in (Context, Message, Queue, Record) for each in fields(kind)),
         *(f"-{name}".strip("-") for name in COMMANDS),

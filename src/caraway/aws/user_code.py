@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from caraway.core.port import Raised, Returned
 from caraway.exceptions import CarawayError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from caraway.core.port import Outcome
+
+T = TypeVar("T")
 
 _OURS: Final = ("asyncio.", "caraway.core.", "caraway.running", "caraway.task", "concurrent.")
 """Modules between the call of user code and its own first frame."""
@@ -24,7 +26,7 @@ def call_blocking(function: Callable[..., Any], *args: Any) -> Outcome[Any]:
     """
     try:
         if inspect.iscoroutinefunction(function):
-            return Returned(_run_coroutine(function, *args))
+            return Returned(run_coroutine(function(*args)))
         return Returned(function(*args))
     except (KeyboardInterrupt, GeneratorExit):
         raise
@@ -75,8 +77,8 @@ def _is_ours(module: str) -> bool:
     return module.startswith(_OURS) or module == __name__
 
 
-def _run_coroutine(function: Callable[..., Any], *args: Any) -> Any:
-    """Run a coroutine function from synchronous code, also inside a running event loop."""
+def run_coroutine(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end from synchronous code, also inside a running event loop."""
     import asyncio
     from concurrent.futures import ThreadPoolExecutor
     from contextvars import copy_context
@@ -87,5 +89,5 @@ def _run_coroutine(function: Callable[..., Any], *args: Any) -> Any:
         pass  # and not here: this error would be the context of whatever the function raises
     else:
         with ThreadPoolExecutor(1) as thread:
-            return thread.submit(copy_context().run, asyncio.run, function(*args)).result()
-    return asyncio.run(function(*args))
+            return thread.submit(copy_context().run, asyncio.run, coroutine).result()
+    return asyncio.run(coroutine)

@@ -148,7 +148,7 @@ def command(
     timeout, and what is left is released for another worker. Again, and it stops at once (exit
     code 1); no task is lost.
     """  # noqa: D301 - \b is click's
-    app = session.app()
+    app = session.app().finalize()  # receivers of its modules hear of all that follows
     from caraway.workers.ecs import Worker
     from caraway.workers.logs import set_up_logging
 

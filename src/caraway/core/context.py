@@ -126,6 +126,20 @@ class Context:
             with suppress(DecodeError):
                 setattr(self, name, decode(getattr(self, name), read))
 
+    @classmethod
+    def seen(cls, message: Message) -> Context:
+        """Return what others than the task itself see of the request of a message."""
+        return cls(
+            id=message.id,
+            task=message.task,
+            args=message.args,
+            kwargs=message.kwargs,
+            retries=message.retries,
+            root_id=message.root_id,
+            parent_id=message.parent_id,
+            headers=message.headers,
+        )
+
     def running(self) -> Context | None:
         """Return the request of the message that is being run, None outside of one."""
         context: Context | None = self

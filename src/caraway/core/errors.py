@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import json
 import sys
+from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +18,22 @@ if TYPE_CHECKING:
 
 ERROR_LIMIT: Final = 16_000
 """Longest JSON kept of an error, in characters: every write of a record bills the whole item."""
+
+
+@dataclass(frozen=True)
+class ExceptionInfo:
+    """What hooks are told of an exception: Celery's ``einfo``."""
+
+    exception: BaseException
+    traceback: str
+
+    @property
+    def type(self) -> type[BaseException]:
+        """The exception's type."""
+        return type(self.exception)
+
+    def __str__(self) -> str:
+        return self.traceback
 
 
 def error_to_json(error: BaseException) -> dict[str, Json]:

@@ -94,6 +94,10 @@ class RetryPolicy:
             error, self.dont_autoretry_for
         )
 
+    def leads_to_retry(self, error: BaseException, retries: int) -> bool:
+        """Say whether an exception leads to another attempt, after so many retries."""
+        return self.retries_by_itself(error) and not exhausted(retries, self.automatic_max_retries)
+
     def automatic_delay_s(self, retries: int, rng: random.Random) -> float:
         """Return the seconds before the next automatic retry.
 

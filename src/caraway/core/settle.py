@@ -11,7 +11,7 @@ from caraway import states
 from caraway.core.errors import text_of
 from caraway.core.options import due_time
 from caraway.core.port import Raised, Returned
-from caraway.core.retry import RetryPolicy, exhausted
+from caraway.core.retry import RetryPolicy
 from caraway.exceptions import (
     Ignore,
     InvalidOption,
@@ -265,9 +265,7 @@ def _failed(
     rng: random.Random,
 ) -> Ending:
     policy = task.policy
-    if not policy.retries_by_itself(error) or exhausted(
-        context.retries, policy.automatic_max_retries
-    ):
+    if not policy.leads_to_retry(error, context.retries):
         return Failed(error, format_traceback(error))
     delay_s = policy.automatic_delay_s(context.retries, rng)
     retry = Retry(exc=error, when=delay_s)

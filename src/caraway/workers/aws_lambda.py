@@ -21,6 +21,7 @@ except ModuleNotFoundError as missing:
         "the Lambda worker needs aws-lambda-powertools: pip install 'caraway[lambda]'"
     ) from missing
 
+from caraway import signals
 from caraway.aws.asyncio_aws import AsyncioAws, ThreadWire
 from caraway.aws.user_code import call_async, call_blocking
 from caraway.core.disposition import Delivery, Leave
@@ -31,7 +32,8 @@ from caraway.exceptions import ImproperlyConfigured, OperationalError
 from caraway.loader import load_app
 from caraway.requests.sqs import ChangeMessageVisibility
 from caraway.workers.function_time import ADVISED_S, MARGIN_S, shortage
-from caraway.workers.logs import LogEvents
+from caraway.workers.logs import announce_loggers, announce_set_up
+from caraway.workers.observing import observer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,10 +72,17 @@ class LambdaWorker:
     One event loop, its threads and its connections are kept between invocations. Tasks run one by
     one (``concurrency`` at a time), each claimed immediately before it runs and its ending durable
     before the next is claimed, so that a crash in the tenth does not run the nine again.
+
+    A cold start is a worker's start, and the process that of its tasks: the signals say so.
     """
 
     def __init__(self, app: Caraway, concurrency: int = 1) -> None:
-        self._app = app.finalize()
+        self.app = app.finalize()
+        self.hostname = f"lambda@{os.environ.get('AWS_LAMBDA_FUNCTION_NAME', 'local')}"
+        signals.celeryd_init.send(self.hostname, instance=self, conf=app.conf, options={})
+        signals.celeryd_after_setup.send(self.hostname, instance=self, conf=app.conf)
+        signals.worker_init.send(self)
+        signals.worker_process_init.send(None)
         self._logger = Logger(service=app.main or "caraway")
         _share_logging(self._logger)
         self._loop = asyncio.new_event_loop()
@@ -89,9 +98,10 @@ class LambdaWorker:
             app.site,
             app.tasks,
             door=DOOR,
-            hostname=f"lambda@{os.environ.get('AWS_LAMBDA_FUNCTION_NAME', 'local')}",
-            observe=LogEvents(app.tasks),
+            hostname=self.hostname,
+            observe=observer(app, self.hostname),
         )
+        signals.worker_ready.send(self)
 
     def handle(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
         """Run an event's messages; name those that are to come back."""
@@ -162,8 +172,8 @@ class LambdaWorker:
     def _queue(self, record: SQSRecord) -> Queue:
         """Return the queue that a record came from, as the app declares it if it does."""
         name = record.event_source_arn.rpartition(":")[2]
-        prefix = self._app.conf.queue_name_prefix
-        for queue in self._app.site.router.queues.values():
+        prefix = self.app.conf.queue_name_prefix
+        for queue in self.app.site.router.queues.values():
             if queue.sqs_name(prefix) == name:
                 return queue
         if not name.startswith(prefix):
@@ -176,7 +186,7 @@ class LambdaWorker:
     async def _leave(self, received: _Received, visible_in_s: int) -> None:
         """Say when the message comes back; otherwise it waits out the whole visibility timeout."""
         try:
-            url = await queue_url(self._aws, self._app.site, received.queue)
+            url = await queue_url(self._aws, self.app.site, received.queue)
             await self._aws.perform(
                 ChangeMessageVisibility(url, received.record.receipt_handle, visible_in_s)
             )
@@ -196,6 +206,8 @@ class LambdaWorker:
         self._loop.close()
         self._tasks_threads.shutdown()
         self._requests_threads.shutdown()
+        signals.worker_process_shutdown.send(None, pid=os.getpid(), exitcode=0)
+        signals.worker_shutdown.send(self)
 
 
 def _left_s(context: Any) -> float:
@@ -235,10 +247,13 @@ def _share_logging(logger: Logger) -> None:
     """Let the lines of Caraway and of tasks go where powertools writes, in its format."""
     import logging
 
+    if announce_set_up(logger.log_level):
+        return
     root = logging.getLogger("caraway")
     root.handlers = list(logger.handlers)
     root.setLevel(logger.log_level)
     root.propagate = False
+    announce_loggers(root, logger.log_level)
 
 
 def lambda_handler(

@@ -11,6 +11,7 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from caraway import signals
 from caraway._version import __version__
 from caraway.exceptions import ImproperlyConfigured
 from caraway.workers.logs import stdouts_logged
@@ -70,9 +71,12 @@ class Worker:
         heartbeat_interval_s: float | None = None,
     ) -> None:
         self.app = app.finalize()
+        self.hostname = hostname or f"caraway@{socket.gethostname()}"
         conf = app.conf
+        given: dict[str, object] = {"pool": pool, "concurrency": concurrency, "queues": queues}
+        signals.celeryd_init.send(self.hostname, instance=self, conf=conf, options=given)
         self.queues = self._chosen(queues)
-        given = PoolOptions(
+        asked = PoolOptions(
             pool or conf.worker_pool,
             concurrency,
             autoscale,
@@ -80,9 +84,8 @@ class Worker:
             max_memory_per_child,
             app_name,
         )
-        self.pool_options = given.over_settings(conf)
+        self.pool_options = asked.over_settings(conf)
         self.pool = make_pool(self.pool_options, app)
-        self.hostname = hostname or f"caraway@{socket.gethostname()}"
         self.shutdown_timeout_s = (
             conf.worker_soft_shutdown_timeout if shutdown_timeout_s is None else shutdown_timeout_s
         )
@@ -91,6 +94,7 @@ class Worker:
         )
         self._running: tuple[asyncio.AbstractEventLoop, Session] | None = None
         self._stops = 0
+        signals.celeryd_after_setup.send(self.hostname, instance=self, conf=conf)
 
     def _chosen(self, names: Sequence[str] | None) -> list[Queue]:
         router = self.app.site.router
@@ -110,9 +114,13 @@ class Worker:
         The first is warm: nothing more is received, running tasks get the shutdown timeout, then
         they are released. The second is cold: everything is released at once.
         """
-        with stdouts_logged(self.app):
-            self.pool.start()
-            code, unfinished = asyncio.run(self._work())
+        signals.worker_init.send(self)
+        try:
+            with stdouts_logged(self.app):
+                self.pool.start()
+                code, unfinished = asyncio.run(self._work())
+        finally:
+            signals.worker_shutdown.send(self)
         if unfinished and threading.current_thread() is threading.main_thread():
             # Threads cannot be stopped, and what they still do is fenced off: leave them behind.
             sys.stdout.flush()
@@ -129,6 +137,7 @@ class Worker:
                 hostname=self.hostname,
                 shutdown_timeout_s=self.shutdown_timeout_s,
                 heartbeat_interval_s=self.heartbeat_interval_s,
+                on_ready=lambda: signals.worker_ready.send(self),
             )
             self._running = asyncio.get_running_loop(), session
             for _ in range(self._stops):

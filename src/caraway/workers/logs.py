@@ -8,6 +8,7 @@ import threading
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from caraway import signals
 from caraway.core.context import current
 from caraway.core.errors import text_of
 from caraway.core.events import (
@@ -142,7 +143,12 @@ class _PerLogger(logging.Formatter):
 
 
 def set_up_logging(app: Caraway, level: str | int, stream: TextIO | None = None) -> None:
-    """Send log lines to standard error in the formats that the settings give."""
+    """Send log lines to standard error in the formats that the settings give.
+
+    With a receiver of ``setup_logging`` it is left to that.
+    """
+    if announce_set_up(level, app.conf.worker_log_format):
+        return
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(_PerLogger(app.conf.worker_log_format, app.conf.worker_task_log_format))
     root = (
@@ -152,6 +158,30 @@ def set_up_logging(app: Caraway, level: str | int, stream: TextIO | None = None)
     root.setLevel(level)
     for noisy in ("botocore", "aiobotocore", "boto3", "urllib3", "asyncio"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+    announce_loggers(root, level, app.conf.worker_log_format, app.conf.worker_task_log_format)
+
+
+def announce_set_up(level: str | int, line_format: str | None = None) -> bool:
+    """Send ``setup_logging``; say whether a receiver sets logging up, and not the worker."""
+    if not signals.setup_logging.receivers:
+        return False
+    signals.setup_logging.send(
+        None, loglevel=level, logfile=None, format=line_format, colorize=False
+    )
+    return True
+
+
+def announce_loggers(
+    root: logging.Logger,
+    level: str | int,
+    line_format: str | None = None,
+    task_format: str | None = None,
+) -> None:
+    """Let receivers add to what is set up."""
+    about = {"loglevel": level, "logfile": None, "colorize": False}
+    signals.after_setup_logger.send(None, logger=root, format=line_format, **about)
+    of_tasks = logging.getLogger("caraway.task")
+    signals.after_setup_task_logger.send(None, logger=of_tasks, format=task_format, **about)
 
 
 @contextmanager

@@ -14,14 +14,15 @@ from caraway.core.executor import Executor
 from caraway.exceptions import OperationalError
 from caraway.requests.dynamodb import ConditionFailed
 from caraway.requests.sqs import ChangeMessageVisibility, DeleteMessage
+from caraway.signals import worker_shutting_down
 from caraway.utils.log import get_logger
 from caraway.workers.holding import Backoff, Heartbeat, Held, Slots
-from caraway.workers.logs import LogEvents
+from caraway.workers.observing import observer
 from caraway.workers.presence import Attendance, Tally
 from caraway.workers.receiving import Receiver, release
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from caraway.app import Caraway
     from caraway.core.disposition import Disposition
@@ -49,14 +50,16 @@ class Session:
         hostname: str,
         shutdown_timeout_s: float,
         heartbeat_interval_s: float | None = None,
+        on_ready: Callable[[], object] = lambda: None,
     ) -> None:
         self._queues = queues
+        self._on_ready = on_ready
         self._hostname = hostname
         self._shutdown_timeout_s = shutdown_timeout_s
         self._site = app.site
         self._pool = pool
         self._aws = AsyncioAws(best_wire(app.client_settings), pool.call)
-        tally = Tally(LogEvents(app.tasks))
+        tally = Tally(observer(app, hostname))
         self._executor = Executor(
             self._aws,
             self._site,
@@ -110,6 +113,7 @@ class Session:
         if self._attendance:
             self._attendance.begin()
         logger.info("%s ready.", self._hostname)
+        self._on_ready()
         try:
             await self._receive()
             unfinished = await self._drain()
@@ -131,7 +135,14 @@ class Session:
 
     def stop(self, name: str) -> None:
         """Shut down warmly, the second time coldly; ``name`` says who asks for it."""
-        if self._stopping.is_set():
+        is_cold = self._stopping.is_set()
+        worker_shutting_down.send(
+            self._hostname,
+            sig=name,
+            how="Cold" if is_cold else "Warm",
+            exitcode=EXIT_COLD if is_cold else EXIT_WARM,
+        )
+        if is_cold:
             logger.warning("%s again: cold shutdown, running tasks are released", name)
             self._cold.set()
         else:

@@ -24,6 +24,7 @@ from multiprocessing.process import current_process
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from caraway.exceptions import WorkerLostError
+from caraway.signals import worker_before_create_process
 from caraway.utils.log import get_logger
 
 if TYPE_CHECKING:
@@ -176,6 +177,7 @@ class _Forker:
             return False
         (number,) = _NUMBER.unpack(data)
         with socket.socket(fileno=connections[0]) as connection:
+            worker_before_create_process.send(None)
             try:
                 pid = os.fork()
             except OSError:  # of memory, or of processes; the worker finds the connection closed

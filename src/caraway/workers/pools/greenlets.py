@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import os
 import socket
 import sys
 from contextlib import suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
+from caraway import signals
 from caraway.exceptions import ImproperlyConfigured
 from caraway.workers.pools import frames
 from caraway.workers.pools.forking import outlive_signals
@@ -135,7 +137,9 @@ def serve(connection: socket.socket, tasks: Mapping[str, Any]) -> None:
         with writing, suppress(ConnectionError):  # reading finds it closed
             connection.sendall(reply)
 
+    signals.worker_process_init.send(None)
     connection.sendall(hello())
     while (asked := frames.read(connection)) is not None:
         running.spawn(run, asked)
     running.join()
+    signals.worker_process_shutdown.send(None, pid=os.getpid(), exitcode=0)

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from caraway import signals
 from caraway.aws.user_code import call_async, call_blocking
 from caraway.core.context import Context
 from caraway.core.errors import text_of
@@ -83,6 +84,7 @@ class Coroutines:
 def serve(connection: socket.socket, tasks: Mapping[str, Any]) -> None:
     """Run what comes over the connection, until its other end is closed."""
     coroutines = Coroutines()
+    signals.worker_process_init.send(None)
     connection.sendall(hello())
     while (asked := frames.read(connection)) is not None:
         reply = answer(asked, tasks, coroutines.call)
@@ -90,6 +92,7 @@ def serve(connection: socket.socket, tasks: Mapping[str, Any]) -> None:
         with suppress(ConnectionError):  # the next read finds it closed
             connection.sendall(reply)
     coroutines.close()
+    signals.worker_process_shutdown.send(None, pid=os.getpid(), exitcode=0)
 
 
 def hello() -> bytes:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
+from caraway import signals
 from caraway.aws.user_code import call_async, call_blocking
 from caraway.exceptions import ImproperlyConfigured
 
@@ -75,7 +77,8 @@ class ThreadPool:
         self._coroutines = LoopThread()
 
     def start(self) -> None:
-        """Threads start at their first use."""
+        """Begin the process of the tasks: it is this one."""
+        signals.worker_process_init.send(None)
 
     async def open(self) -> None:
         """There is nothing to wait for."""
@@ -91,6 +94,7 @@ class ThreadPool:
         """Let the threads go; what runs is not waited for."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._coroutines.close()
+        signals.worker_process_shutdown.send(None, pid=os.getpid(), exitcode=0)
 
 
 class AsyncioPool(ThreadPool):
