@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from caraway.core.context import Context
     from caraway.core.routing import Queue
     from caraway.current import current_app
+    from caraway.middleware import Middleware, Publication
     from caraway.result import AsyncResult, EagerResult, allow_join_result
     from caraway.schedules import crontab, schedule
     from caraway.shared import shared_task
@@ -27,6 +28,8 @@ __all__ = [
     "__version__",
     # app and tasks
     "Caraway",
+    "Middleware",
+    "Publication",
     "Queue",
     "Task",
     "current_app",
@@ -51,6 +54,8 @@ _WHERE = {
     "Caraway": "caraway.app",
     "Context": "caraway.core.context",
     "EagerResult": "caraway.result",
+    "Middleware": "caraway.middleware",
+    "Publication": "caraway.middleware",
     "Queue": "caraway.core.routing",
     "Signature": "caraway.canvas",
     "Task": "caraway.task",

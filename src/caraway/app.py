@@ -20,7 +20,7 @@ from caraway.task import AsyncTask
 from caraway.task import Task as BaseTask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
     from typing import Literal
 
     from caraway.declare import BoundDecorator, Decorator
@@ -144,14 +144,18 @@ class Caraway(AppBase):
             raise ImproperlyConfigured(f"@app.task: {fun!r} is not a function; options go by name")
         base, name = options.pop("base", None) or self.Task, options.pop("name", None)
         name = name or self.gen_task_name(fun.__name__, fun.__module__)
-        return self._register(make_task(fun, name, base, options))
+        return self._register(make_task(fun, name, base, options, self._understood))
 
     def register_task(self, task: Any, **options: Any) -> Any:
         """Register an instance of a task class, or a task class by an instance of it."""
-        instance = as_task_instance(task, options)
+        instance = as_task_instance(task, options, self._understood)
         if not instance.name:
             instance.name = self.gen_task_name(type(instance).__name__, type(instance).__module__)
         return self._register(instance)
+
+    def _understood(self) -> Collection[str]:
+        """Return the task options that middleware understands."""
+        return self.onion.options
 
     def _register(self, task: BaseTask[..., Any]) -> BaseTask[..., Any]:
         known: BaseTask[..., Any] | None = self.tasks.get(task.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from threading import RLock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from caraway.core.claim_check import Store
 from caraway.core.publish import Site
@@ -13,16 +13,20 @@ from caraway.core.record import Records
 from caraway.core.routing import Router
 from caraway.core.serializers import Accepted, Contents, other_than_json
 from caraway.exceptions import ImproperlyConfigured, NotRegistered, nearest
+from caraway.middleware import Middleware, Onion, layer_of
 from caraway.settings import Settings
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import tzinfo
 
     from caraway.aws.asyncio_aws import AsyncioAws
     from caraway.aws.blocking_aws import BlockingAws
     from caraway.aws.clients import ClientSettings
+
+
+M = TypeVar("M", bound="Middleware | type[Middleware] | str")
 
 
 class TaskRegistry(dict[str, Any]):
@@ -41,6 +45,8 @@ class AppBase(ABC):
         self.tasks = TaskRegistry()
         """The registered tasks by name."""
         self._site: tuple[int, Site] | None = None
+        self._added: tuple[Middleware | str, ...] = ()
+        self._onion: tuple[int, tuple[Any, ...], Onion] | None = None
         self._blocking: BlockingAws | None = None
         self._asyncio: dict[AbstractEventLoop, AsyncioAws] = {}
         self._making = RLock()
@@ -80,13 +86,62 @@ class AppBase(ABC):
         version, known = self.conf.version, self._site
         if known is None or known[0] != version:
             # One value: another thread never sees the version of this site and an older one.
-            known = self._site = (version, site_of(self.conf))
+            site = replace(site_of(self.conf), carried_headers=self.onion.carries)
+            known = self._site = (version, site)
         return known[1]
 
     @property
     def eager_site(self) -> Site:
         """The same for eager tasks, whose payloads stay in memory."""
         return replace(self.site, store=Store("memory"), keeps_results=True, result_expires_s=None)
+
+    # -- middleware ---------------------------------------------------------------------------
+
+    @property
+    def middleware(self) -> tuple[Middleware, ...]:
+        """What surrounds every send and every run, the outermost first: the setting of that name.
+
+        Assign instances or subclasses of :class:`caraway.Middleware`, or their dotted paths.
+        """
+        return self.onion.layers
+
+    @middleware.setter
+    def middleware(self, several: Iterable[Middleware | type[Middleware] | str]) -> None:
+        given = tuple(each if isinstance(each, str) else layer_of(each) for each in several)
+        Onion([each for each in given if not isinstance(each, str)])  # says what is wrong now
+        self.conf.middleware = given
+
+    def add_middleware(self, middleware: M) -> M:
+        """Add a middleware, within those of the setting; also a decorator of a class.
+
+        Raises
+        ------
+        ImproperlyConfigured
+            If it is no middleware, or cannot surround anything as it is written.
+        """
+        added = (*self._added, middleware if isinstance(middleware, str) else layer_of(middleware))
+        Onion([each for each in added if not isinstance(each, str)])
+        self._added = added
+        self._site = self._onion = None
+        return middleware
+
+    @property
+    def onion(self) -> Onion:
+        """The middleware as one; paths are imported at the first use."""
+        version, known = self.conf.version, self._onion
+        if known is None or known[0] != version:
+            known = self._made_onion(version)
+        return known[2]
+
+    def _made_onion(self, version: int) -> tuple[int, tuple[Any, ...], Onion]:
+        given = (*self.conf.middleware, *self._added)
+        with self._making:
+            known = self._onion
+            # Each is made once, however often other settings change.
+            same = known is not None and known[1] == given
+            onion = known[2] if known and same else Onion([layer_of(each) for each in given])
+            self._onion = (version, given, onion)
+            return self._onion
 
     def task_named(self, name: str) -> Any:
         """Return a task by its name.

@@ -23,6 +23,7 @@ from caraway.exceptions import (
     UnknownOption,
     nearest,
 )
+from caraway.middleware import Publication
 from caraway.result import AsyncResult, EagerResult
 from caraway.running import Runnable
 
@@ -43,9 +44,11 @@ def send_call(
         if isinstance(task, Runnable):
             return run_eagerly(app, task, args, kwargs, options, None)
         _say_it_is_sent(task)
-    outgoing = _prepared(app, task, args, kwargs, options, app.aws.now())
-    run_now(send_patiently(app.aws, app.site, outgoing, _publish_policy(app, options)))
-    after_publish(outgoing, args, kwargs)
+    call = _publication(task, args, kwargs, options)
+    with app.onion.around_publish(call):
+        outgoing = _prepared(app, call, options, app.aws.now())
+        run_now(send_patiently(app.aws, app.site, outgoing, _publish_policy(app, call.options)))
+        after_publish(outgoing, args, kwargs)
     return _result(app, task, outgoing)
 
 
@@ -58,9 +61,11 @@ async def asend_call(
             return run_eagerly(app, task, args, kwargs, options, None)
         _say_it_is_sent(task)
     aws = app.aio
-    outgoing = _prepared(app, task, args, kwargs, options, aws.now())
-    await send_patiently(aws, app.site, outgoing, _publish_policy(app, options))
-    after_publish(outgoing, args, kwargs)
+    call = _publication(task, args, kwargs, options)
+    with app.onion.around_publish(call):
+        outgoing = _prepared(app, call, options, aws.now())
+        await send_patiently(aws, app.site, outgoing, _publish_policy(app, call.options))
+        after_publish(outgoing, args, kwargs)
     return _result(app, task, outgoing)
 
 
@@ -80,18 +85,32 @@ def _result(app: AppBase, task: Runnable | str, outgoing: Outgoing) -> AsyncResu
     return AsyncResult(message.id, app, message.task, ignored=ignored)
 
 
-def _prepared(
-    app: AppBase,
-    task: Runnable | str,
-    args: Any,
-    kwargs: Any,
-    options: Mapping[str, Any],
-    now: datetime,
-) -> Outgoing:
+def _publication(
+    task: Runnable | str, args: Any, kwargs: Any, options: Mapping[str, Any]
+) -> Publication:
+    """Return a call as middleware sees it; the caller's own options stay as they are."""
+    changed = dict(options)
+    if isinstance(headers := changed.get("headers"), Mapping):
+        changed["headers"] = dict(headers)
+    name, known = (task, None) if isinstance(task, str) else (getattr(task, "name", ""), task)
+    context = current.get()
+    request = context.running() if context is not None else None
+    return Publication(name, known, args, kwargs, changed, request)
+
+
+def _prepared(app: AppBase, call: Publication, given: Mapping[str, Any], now: datetime) -> Outgoing:
     """Describe a call that is sent at once, and announce it."""
-    outgoing = describe_call(app, task, args, kwargs, options, now)
+    options = call.options
+    if options.get("task_id") != given.get("task_id"):
+        raise InvalidOption(
+            f"a middleware has changed the task_id of {call.name}: ids are decided by who calls"
+        )
+    outgoing = describe_call(
+        app, call.name if call.task is None else call.task, call.args, call.kwargs, options, now
+    )
+    call.id = outgoing.message.id
     policy = _publish_policy(app, options)
-    return before_publish(outgoing, args, kwargs, options.get("headers"), policy)
+    return before_publish(outgoing, call.args, call.kwargs, options.get("headers"), policy)
 
 
 def describe_call(
@@ -174,8 +193,10 @@ def run_eagerly(
     from caraway import eager  # here: a producer needs no executor
 
     now = datetime.now(timezone.utc)
-    outgoing = _prepared(app, task, args, kwargs, options, now)
-    after_publish(outgoing, args, kwargs)
+    call = _publication(task, args, kwargs, options)
+    with app.onion.around_publish(call):
+        outgoing = _prepared(app, call, options, now)
+        after_publish(outgoing, args, kwargs)
     memory, error = eager.run(app, outgoing, now)
     result: EagerResult[Any] = EagerResult(outgoing.message.id, app, task.name, memory, error)
     if app.conf.task_eager_propagates if throw is None else throw:

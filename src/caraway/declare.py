@@ -14,7 +14,7 @@ from caraway.exceptions import ImproperlyConfigured, UnknownOption, nearest
 from caraway.task import AsyncTask, FromSetting, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Collection, Coroutine, Mapping
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -70,8 +70,11 @@ def make_task(
     name: str,
     base: Any,
     options: Mapping[str, Any],
+    understood: Callable[[], Collection[str]],
 ) -> Task[..., Any]:
     """Return the task of a function: an instance of a class of its own below ``base``.
+
+    ``understood`` gives the names of further options, those of middleware.
 
     Raises
     ------
@@ -85,7 +88,7 @@ def make_task(
     if inspect.iscoroutinefunction(fun) and not issubclass(base, AsyncTask):
         base = AsyncTask if base is Task else type(base.__name__, (base, AsyncTask), {})
     members = {
-        **checked_options(base, options),
+        **checked_options(base, options, understood),
         "name": name,
         "run": fun if options.get("bind") else staticmethod(fun),
         "__doc__": fun.__doc__,
@@ -96,7 +99,11 @@ def make_task(
     return task
 
 
-def checked_options(base: type[Task[..., Any]], options: Mapping[str, Any]) -> dict[str, Any]:
+def checked_options(
+    base: type[Task[..., Any]],
+    options: Mapping[str, Any],
+    understood: Callable[[], Collection[str]],
+) -> dict[str, Any]:
     """Return the options to set on a task of class ``base``; nothing is dropped silently."""
     kept: dict[str, Any] = {}
     for name, value in options.items():
@@ -106,8 +113,11 @@ def checked_options(base: type[Task[..., Any]], options: Mapping[str, Any]) -> d
             _say_once(name)
         elif name in _REFUSED:
             raise UnknownOption(f"task option {name!r} has no meaning here: {_REFUSED[name]}")
+        elif name in (further := understood()):
+            kept[name] = value
         else:
-            raise UnknownOption(f"no task option named {name!r}{nearest(name, Task.OPTIONS)}")
+            near = nearest(name, {*Task.OPTIONS, *further})
+            raise UnknownOption(f"no task option named {name!r}{near}")
     return kept
 
 
@@ -155,11 +165,13 @@ def origin(task: Task[..., Any]) -> str:
     return f"{defined.__module__}.{defined.__qualname__}"
 
 
-def as_task_instance(task: Any, options: Mapping[str, Any]) -> Task[..., Any]:
+def as_task_instance(
+    task: Any, options: Mapping[str, Any], understood: Callable[[], Collection[str]]
+) -> Task[..., Any]:
     """Return the instance to register for a task class, or for an instance of one."""
     instance = task() if isinstance(task, type) else task
     if not isinstance(instance, Task):
         raise ImproperlyConfigured(f"{task!r} is not a subclass of caraway.Task")
-    for name, value in checked_options(type(instance), options).items():
+    for name, value in checked_options(type(instance), options, understood).items():
         setattr(instance, name, value)
     return instance

@@ -58,6 +58,15 @@ class Runnable:
     retry_jitter: bool = True
     retry_kwargs: Mapping[str, Any] = {}
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Return the default of an option that a middleware understands."""
+            app = vars(self).get("app")
+            if app is None or name.startswith("_") or name not in app.onion.options:
+                raise AttributeError(f"{type(self).__qualname__!r} has no attribute {name!r}")
+            return app.onion.options[name]
+
     def run(self, *args: Any, **kwargs: Any) -> Any:
         """Do the task's work: the decorated function, or what a subclass defines."""
         raise NotImplementedError(f"{type(self).__name__} must define run()")
@@ -100,10 +109,12 @@ class Runnable:
         try:
             self._open(context)
             with Announced(self, context) as run:
-                before = self.before_start(context.id or "", context.args, context.kwargs)
-                if inspect.iscoroutine(before):
-                    run_coroutine(before)
-                run.product = self._product(self.attempt(context))
+                with self.app.onion.around_execute(self, context):
+                    before = self.before_start(context.id or "", context.args, context.kwargs)
+                    if inspect.iscoroutine(before):
+                        run_coroutine(before)
+                    value = self.attempt(context)
+                run.product = self._product(value)
             return run.product
         finally:
             current.reset(token)
@@ -113,10 +124,12 @@ class Runnable:
         try:
             self._open(context)
             with Announced(self, context) as run:
-                before = self.before_start(context.id or "", context.args, context.kwargs)
-                if inspect.isawaitable(before):
-                    await before
-                run.product = self._product(await self.attempt(context))
+                async with self.app.onion.around_aexecute(self, context):
+                    before = self.before_start(context.id or "", context.args, context.kwargs)
+                    if inspect.isawaitable(before):
+                        await before
+                    value = await self.attempt(context)
+                run.product = self._product(value)
             return run.product
         finally:
             current.reset(token)

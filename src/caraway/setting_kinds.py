@@ -15,6 +15,7 @@ from caraway.exceptions import ImproperlyConfigured, nearest
 
 if TYPE_CHECKING:
     from caraway.core.routing import Queue
+    from caraway.middleware import Middleware
 
 T = TypeVar("T")
 
@@ -231,6 +232,14 @@ def _read_modules(given: object) -> tuple[str, ...]:
     raise ValueError
 
 
+def _read_middleware(given: object) -> tuple[Middleware | str, ...]:
+    from caraway.middleware import layer_of
+
+    several = [given] if isinstance(given, str) or not isinstance(given, Iterable) else given
+    # Classes become instances now, and are not made again when other settings change.
+    return tuple(each if isinstance(each, str) else layer_of(each) for each in several)
+
+
 def _read_contents(given: object) -> tuple[str, ...]:
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise TypeError
@@ -323,6 +332,11 @@ BASE_PATH: Final = text(
 LEVEL: Final = Kind("a log level: " + ", ".join(_LEVELS.values()), _read_level, _plain)
 ZONE: Final = Kind("an IANA time zone such as 'Asia/Seoul'", _read_zone, _plain)
 MODULES: Final = Kind("names of modules", _read_modules, _json_or_names)
+MIDDLEWARE: Final = Kind(
+    "instances or subclasses of caraway.Middleware, or their dotted paths",
+    _read_middleware,
+    _json_or_names,
+)
 QUEUES: Final = Kind(
     "queues: caraway.Queue, names, or dicts of a Queue's fields", _read_queues, _json_or_names
 )

@@ -184,6 +184,12 @@ class Settings(SettingsMapping):
     imports = Setting(kinds.MODULES, (), "Modules that a worker imports when it starts.")
     include = Setting(kinds.MODULES, (), "More such modules, imported after those of imports.")
 
+    middleware = Setting(
+        kinds.MIDDLEWARE,
+        (),
+        "What surrounds every send and every run of a task, the outermost first.",
+    )
+
     worker_concurrency = Setting(
         kinds.optional(kinds.whole_number(1, 10_000)),
         None,

@@ -7,13 +7,14 @@ import json
 import logging
 import sys
 import threading
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from caraway import Caraway, Queue
+from caraway import Caraway, Middleware, Publication, Queue
 from caraway.exceptions import Ignore, ImproperlyConfigured, Reject, ResourceMissing
 from caraway.workers import aws_lambda
 from caraway.workers.aws_lambda import LambdaWorker, lambda_handler
@@ -21,8 +22,9 @@ from caraway.workers.function_time import MARGIN_S
 from tests.listening import listening
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
+    from caraway import Context
     from tests.integration.conftest import Place
 
 pytestmark = pytest.mark.usefixtures("loggers_as_they_were")
@@ -567,3 +569,68 @@ def test_a_receiver_may_set_up_logging_in_place_of_the_function(moto: Place) -> 
         assert Door(moto, moto.app()).worker.hostname == "lambda@local"
     assert ear.names == ["setup_logging"]
     assert logging.getLogger("caraway").handlers == handlers
+
+
+# -- middleware -----------------------------------------------------------------------------------
+
+
+class Tenancy(Middleware):
+    """Hands the tenant of a call to its task, in the thread or on the loop where that runs."""
+
+    carries = ("tenant",)
+
+    def publish(self, publication: Publication) -> Iterator[None]:
+        publication.headers.setdefault("tenant", "acme")
+        yield
+
+    def execute(self, task: Any, request: Context) -> Iterator[None]:
+        token = tenant.set(request.headers["tenant"])
+        try:
+            yield
+        finally:
+            tenant.reset(token)
+
+
+tenant: ContextVar[str] = ContextVar("tenant")
+
+
+def test_middleware_surrounds_sends_and_runs_and_its_headers_reach_callbacks(door: Door) -> None:
+    door.app.middleware = [Tenancy]
+
+    @door.app.task(name="plain")
+    def plain() -> str:
+        return tenant.get()
+
+    @door.app.task(name="asynchronous")
+    async def asynchronous() -> str:
+        await asyncio.sleep(0)
+        return tenant.get()
+
+    after = plain.si().set(task_id=f"after-{id(door)}")
+    results = [
+        plain.apply_async(headers={"tenant": "globex"}, link=after),
+        asynchronous.delay(),
+        door.app.AsyncResult(f"after-{id(door)}"),
+    ]
+    for _ in range(2):
+        assert door.invoke() == []
+    assert [each.get(timeout=1) for each in results] == ["globex", "acme", "globex"]
+
+
+def test_a_middleware_that_fails_fails_the_attempt_of_a_message(door: Door) -> None:
+    class Closed(Middleware):
+        def execute(self, task: Any, request: Context) -> Iterator[None]:
+            if request.retries == 0:
+                raise ConnectionError("database")
+            yield
+
+    door.app.middleware = [Closed]
+    retried = door.app.task(
+        name="retried", autoretry_for=(ConnectionError,), default_retry_delay=0
+    )(lambda: 1)
+    failed = door.app.task(name="failed")(lambda: 1)
+    results = [retried.delay(), failed.delay()]
+    for _ in range(2):
+        assert door.invoke() == []
+    assert results[0].get(timeout=1) == 1
+    assert isinstance(results[1].result, ConnectionError)

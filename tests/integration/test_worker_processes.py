@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MODULE = """
 import asyncio, os, sys, threading, time
 from pathlib import Path
-from caraway import Caraway, Queue, Task, signals
+from caraway import Caraway, Middleware, Queue, Task, signals
 from caraway.exceptions import Ignore, Reject
 from caraway.utils.log import get_task_logger
 
@@ -49,6 +49,19 @@ class Hooked(Task):
         (HERE / "failed").write_text(f"{exc!r} {args!r} {'in fail' in str(einfo)}")
 
 
+class Placed(Middleware):
+    options = {"place": "nowhere"}
+
+    def execute(self, task, request):
+        PLACE.append((task.place, os.getpid()))
+        yield
+        PLACE.pop()
+
+
+PLACE = []
+app.add_middleware(Placed)
+
+
 def tell(sender, signal, **_):
     with (HERE / "told").open("a") as told:
         print(signal.name, os.getpid(), file=told)
@@ -57,6 +70,11 @@ def tell(sender, signal, **_):
 for each in signals.SIGNALS.values():
     if each is not signals.setup_logging:
         each.connect(tell)
+
+
+@app.task(place="here")
+def placed():
+    return PLACE[-1]
 
 
 @app.task
@@ -305,6 +323,7 @@ def test_a_gevent_child_that_cannot_import_the_app_ends_the_worker(shop: Shop) -
 def test_signals_are_sent_in_the_process_that_they_are_about(shop: Shop, pool: str) -> None:
     with shop.worker("-P", pool, "-c", "1"):
         child = shop.get("where")
+        assert shop.get("placed") == ["here", child]  # the middleware is where the function is
         wait_until(lambda: "task_success" in shop.told())
     told = shop.told()
     for name in ("worker_process_init", "task_prerun", "task_postrun", "task_success"):

@@ -15,7 +15,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_OURS: Final = ("asyncio.", "caraway.core.", "caraway.running", "caraway.task", "concurrent.")
+_OURS: Final = (
+    "asyncio.",
+    "caraway.core.",
+    "caraway.middleware",
+    "caraway.running",
+    "caraway.task",
+    "concurrent.",
+    "contextlib",
+)
 """Modules between the call of user code and its own first frame."""
 
 

@@ -52,6 +52,8 @@ class Site:
         After how many seconds a result is hidden, None for never.
     max_deliveries
         Claims without a finish after which a task is quarantined.
+    carried_headers
+        Names of the headers that callbacks take over from the message that leads to them.
     """
 
     router: Router
@@ -63,6 +65,7 @@ class Site:
     keeps_results: bool = True
     contents: Contents = field(default_factory=Contents)
     compression: str | None = None
+    carried_headers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -152,12 +155,18 @@ def from_signature(
     args = list(wire.get("args") or ())
     if not wire.get("immutable"):
         args = [*prepend, *args]
+    options = {
+        name: value for name, value in (wire.get("options") or {}).items() if value is not None
+    }
+    carried = {name: parent.headers[name] for name in site.carried_headers & parent.headers.keys()}
+    if carried:
+        options["headers"] = {**carried, **options.get("headers", {})}
     return describe(
         site,
         wire["task"],
         args,
         wire.get("kwargs") or {},
-        {name: value for name, value in (wire.get("options") or {}).items() if value is not None},
+        options,
         now=now,
         new_id=lambda _digest: derived_id(role, parent.id),
         parent=parent,
