@@ -6,6 +6,7 @@ import asyncio
 import logging
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +15,10 @@ import pytest
 from django.conf import settings
 from django.db import connection, connections, transaction
 
-from caraway import Caraway, Task
+from caraway import Caraway, Context, Task
 from caraway.contrib.django import DjangoTask, fit
 from caraway.exceptions import ImproperlyConfigured, InvalidArguments, UnknownOption
+from caraway.workers.pools.threads import ThreadPool
 from tests.stage import Stage
 
 if TYPE_CHECKING:
@@ -301,6 +303,29 @@ def test_a_task_that_fails_leaves_no_connection(stage: Stage) -> None:
     stage.work()
     assert result.state == "FAILURE"
     assert connections["default"].connection is None
+
+
+def test_each_thread_of_a_worker_lets_its_own_connections_go(stage: Stage) -> None:
+    at_once = threading.Barrier(2)
+    used: list[Any] = []
+
+    @stage.app.task
+    def look() -> None:
+        use("default")
+        used.append(connections["default"])
+        at_once.wait(10)
+
+    async def run_two() -> None:
+        pool = ThreadPool(2)
+        runner = stage.app.tasks[look.name].runner
+        try:
+            await asyncio.gather(*(pool.call(runner, Context(id=id)) for id in "ab"))
+        finally:
+            await pool.close()
+
+    asyncio.run(run_two())
+    assert used[0] is not used[1]
+    assert [each.connection for each in used] == [None, None]
 
 
 def test_the_connections_of_an_async_task_are_those_of_its_thread(stage: Stage) -> None:

@@ -70,6 +70,7 @@ WITH_NAMES = [
         "docs/extending.md",
         "docs/guide.md",
         "docs/migrating-from-celery.md",
+        "docs/django.md",
     )
 ]
 """Pages whose names in backticks are looked up; the settings have a test of their own."""
