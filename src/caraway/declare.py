@@ -35,6 +35,7 @@ _REFUSED: Final = {
 
 
 _FLAGS: Final = (
+    "at_most_once",
     "bind",
     "idempotent",
     "ignore_result",
@@ -150,6 +151,11 @@ def check_values(task: Task[..., Any]) -> None:
     if queue is not None and not isinstance(queue, str | Queue):
         raise ImproperlyConfigured(
             f"{task.name}: queue={queue!r:.80}: expected a queue's name, or a caraway.Queue"
+        )
+    if task.idempotent and task.at_most_once:
+        raise ImproperlyConfigured(
+            f"{task.name}: idempotent says that it may run twice, at_most_once that it must not: "
+            "choose one"
         )
     given: Any = task.throws
     types: tuple[Any, ...] = tuple(given) if isinstance(given, tuple | list) else (given,)

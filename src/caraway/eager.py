@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from caraway.announcing import EventSignals
 from caraway.aws.memory import MemoryAws
+from caraway.core.claiming import EAGER
 from caraway.core.disposition import Delete, Delivery
 from caraway.core.events import Ended, Event
-from caraway.core.executor import EAGER, Executor
+from caraway.core.executor import Executor
 from caraway.core.port import run_now
 from caraway.core.publish import Outgoing, send
 from caraway.core.settle import Requeued

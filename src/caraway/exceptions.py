@@ -31,6 +31,8 @@
     |   +-- TimeoutError                (builtin TimeoutError) a result did not come in time
     |   +-- MaxRetriesExceededError
     |   +-- TaskRevokedError
+    |   +-- SoftTimeLimitExceeded       raised inside a task whose soft_time_limit has passed
+    |   +-- TimeLimitExceeded           a task was ended, as its time_limit has passed
     |   +-- WorkerLostError             workers ended without finishing the task
     |   +-- RemoteError                 stands in for an exception type that is not importable
     +-- TaskPredicate                   raised by a task to say how it ends
@@ -199,8 +201,22 @@ class TaskRevokedError(TaskError):
     """The task was revoked, or expired before it ran."""
 
 
+class SoftTimeLimitExceeded(TaskError):
+    """The task's ``soft_time_limit`` has passed; raised inside it, so that it can clean up.
+
+    The argument is the limit in seconds.
+    """
+
+
+class TimeLimitExceeded(TaskError):
+    """The task's ``time_limit`` has passed, and it was ended.
+
+    The argument is the limit in seconds.
+    """
+
+
 class WorkerLostError(TaskError):
-    """Workers ended again and again while they ran the task, so it is not run any more."""
+    """A worker ended while it ran the task; nobody knows how far it came."""
 
 
 class RemoteError(TaskError):

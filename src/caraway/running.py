@@ -44,7 +44,11 @@ class Runnable:
     """Whether arguments are checked against the function's signature and annotations."""
     idempotent: bool = False
     """The function may run twice: no claim is taken, which saves two writes."""
+    at_most_once: bool = False
+    """Once it has started it is never run again: a worker that dies makes it a failure."""
     ignore_result: bool
+    time_limit: float | None
+    soft_time_limit: float | None
     store_errors_even_if_ignored: bool
     track_started: bool
     throws: tuple[type[BaseException], ...] = ()

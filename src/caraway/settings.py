@@ -149,12 +149,12 @@ class Settings(SettingsMapping):
     task_time_limit = Setting(
         kinds.optional(kinds.seconds()),
         None,
-        "Seconds that a task may run. Shown in self.request, and not enforced yet.",
+        "Seconds that a task may run before it is ended: FAILURE with TimeLimitExceeded.",
     )
     task_soft_time_limit = Setting(
         kinds.optional(kinds.seconds()),
         None,
-        "Seconds after which a task should clean up. Shown in self.request, not enforced yet.",
+        "Seconds after which SoftTimeLimitExceeded is raised in a task, so that it can clean up.",
     )
     task_max_deliveries = Setting(
         kinds.whole_number(1, 1_000),

@@ -66,6 +66,7 @@ class Task(Inside, Generic[P, R]):
 
     OPTIONS: ClassVar[frozenset[str]] = frozenset(
         {
+            "at_most_once",
             "autoretry_for",
             "bind",
             "compression",

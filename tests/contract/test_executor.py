@@ -42,7 +42,10 @@ class FakeTask:
     function: Callable[..., Any]
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     idempotent: bool = False
+    at_most_once: bool = False
     ignore_result: bool = False
+    time_limit: float | None = None
+    soft_time_limit: float | None = None
     track_started: bool = False
     store_errors_even_if_ignored: bool = False
     hooks: None = None

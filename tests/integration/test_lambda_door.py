@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 import threading
+import time
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,9 +16,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from caraway import Caraway, Middleware, Publication, Queue
-from caraway.exceptions import Ignore, ImproperlyConfigured, Reject, ResourceMissing
+from caraway.exceptions import (
+    Ignore,
+    ImproperlyConfigured,
+    Reject,
+    ResourceMissing,
+    TimeLimitExceeded,
+)
 from caraway.workers import aws_lambda
-from caraway.workers.aws_lambda import LambdaWorker, lambda_handler
+from caraway.workers.aws_lambda import LAST_S, LambdaWorker, lambda_handler
 from caraway.workers.function_time import MARGIN_S
 from tests.listening import listening
 
@@ -634,3 +641,41 @@ def test_a_middleware_that_fails_fails_the_attempt_of_a_message(door: Door) -> N
         assert door.invoke() == []
     assert results[0].get(timeout=1) == 1
     assert isinstance(results[1].result, ConnectionError)
+
+
+# -- tasks that do not end in time ----------------------------------------------------------------
+
+
+def run_on() -> None:
+    while True:
+        time.sleep(0.001)
+
+
+def test_a_task_that_does_not_end_in_the_functions_time_is_recorded_before_it_is_cut_off(
+    door: Door,
+) -> None:
+    result = door.app.task(name="work")(run_on).delay()
+    left = iter([MARGIN_S + 0.5, MARGIN_S + 0.4])
+    assert door.invoke(left_s=lambda: next(left, LAST_S + 0.05)) == []
+    with pytest.raises(TimeLimitExceeded):
+        result.get(timeout=0)
+
+
+def test_a_task_that_began_late_in_its_invocation_comes_back_for_more_time(door: Door) -> None:
+    result = door.app.task(name="work")(run_on).delay()
+    left = iter([900.0, MARGIN_S + 1])
+    event = door.event()
+    (first,) = [record["messageId"] for record in event["Records"]]
+    assert door.invoke(event, left_s=lambda: next(left, LAST_S + 0.05)) == [first]
+    assert result.state == "STARTED"
+    record = door.place.record(door.app, result.id)
+    assert (record.phase, record.open_at) == ("running", 0)
+
+
+def test_a_task_with_a_limit_of_its_own_is_ended_by_it_and_the_next_one_runs(door: Door) -> None:
+    slow = door.app.task(name="slow", time_limit=0.05)(run_on).delay()
+    fine = door.app.task(name="fine")(lambda: "fine").delay()
+    assert door.invoke() == []
+    with pytest.raises(TimeLimitExceeded):
+        slow.get(timeout=0)
+    assert fine.get(timeout=0) == "fine"

@@ -54,6 +54,8 @@ SMALL: Final = (
     Config("fifo: retry, requeue", fifo=True, retry=1, requeue=1),
     Config("idempotent: failure, retry", idempotent=True, failure=1, retry=1),
     Config("idempotent: reject, redrive", idempotent=True, reject=1, redrive=1, ghost=1),
+    Config("idempotent: worn, retry, ghost", idempotent=True, worn=1, retry=1, ghost=1),
+    Config("idempotent: worn, reject", idempotent=True, worn=1, reject=1, redrive=1),
 )
 LARGE: Final = (
     Config("two retries, ghost", retry=2, ghost=1),

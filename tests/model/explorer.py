@@ -63,7 +63,10 @@ class Explorer:
     def explore(self) -> Findings:
         """Visit every state that can be reached."""
         began = time.perf_counter()
-        with patch("caraway.core.executor.new_token", lambda: "mine"):
+        with (
+            patch("caraway.core.executor.new_token", lambda: "mine"),
+            patch("caraway.core.claiming.new_token", lambda: "mine"),
+        ):
             self._visit_all()
         self.findings.states = len(self._way)
         self.findings.seconds = time.perf_counter() - began

@@ -895,3 +895,55 @@ def test_hooks_whose_process_dies_leave_the_ending_as_it_is(
     assert world.result(sent) == 5
     (failed,) = world.events_of(HookFailed)
     assert isinstance(failed.error, WorkerLostError)
+
+
+# -- at most once ------------------------------------------------------------------------------
+
+
+def test_a_task_that_runs_at_most_once_fails_when_its_process_dies(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(task := FakeTask("pay", add, at_most_once=True))
+    losing(world, monkeypatch, True)
+    sent = world.send("pay", 2, 3)
+    assert world.deliver() == Delete(states.FAILURE)
+    assert world.result(sent)["exc_type"] == "WorkerLostError"
+    assert "may have done its work" in world.result(sent)["exc_message"][0]
+    assert (task.runs, world.record(sent).phase) == ([], DONE)
+
+
+def test_a_task_that_runs_at_most_once_is_not_taken_over_from_a_worker_that_died() -> None:
+    world = World(task := FakeTask("pay", add, at_most_once=True))
+    sent = world.send("pay", 2, 3)
+    claim = world.site.records.claim(sent, "dead", world.aws.now().timestamp(), 60)
+    run_now(world.aws.perform(claim))
+    world.aws.pass_time(61)
+    assert world.deliver() == Delete(states.FAILURE)
+    assert task.runs == []
+    assert world.result(sent)["exc_type"] == "WorkerLostError"
+
+
+def test_a_task_that_runs_at_most_once_is_retried_when_it_says_so_itself() -> None:
+    world = World(task := FakeTask("pay", doing(Retry(when=0), 5), at_most_once=True))
+    sent = world.send("pay")
+    world.drain()
+    assert (world.result(sent), len(task.runs)) == (5, 2)
+
+
+def test_an_idempotent_task_that_kills_its_workers_is_counted_from_its_second_delivery_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(FakeTask("add", add, idempotent=True), max_deliveries=2)
+    losing(world, monkeypatch, True, True, True)
+    world.send("add", 2, 3)
+    world.drain()
+    (letter,) = world.dead_letters()
+    assert "2 workers were lost" in letter.attributes["reason"]
+
+
+def test_the_limits_of_the_message_come_before_those_of_the_task() -> None:
+    world = World(task := FakeTask("task", add, time_limit=60, soft_time_limit=50))
+    world.send("task")
+    world.send("task", time_limit=5)
+    world.drain()
+    assert [request.timelimit for request in task.runs] == [(60, 50), (5, 50)]

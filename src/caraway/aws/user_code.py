@@ -21,6 +21,7 @@ _OURS: Final = (
     "caraway.middleware",
     "caraway.running",
     "caraway.task",
+    "caraway.workers.",
     "concurrent.",
     "contextlib",
 )

@@ -49,8 +49,8 @@ WORKER_OPTIONS: Final[Mapping[str, str]] = {
     "--without-gossip": _TALK,
     "--without-mingle": _TALK,
     "--time-limit --soft-time-limit": (
-        "a task carries its own limit (time_limit, or the setting task_time_limit), and a worker "
-        "does not enforce it yet; on Lambda the function's timeout ends a task"
+        "a task carries its own limits: time_limit and soft_time_limit, or the settings "
+        "task_time_limit and task_soft_time_limit"
     ),
     "--purge --discard": "run 'caraway purge' first",
     "-X --exclude-queues": "name the queues to consume with -Q",

@@ -86,9 +86,14 @@ class Context:
         token: str | None,
         hostname: str,
         ignore_result: bool,
+        timelimit: tuple[float | None, float | None] = (None, None),
         port: Aws | None,
     ) -> Context:
-        """Return the request of a message; ``ignore_result`` is the task's own wish."""
+        """Return the request of a message.
+
+        ``ignore_result`` and ``timelimit`` are the task's own: the message's come before them.
+        """
+        hard_s, soft_s = timelimit
         return cls(
             id=message.id,
             task=message.task,
@@ -107,7 +112,10 @@ class Context:
                 "queue": delivery.queue.name,
                 "redelivered": delivery.receive_count > 1,
             },
-            timelimit=(message.time_limit, message.soft_time_limit),
+            timelimit=(
+                message.time_limit or hard_s,
+                message.soft_time_limit or soft_s,
+            ),
             ignore_result=ignore_result if message.ignore_result is None else message.ignore_result,
             callbacks=message.link,
             errbacks=message.link_error,

@@ -3,20 +3,18 @@
     decode > resolve > claim > run > settle > record > follow up
 
 Each step takes what the step before it made and returns a new value. A step that finds that the
-message needs nothing further raises :class:`_Decided`, with the disposition.
+message needs nothing further raises :class:`Decided`, with the disposition.
 """
 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Final
 
-from caraway import states
-from caraway.core.attempts import hand_over, resumed
+from caraway.core.attempts import hand_over
 from caraway.core.claim_check import unpack
-from caraway.core.context import Context
+from caraway.core.claiming import claim
 from caraway.core.disposition import Delete, Delivery, Disposition, Leave
 from caraway.core.endings import Recorded, follow_up, write_down
 from caraway.core.events import (
@@ -29,9 +27,10 @@ from caraway.core.events import (
     Undeliverable,
 )
 from caraway.core.ids import new_token
-from caraway.core.port import Lost, Raised
+from caraway.core.job import Claimed, Decided, Job
+from caraway.core.port import Lost, Raised, Returned, Stopped
 from caraway.core.publish import Outgoing, Site, send
-from caraway.core.record import HORIZON_S, Record
+from caraway.core.record import Record
 from caraway.core.refusal import leave, refused, undeliverable
 from caraway.core.settle import (
     Again,
@@ -56,54 +55,14 @@ from caraway.requests.sqs import DELAY_LIMIT_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import datetime
 
     from caraway.core.message import Message
-    from caraway.core.port import Aws, Returned
+    from caraway.core.port import Aws
     from caraway.core.settle import Definition, Ending, Product
     from caraway.requests.dynamodb import UpdateItem
 
-EAGER: Final = "eager"
-"""The door of tasks that run in the caller's process, over a port of their own."""
 EARLY_S: Final = 1.0
 """A message this much before its eta is run: SQS delays are whole seconds."""
-
-
-class _Decided(Exception):  # noqa: N818 - an early exit, not an error
-    """The pipeline's early exit: nothing further is needed."""
-
-    def __init__(self, disposition: Disposition) -> None:
-        super().__init__(disposition.why)
-        self.disposition = disposition
-
-
-@dataclass(frozen=True)
-class Job:
-    """A message that can be run, and the task it names."""
-
-    delivery: Delivery
-    message: Message
-    task: Definition
-
-
-@dataclass(frozen=True)
-class Claimed:
-    """A job that this worker may run.
-
-    Attributes
-    ----------
-    message
-        The job's, or on FIFO the attempt that the record is at.
-    token
-        None for an idempotent task, which takes no claim.
-    """
-
-    job: Job
-    message: Message
-    token: str | None
-    record: Record | None
-    context: Context
-    began: datetime
 
 
 class Executor:
@@ -163,7 +122,7 @@ class Executor:
             ending = self._settle(claimed, outcome)
             done, ending = await self._record(claimed, ending)
             return await self._follow_up(claimed, done, ending)
-        except _Decided as early:
+        except Decided as early:
             decided = early.disposition
             if isinstance(decided, Delete) and decided.undeliverable:
                 self._observe(Undeliverable(delivery, decided.why))
@@ -179,7 +138,7 @@ class Executor:
             message = await unpack(self._aws, self._site.store, delivery.body)
         except (InvalidMessage, PayloadMissing) as error:
             reason = str(error)
-            raise _Decided(
+            raise Decided(
                 await undeliverable(self._aws, self._site, delivery, None, reason)
             ) from error
         self._observe(Received(message, delivery))
@@ -203,74 +162,25 @@ class Executor:
         why = f"it is due in {wait_s:.0f} s"
         delay_s = min(ceil(wait_s), DELAY_LIMIT_S)
         if delivery.queue.fifo:
-            raise _Decided(Leave(delay_s, why))
+            raise Decided(Leave(delay_s, why))
         await send(self._aws, self._site, Outgoing(message, delivery.queue, delay_s))
-        raise _Decided(Delete(f"{why}: sent again with that delay"))
+        raise Decided(Delete(f"{why}: sent again with that delay"))
 
     # -- claim: take the record for this attempt, or find out why it cannot be taken ------------
 
     async def _claim(self, job: Job) -> Claimed:
-        delivery, message = job.delivery, job.message
-        fifo = delivery.queue.fifo
-        if job.task.idempotent and not fifo:  # on FIFO it is the record that counts attempts
-            return self._claimed(job, message, None, None)
-        token, now = new_token(), self._now()
-        asked_for_s = message.asked_for_s or delivery.sent_at_s or now
-        request = self._site.records.claim(
-            message,
-            token,
-            now,
-            delivery.lease_s,
-            fifo=fifo,
-            may_create=now - asked_for_s < HORIZON_S,
-            shown={
-                "state": states.STARTED if job.task.track_started else states.PENDING,
-                "task": message.task,
-                "queue": delivery.queue.name,
-                "door": self._door,
-                "started_at": now,
-            },
-        )
-        try:
-            item = await self._aws.perform(request)
-        except ConditionFailed as failed:
-            # With my own token in it, an answer was lost and the SDK asked again: it is a win.
-            if failed.item.get("token") != token:
-                record = Record.read(failed.item)
-                raise _Decided(await self._refused(delivery, message, record)) from failed
-            item = failed.item
-        record = Record.read(item)
-        if fifo and record.attempt > message.attempt:
-            message = await resumed(self._aws, self._site, message, record)
-        return self._claimed(job, message, token, record)
+        return await claim(self._aws, self._site, self._tasks, job, self._door, self._hostname)
 
     async def _refused(self, delivery: Delivery, message: Message, record: Record) -> Disposition:
         return await refused(self._aws, self._site, self._tasks, delivery, message, record)
 
-    def _claimed(
-        self, job: Job, message: Message, token: str | None, record: Record | None
-    ) -> Claimed:
-        context = Context.of(
-            message,
-            job.delivery,
-            token=token,
-            hostname=self._hostname,
-            ignore_result=job.task.ignore_result,
-            port=self._aws if self._door == EAGER else None,
-        )
-        return Claimed(job, message, token, record, context, self._aws.now())
-
     # -- run: the function, unless the claim shows that it must not run ------------------------
 
-    async def _run(self, claimed: Claimed) -> Returned[Product] | Raised | Revoked | Rejected:
-        message, record = claimed.message, claimed.record
-        if record is not None and record.revoked:
-            return Revoked("revoked")
-        if message.expires is not None and self._aws.now() > message.expires:
-            return Revoked("expired")
-        if record is not None and record.lost >= self._site.max_deliveries:
-            reason = f"{record.lost} workers were lost while they ran it"
-            return Rejected(reason, WorkerLostError(reason))
+    async def _run(self, claimed: Claimed) -> Returned[Product] | Raised | Ending:
+        """Return the outcome of user code, or the ending of an attempt that has none."""
+        ending = self._not_to_be_run(claimed)
+        if ending is not None:
+            return ending
         if claimed.token is not None:
             self.running[claimed.token] = claimed
         try:
@@ -278,24 +188,39 @@ class Executor:
         finally:
             self.running.pop(claimed.token or "", None)
         if isinstance(outcome, Lost):
-            raise _Decided(await self._lost(claimed, outcome.why))
-        return outcome
+            return await self._lost(claimed, outcome.why)
+        return Revoked("terminated") if isinstance(outcome, Stopped) else outcome
 
-    async def _lost(self, claimed: Claimed, why: str) -> Disposition:
+    def _not_to_be_run(self, claimed: Claimed) -> Ending | None:
+        message, record = claimed.message, claimed.record
+        if record is not None and record.revoked:
+            return Revoked("revoked")
+        if message.expires is not None and self._aws.now() > message.expires:
+            return Revoked("expired")
+        if record is None or record.lost == 0:
+            return None
+        if claimed.job.task.at_most_once:
+            return _unknown("a worker was lost while it ran the task")
+        if record.lost >= self._site.max_deliveries:
+            reason = f"{record.lost} workers were lost while they ran it"
+            return Rejected(reason, WorkerLostError(reason))
+        return None
+
+    async def _lost(self, claimed: Claimed, why: str) -> Ending:
         """Let the task be taken over at once, as it would be when the lease runs out."""
         self._observe(ProcessLost(claimed.message, why))
+        if claimed.job.task.at_most_once:
+            return _unknown(why)
         if claimed.token is not None:
             write = self._site.records.give_up(claimed.message.id, claimed.token, self._now())
             await self._write(claimed, write)
         delivery = claimed.job.delivery
-        return await leave(self._aws, self._site, delivery, claimed.message, 0, why)
+        raise Decided(await leave(self._aws, self._site, delivery, claimed.message, 0, why))
 
     # -- settle: from the outcome to an ending --------------------------------------------------
 
-    def _settle(
-        self, claimed: Claimed, outcome: Returned[Product] | Raised | Revoked | Rejected
-    ) -> Ending:
-        if isinstance(outcome, Revoked | Rejected):
+    def _settle(self, claimed: Claimed, outcome: Returned[Product] | Raised | Ending) -> Ending:
+        if not isinstance(outcome, Returned | Raised):
             return outcome
         job = claimed.job
         return settle(
@@ -306,7 +231,7 @@ class Executor:
 
     async def _record(self, claimed: Claimed, ending: Ending) -> tuple[Recorded, Ending]:
         if isinstance(ending, Requeued):
-            raise _Decided(await self._requeue(claimed, ending))
+            raise Decided(await self._requeue(claimed, ending))
         if isinstance(ending, Again):
             ending = await self._retry(claimed, ending)
         message, records, now = claimed.message, self._site.records, self._now()
@@ -376,7 +301,7 @@ class Executor:
         if handover.send is not None:
             await self._aws.perform(handover.send)
         await self._hooks(claimed, ending)
-        raise _Decided(handover.disposition)
+        raise Decided(handover.disposition)
 
     async def _write(self, claimed: Claimed, request: UpdateItem) -> None:
         """Write under the claim; when somebody else has it now, their record decides."""
@@ -389,7 +314,7 @@ class Executor:
             if record.token == token and record.phase == assigned.get("phase"):
                 return  # the first answer was lost, and the SDK asked again
             self._observe(Fenced(claimed.message))
-            raise _Decided(
+            raise Decided(
                 await self._refused(claimed.job.delivery, claimed.message, record)
             ) from failed
 
@@ -416,3 +341,8 @@ class Executor:
             self._observe(HookFailed(claimed.message, outcome.error))
         elif isinstance(outcome, Lost):
             self._observe(HookFailed(claimed.message, WorkerLostError(outcome.why)))
+
+
+def _unknown(why: str) -> Failed:
+    """Return the ending of a task that may have done its work, and must not do it twice."""
+    return Failed(WorkerLostError(f"{why}; it runs at most once, and may have done its work"))

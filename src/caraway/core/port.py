@@ -40,7 +40,12 @@ class Lost:
     why: str
 
 
-Outcome: TypeAlias = "Returned[T] | Raised | Lost"
+@dataclass(frozen=True)
+class Stopped:
+    """The door has ended the user code, as it was told to: the task is revoked."""
+
+
+Outcome: TypeAlias = "Returned[T] | Raised | Lost | Stopped"
 
 
 class Aws(Protocol):

@@ -150,8 +150,23 @@ class Definition(Protocol):
         ...
 
     @property
+    def at_most_once(self) -> bool:
+        """Whether it is never run again once it has started."""
+        ...
+
+    @property
     def ignore_result(self) -> bool:
         """Whether its result is dropped."""
+        ...
+
+    @property
+    def time_limit(self) -> float | None:
+        """Seconds after which a run is ended."""
+        ...
+
+    @property
+    def soft_time_limit(self) -> float | None:
+        """Seconds after which a run is told to end."""
         ...
 
     @property
@@ -187,9 +202,12 @@ class Unregistered:
     why: str
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     idempotent: bool = False
+    at_most_once: bool = False
     ignore_result: bool = False
     track_started: bool = False
     store_errors_even_if_ignored: bool = False
+    time_limit: None = None
+    soft_time_limit: None = None
     hooks: None = None
 
     def runner(self, _context: Context) -> Product:

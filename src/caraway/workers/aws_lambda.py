@@ -23,17 +23,19 @@ except ModuleNotFoundError as missing:
 
 from caraway import signals
 from caraway.aws.asyncio_aws import AsyncioAws, ThreadWire
-from caraway.aws.user_code import call_async, call_blocking
 from caraway.core.disposition import Delivery, Leave
 from caraway.core.executor import Executor
+from caraway.core.port import Lost, Raised
 from caraway.core.publish import queue_url
 from caraway.core.routing import Queue
-from caraway.exceptions import ImproperlyConfigured, OperationalError
+from caraway.exceptions import ImproperlyConfigured, OperationalError, TimeLimitExceeded
 from caraway.loader import load_app
 from caraway.requests.sqs import ChangeMessageVisibility
 from caraway.workers.function_time import ADVISED_S, MARGIN_S, shortage
+from caraway.workers.limits import NO_LIMITS, call_async_within, limits_of
 from caraway.workers.logs import announce_loggers, announce_set_up
 from caraway.workers.observing import observer
+from caraway.workers.thread_call import ThreadCall
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
     from caraway.core.port import Outcome
 
 DOOR: Final = "lambda"
+LAST_S: Final = 2.0
+"""What is kept of the function's time to record that a task did not end in it."""
 REQUESTS_AT_ONCE: Final = 10
 
 
@@ -88,7 +92,10 @@ class LambdaWorker:
         self._loop = asyncio.new_event_loop()
         self._turns = asyncio.Semaphore(concurrency)
         self._has_begun = False
-        self._tasks_threads = ThreadPoolExecutor(concurrency, thread_name_prefix="task")
+        self._concurrency = concurrency
+        self._tasks_threads = self._new_threads()
+        self._invocation: Any = None
+        self._budget_s = 0.0
         self._requests_threads = ThreadPoolExecutor(REQUESTS_AT_ONCE, thread_name_prefix="aws")
         wire = ThreadWire(app.client_settings, self._requests_threads)
         self._aws = AsyncioAws(wire, self._call)
@@ -103,11 +110,15 @@ class LambdaWorker:
         )
         signals.worker_ready.send(self)
 
+    def _new_threads(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self._concurrency, thread_name_prefix="task")
+
     def handle(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
         """Run an event's messages; name those that are to come back."""
         _check_event(event)
         if event["Records"]:
-            _check_time(_left_s(context))  # so that at least the first message is begun
+            self._invocation, self._budget_s = context, _left_s(context)
+            _check_time(self._budget_s)  # so that at least the first message is begun
         self._has_begun = False
         self._logger.append_keys(function_request_id=getattr(context, "aws_request_id", None))
         failures = self._loop.run_until_complete(self._batch(SQSEvent(event), context))
@@ -194,10 +205,35 @@ class LambdaWorker:
             self._logger.warning("message stays hidden until its timeout: %s", error)
 
     async def _call(self, function: Callable[..., Any], *args: Any) -> Outcome[Any]:
-        """Run user code: coroutines on this loop, functions in a thread beside it."""
+        """Run user code: coroutines on this loop, functions in a thread beside it.
+
+        What has not ended shortly before AWS cuts the function off is ended here, so that its
+        record says so. One that began late in its invocation comes back, to have more time.
+        """
+        if args[1:]:  # hooks: the ending is recorded, and what they miss a redelivery brings back
+            return await self._within(NO_LIMITS, function, *args)
+        hard_s, soft_s = limits_of(args)
+        until_the_end_s = _left_s(self._invocation)
+        began_late = self._budget_s - until_the_end_s > MARGIN_S
+        left_s = max(0.0, until_the_end_s - LAST_S)
+        limits = (left_s if hard_s is None else min(hard_s, left_s), soft_s)
+        outcome = await self._within(limits, function, *args)
+        is_cut_off = isinstance(outcome, Raised) and isinstance(outcome.error, TimeLimitExceeded)
+        if is_cut_off and began_late and limits[0] == left_s:
+            return Lost(f"the function's time was over after {left_s:.0f} s")
+        return outcome
+
+    async def _within(
+        self, limits: tuple[float | None, float | None], function: Callable[..., Any], *args: Any
+    ) -> Outcome[Any]:
         if inspect.iscoroutinefunction(function):
-            return await call_async(function, *args)
-        return await self._loop.run_in_executor(self._tasks_threads, call_blocking, function, *args)
+            return await call_async_within(limits, function, *args)
+        call = ThreadCall(function, *args)
+        outcome = await call.within(limits, self._tasks_threads)
+        if not call.is_over:  # it goes on, fenced off, in a thread that nobody waits for
+            self._tasks_threads.shutdown(wait=False)
+            self._tasks_threads = self._new_threads()
+        return outcome
 
     def close(self) -> None:
         """Close its connections, threads and event loop; Lambda itself never does."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from caraway import signals
 from caraway._version import __version__
 from caraway.exceptions import ImproperlyConfigured
+from caraway.workers.limits import refuse_limits
 from caraway.workers.logs import stdouts_logged
 from caraway.workers.pools import PoolOptions, make_pool
 from caraway.workers.session import Session
@@ -86,6 +87,8 @@ class Worker:
         )
         self.pool_options = asked.over_settings(conf)
         self.pool = make_pool(self.pool_options, app)
+        if not self.pool.ends_functions:
+            refuse_limits(app, self.queues, self.pool.name)
         self.shutdown_timeout_s = (
             conf.worker_soft_shutdown_timeout if shutdown_timeout_s is None else shutdown_timeout_s
         )

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from caraway.aws.asyncio_aws import AsyncioAws
-    from caraway.core.executor import Claimed, Executor
+    from caraway.core.executor import Executor
+    from caraway.core.job import Claimed
     from caraway.core.record import Records
     from caraway.core.routing import Queue
     from caraway.requests.base import Request

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from caraway.app import Caraway
-    from caraway.core.message import Message
     from caraway.core.settle import Definition
 
 logger = get_logger("worker")
@@ -53,13 +52,11 @@ class LogEvents:
 
     def __init__(self, tasks: Mapping[str, Definition]) -> None:
         self._tasks = tasks
-        self._limited: set[str] = set()
 
     def __call__(self, event: Event) -> None:
         """Write the line of an event."""
         match event:
             case Received(message):
-                self._say_of_limits(message)
                 strategy.info("Task %s[%s] received", message.task, message.id)
             case Undeliverable(delivery, reason):
                 trace.error(
@@ -84,13 +81,6 @@ class LogEvents:
                 _log_error(
                     logging.ERROR, "A hook of task %s[%s] raised", (message.task, message.id), error
                 )
-
-    def _say_of_limits(self, message: Message) -> None:
-        """Say once for each task that its limits do not hold: nothing is dropped silently."""
-        limits = (message.time_limit, message.soft_time_limit)
-        if limits != (None, None) and message.task not in self._limited:
-            self._limited.add(message.task)
-            strategy.warning("Task %s has a time limit, which is not enforced yet", message.task)
 
     def _ended(self, event: Ended) -> None:
         task, id = event.message.task, event.message.id

@@ -280,12 +280,14 @@ class Session:
 
     async def _release_claims(self) -> None:
         """Give the records back, so that the next worker need not wait for the leases."""
-        releases = [
-            self._site.records.release(
-                claimed.message.id, claimed.token or "", self._aws.now().timestamp()
-            )
-            for claimed in list(self._executor.running.values())
-        ]
+        releases = []
+        for claimed in list(self._executor.running.values()):
+            # What runs at most once has begun: the next claim must see that it was lost.
+            at_most_once = claimed.job.task.at_most_once
+            records = self._site.records
+            give_back = records.give_up if at_most_once else records.release
+            now = self._aws.now().timestamp()
+            releases.append(give_back(claimed.message.id, claimed.token or "", now))
         for answer in await self._aws.perform_all(releases):
             if isinstance(answer, Exception) and not isinstance(answer, ConditionFailed):
                 logger.warning("a lease could not be released: %s", answer)

@@ -32,10 +32,13 @@ class Pool(Protocol):
         As ``-P`` has it.
     concurrency
         Tasks at a time.
+    ends_functions
+        Whether it can end plain functions, and so hold their time limits. Coroutines it always can.
     """
 
     name: str
     concurrency: int
+    ends_functions: bool
 
     def start(self) -> None:
         """Do what must be done before there are threads and an event loop."""

@@ -10,7 +10,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from caraway.core.port import Lost, Raised
-from caraway.exceptions import WorkerLostError
+from caraway.exceptions import TimeLimitExceeded, WorkerLostError
 from caraway.workers.pools import frames
 
 if TYPE_CHECKING:
@@ -126,10 +126,13 @@ class Child:
         """Calls that it runs now."""
         return len(self._waiting)
 
-    async def call(self, function: Callable[..., Any], *args: Any) -> Outcome[Any]:
+    async def call(
+        self, hard_s: float | None, function: Callable[..., Any], *args: Any
+    ) -> Outcome[Any]:
         """Run user code in the child; the first argument is the request.
 
-        A caller that is cancelled kills the child: there is no other way to stop user code.
+        A call that has not ended after ``hard_s`` seconds, or whose caller is cancelled, kills the
+        child: there is no other way to stop user code.
         """
         number = next(self._numbers)
         try:
@@ -142,6 +145,11 @@ class Child:
             with suppress(ConnectionError):  # whoever watches the child finds out as well
                 self._writer.write(bytes(asked))
                 await self._writer.drain()
+            if hard_s is not None:
+                await asyncio.wait([answer], timeout=hard_s)
+                if not answer.done():
+                    self.kill()
+                    return Raised(TimeLimitExceeded(hard_s))
             said = await answer
         except asyncio.CancelledError:
             self.kill()

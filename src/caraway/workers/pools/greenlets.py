@@ -17,7 +17,10 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 from caraway import signals
-from caraway.exceptions import ImproperlyConfigured
+from caraway.aws.user_code import call_blocking
+from caraway.core.port import Raised
+from caraway.exceptions import ImproperlyConfigured, SoftTimeLimitExceeded, TimeLimitExceeded
+from caraway.workers.limits import limits_of
 from caraway.workers.pools import frames
 from caraway.workers.pools.forking import outlive_signals
 from caraway.workers.pools.processes import ProcessPool
@@ -133,7 +136,7 @@ def serve(connection: socket.socket, tasks: Mapping[str, Any]) -> None:
     running, writing = Group(), Semaphore()
 
     def run(asked: frames.Frame) -> None:
-        reply = answer(asked, tasks)
+        reply = answer(asked, tasks, call_within)
         with writing, suppress(ConnectionError):  # reading finds it closed
             connection.sendall(reply)
 
@@ -143,3 +146,16 @@ def serve(connection: socket.socket, tasks: Mapping[str, Any]) -> None:
         running.spawn(run, asked)
     running.join()
     signals.worker_process_shutdown.send(None, pid=os.getpid(), exitcode=0)
+
+
+def call_within(function: Callable[..., Any], *args: Any) -> Outcome[Any]:
+    """Run a function in this greenlet, within its limits: both are raised in it where it waits."""
+    from gevent import Timeout
+
+    hard_s, soft_s = limits_of(args)
+    hard, soft = TimeLimitExceeded(hard_s), SoftTimeLimitExceeded(soft_s)
+    try:
+        with Timeout(hard_s, hard), Timeout(soft_s, soft):
+            return call_blocking(function, *args)
+    except (TimeLimitExceeded, SoftTimeLimitExceeded) as late:  # when it had just returned
+        return Raised(late)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from caraway.exceptions import WorkerLostError
 from caraway.utils.log import get_logger
+from caraway.workers.limits import limits_of
 from caraway.workers.pools.child import Child
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ class Limits:
 class ProcessPool:
     """Hands calls to child processes, and replaces those that die, wear out or are not needed."""
 
+    ends_functions = True
+
     def __init__(
         self, name: str, nursery: Nursery, tasks: Mapping[str, Any], limits: Limits
     ) -> None:
@@ -86,9 +89,14 @@ class ProcessPool:
         """Run user code in a child process; the first argument is the request."""
         child = await self._take()
         try:
-            return await child.call(function, *args)
+            return await child.call(self._hard_limit(args), function, *args)
         finally:
             self._look_after(child)
+
+    def _hard_limit(self, args: tuple[Any, ...]) -> float | None:
+        """Return after how many seconds the child is killed; where others run in it, it is not."""
+        hard_s, _ = limits_of(args)
+        return hard_s if self._limits.calls_each == 1 else None
 
     async def _take(self) -> Child:
         """Return a child that has time; the one that worked last, so that others may go."""

@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from caraway import signals
-from caraway.aws.user_code import call_async, call_blocking
+from caraway.aws.user_code import call_blocking
 from caraway.core.context import Context
 from caraway.core.errors import text_of
 from caraway.core.port import Raised, Returned
 from caraway.core.settle import Product
+from caraway.workers.limits import call_async_within, call_by_alarm, limits_of
 from caraway.workers.pools import frames
 
 if TYPE_CHECKING:
@@ -67,12 +68,21 @@ class Coroutines:
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
 
+    def call_anything(self, function: Callable[..., Any], *args: Any) -> Outcome[Any]:
+        """Run user code to its end, within its soft limit; the hard one is the worker's affair."""
+        if inspect.iscoroutinefunction(function):
+            return self.call(function, *args)
+        _, soft_s = limits_of(args)
+        return call_by_alarm(soft_s, call_blocking, function, *args)
+
     def call(self, function: Callable[..., Any], *args: Any) -> Outcome[Any]:
         """Run a coroutine function to its end."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             asyncio.set_event_loop(self._loop)
-        return self._loop.run_until_complete(call_async(function, *args))
+        _, soft_s = limits_of(args)
+        call = call_async_within((None, soft_s), function, *args)
+        return self._loop.run_until_complete(call)
 
     def close(self) -> None:
         """Close the loop, and with it what belongs to it."""
@@ -87,7 +97,7 @@ def serve(connection: socket.socket, tasks: Mapping[str, Any]) -> None:
     signals.worker_process_init.send(None)
     connection.sendall(hello())
     while (asked := frames.read(connection)) is not None:
-        reply = answer(asked, tasks, coroutines.call)
+        reply = answer(asked, tasks, coroutines.call_anything)
         del asked  # a large argument is not kept until the next call
         with suppress(ConnectionError):  # the next read finds it closed
             connection.sendall(reply)
@@ -103,9 +113,9 @@ def hello() -> bytes:
 def answer(
     asked: frames.Frame,
     tasks: Mapping[str, Any],
-    call_coroutine: Callable[..., Outcome[Any]] = call_blocking,
+    call: Callable[..., Outcome[Any]],
 ) -> bytes:
-    """Run the call that a frame asks for; return the frame that reports its outcome."""
+    """Run what a frame asks for, with ``call``; return the frame that reports its outcome."""
     context = Context()
     try:
         function, args = frames.loads(asked.data, tasks)
@@ -113,8 +123,7 @@ def answer(
     except Exception as error:  # noqa: BLE001 - whatever the arguments' own code raises
         outcome: Outcome[Any] = Raised(error)
     else:
-        is_coroutine = inspect.iscoroutinefunction(function)
-        outcome = (call_coroutine if is_coroutine else call_blocking)(function, *args)
+        outcome = call(function, *args)
     report = Report(_portable(outcome), context.requested_retry, context.described, resident_kb())
     try:
         data = frames.dumps(report)

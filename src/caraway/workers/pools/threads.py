@@ -10,14 +10,19 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
 from caraway import signals
-from caraway.aws.user_code import call_async, call_blocking
+from caraway.aws.user_code import call_blocking
 from caraway.exceptions import ImproperlyConfigured
+from caraway.utils.log import get_logger
+from caraway.workers.limits import NO_LIMITS, call_async_within, limits_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from caraway.core.context import Context
     from caraway.core.port import Outcome
 
+
+logger = get_logger("worker.pool")
 
 _JOIN_S: Final = 1.0
 """What coroutines that are cancelled get to clean up."""
@@ -42,7 +47,8 @@ class LoopThread:
                 target=self._run, args=(self._loop,), name="tasks-loop", daemon=True
             )
             self._thread.start()
-        running = asyncio.run_coroutine_threadsafe(call_async(function, *args), self._loop)
+        call = call_async_within(limits_of(args), function, *args)
+        running = asyncio.run_coroutine_threadsafe(call, self._loop)
         return await asyncio.wrap_future(running)
 
     @staticmethod
@@ -70,11 +76,13 @@ class ThreadPool:
     """``-P threads``: functions in threads, coroutine functions on a loop beside them."""
 
     name = "threads"
+    ends_functions = False
 
     def __init__(self, concurrency: int) -> None:
         self.concurrency = concurrency
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="task")
         self._coroutines = LoopThread()
+        self._limited: set[str | None] = set()
 
     def start(self) -> None:
         """Begin the process of the tasks: it is this one."""
@@ -87,8 +95,20 @@ class ThreadPool:
         """Run user code where it belongs."""
         if inspect.iscoroutinefunction(function):
             return await self._coroutines.call(function, *args)
+        if limits_of(args) != NO_LIMITS:
+            self._say_it_has_no_end(args[0])
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, call_blocking, function, *args)
+
+    def _say_it_has_no_end(self, context: Context) -> None:
+        """Say once for each task that the limits of a call do not hold: nothing is silent."""
+        if context.task not in self._limited:
+            self._limited.add(context.task)
+            logger.warning(
+                "Task %s has a time limit, which -P %s cannot hold: use -P prefork",
+                context.task,
+                self.name,
+            )
 
     async def close(self) -> None:
         """Let the threads go; what runs is not waited for."""

@@ -1,0 +1,93 @@
+"""The claim: taking a task's record for an attempt, or finding out why it cannot be taken."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from caraway import states
+from caraway.core.attempts import resumed
+from caraway.core.context import Context
+from caraway.core.ids import new_token
+from caraway.core.job import Claimed, Decided
+from caraway.core.record import HORIZON_S, Record
+from caraway.core.refusal import refused
+from caraway.requests.dynamodb import ConditionFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from caraway.core.job import Job
+    from caraway.core.port import Aws
+    from caraway.core.publish import Site
+    from caraway.core.settle import Definition
+
+EAGER: Final = "eager"
+"""The door of tasks that run in the caller's process, over a port of their own."""
+
+
+async def claim(
+    aws: Aws, site: Site, tasks: Mapping[str, Definition], job: Job, door: str, hostname: str
+) -> Claimed:
+    """Take the record for an attempt.
+
+    Raises
+    ------
+    Decided
+        If it cannot be taken: with what becomes of the message.
+    """
+    message, record, token = job.message, None, None
+    if _takes_claim(job):
+        token = new_token()
+        record = await _take(aws, site, tasks, job, door, token)
+        if job.delivery.queue.fifo and record.attempt > message.attempt:
+            message = await resumed(aws, site, message, record)
+    context = Context.of(
+        message,
+        job.delivery,
+        token=token,
+        hostname=hostname,
+        ignore_result=job.task.ignore_result,
+        timelimit=(job.task.time_limit, job.task.soft_time_limit),
+        port=aws if door == EAGER else None,
+    )
+    return Claimed(job, message, token, record, context, aws.now())
+
+
+def _takes_claim(job: Job) -> bool:
+    """Say whether there is a record for this attempt.
+
+    An idempotent task does without: but for FIFO, where the record counts the attempts, and for a
+    message that comes back, as somebody must count the workers that die of it.
+    """
+    delivery = job.delivery
+    return not job.task.idempotent or delivery.queue.fifo or delivery.receive_count > 1
+
+
+async def _take(
+    aws: Aws, site: Site, tasks: Mapping[str, Definition], job: Job, door: str, token: str
+) -> Record:
+    delivery, message, now = job.delivery, job.message, aws.now().timestamp()
+    asked_for_s = message.asked_for_s or delivery.sent_at_s or now
+    request = site.records.claim(
+        message,
+        token,
+        now,
+        delivery.lease_s,
+        fifo=delivery.queue.fifo,
+        may_create=now - asked_for_s < HORIZON_S,
+        shown={
+            "state": states.STARTED if job.task.track_started else states.PENDING,
+            "task": message.task,
+            "queue": delivery.queue.name,
+            "door": door,
+            "started_at": now,
+        },
+    )
+    try:
+        return Record.read(await aws.perform(request))
+    except ConditionFailed as failed:
+        record = Record.read(failed.item)
+        # With my own token in it, an answer was lost and the SDK asked again: it is a win.
+        if record.token == token:
+            return record
+        raise Decided(await refused(aws, site, tasks, delivery, message, record)) from failed

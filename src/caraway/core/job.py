@@ -1,0 +1,52 @@
+"""What passes through the executor: a delivery that can be run, and one that may be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from caraway.core.context import Context
+    from caraway.core.disposition import Delivery, Disposition
+    from caraway.core.message import Message
+    from caraway.core.record import Record
+    from caraway.core.settle import Definition
+
+
+class Decided(Exception):  # noqa: N818 - an early exit, not an error
+    """The pipeline's early exit: nothing further is needed."""
+
+    def __init__(self, disposition: Disposition) -> None:
+        super().__init__(disposition.why)
+        self.disposition = disposition
+
+
+@dataclass(frozen=True)
+class Job:
+    """A message that can be run, and the task it names."""
+
+    delivery: Delivery
+    message: Message
+    task: Definition
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A job that this worker may run.
+
+    Attributes
+    ----------
+    message
+        The job's, or on FIFO the attempt that the record is at.
+    token
+        None for an idempotent task, which takes no claim.
+    """
+
+    job: Job
+    message: Message
+    token: str | None
+    record: Record | None
+    context: Context
+    began: datetime
