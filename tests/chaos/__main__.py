@@ -1,0 +1,107 @@
+"""``python -m tests.chaos [--tasks N] [--seed N] [NAME ...]``: break things, and write what held.
+
+Without names all scenarios run, and the table goes to ``benchmarks/RELIABILITY.md``. The logs of a
+run that broke a promise stay in ``build/chaos``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from caraway import __version__
+from tests.chaos.history import VERDICTS
+from tests.chaos.run import run
+from tests.chaos.scenarios import BY_NAME
+
+if TYPE_CHECKING:
+    from tests.chaos.run import Report
+
+ROOT: Final = Path(__file__).parents[2]
+PAGE: Final = ROOT / "benchmarks" / "RELIABILITY.md"
+LOGS: Final = ROOT / "build" / "chaos"
+
+
+def say(line: str) -> None:
+    """Tell the person who waits."""
+    print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def row(report: Report) -> str:
+    """Return a run as a line of the table."""
+    scenario = report.scenario
+    cells = [
+        f"`{scenario.name}`",
+        " and ".join(scenario.doors),
+        scenario.title,
+        f"{len(report.history.sent):,}",
+        f"{report.faults:,}",
+        f"{report.kills}",
+        f"{report.history.run_again:,}",
+        *(str(report.count(verdict)) for verdict in VERDICTS),
+        f"{report.seconds:.0f}",
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def page(reports: list[Report], seed: int) -> str:
+    """Return the page of results."""
+    head = ["scenario", "door", "what goes wrong", "tasks", "faults", "kills", "begun again"]
+    head += [*VERDICTS, "seconds"]
+    lines = [
+        "# Reliability",
+        "",
+        "Written by `make chaos`; what the columns mean and what follows from them is in",
+        "[docs/reliability.md](../docs/reliability.md).",
+        "",
+        f"Caraway {__version__}, Python {platform.python_version()}, {os.cpu_count()} cores.",
+        f"`python -m tests.chaos --seed {seed} NAME` repeats a scenario.",
+        "",
+        f"| {' | '.join(head)} |",
+        "|" + "---|" * len(head),
+        *map(row, reports),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Run the scenarios; return 1 if a promise was broken."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BY_NAME))
+    parser.add_argument("--tasks", type=int, help="tasks of each scenario")
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    unknown = [name for name in given.names if name not in BY_NAME]
+    if unknown:
+        parser.error(f"no scenario {unknown[0]!r}; there are: {', '.join(BY_NAME)}")
+    reports = []
+    for name in given.names or BY_NAME:
+        scenario = BY_NAME[name]
+        if given.tasks:
+            scenario = replace(scenario, tasks=given.tasks)
+        folder = LOGS / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        report = run(scenario, given.seed, folder, say)
+        reports.append(report)
+        say(row(report))
+        for finding in report.findings[:20]:
+            say(f"  {finding}")
+        say(f"  {report.by_kind} restarts {report.restarts} exit codes {report.exit_codes}")
+    broken = any(report.findings for report in reports)
+    if not given.names and not given.tasks:
+        PAGE.write_text(page(reports, given.seed))
+    if not broken:
+        shutil.rmtree(LOGS, ignore_errors=True)
+    return int(broken)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,130 @@
+"""The processes of a run: workers that come back when they die, and the hand that kills them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from contextlib import suppress
+from random import Random
+from typing import TYPE_CHECKING, Final
+
+from caraway.exceptions import LocalError
+from caraway.local.worker import LocalWorker
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from typing_extensions import Self
+
+_LOOK_S: Final = 0.1
+RECENT_S: Final = 10.0
+"""A task that began longer ago is not looked for: its process may be another's by now."""
+
+
+class Fleet:
+    """Workers, each started again when it ends, as ECS does; as a context manager.
+
+    Attributes
+    ----------
+    restarts
+        How often one ended before its time.
+    exit_codes
+        Of those that were stopped at the end: 0 after a warm shutdown.
+    """
+
+    def __init__(
+        self, several: Sequence[Sequence[str]], environ: Mapping[str, str], folder: Path
+    ) -> None:
+        self.restarts = 0
+        self.exit_codes: list[int | None] = []
+        self._environ = environ
+        self._stopping = threading.Event()
+        self._keepers = [
+            threading.Thread(
+                target=self._keep, args=(options, folder / f"worker-{place}.log"), name="keeper"
+            )
+            for place, options in enumerate(several)
+        ]
+
+    def __enter__(self) -> Self:
+        for keeper in self._keepers:
+            keeper.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        for keeper in self._keepers:
+            keeper.join()
+
+    def _keep(self, options: Sequence[str], log: Path) -> None:
+        with log.open("w") as said:
+            while not self._stopping.is_set():
+                worker = LocalWorker(
+                    ["-A", "tests.chaos.app:app", "-Q", "short", *options],
+                    self._environ,
+                    on_lines=lambda lines: said.writelines(f"{line}\n" for line in lines),
+                    patience_s=10,
+                )
+                try:
+                    worker.start()
+                    while not self._stopping.wait(_LOOK_S):
+                        worker.check()
+                except LocalError:
+                    self.restarts += 1
+                finally:
+                    worker.stop()
+                    said.flush()
+            self.exit_codes.append(worker.exit_code)
+
+
+class Killer:
+    """Kills whoever runs a task, at moments and of a choice that the seed decides.
+
+    Attributes
+    ----------
+    kills
+        How often it struck.
+    """
+
+    def __init__(self, seed: int, every_s: float, effects: Path) -> None:
+        self.kills = 0
+        self._rng = Random(f"kills {seed}")
+        self._every_s = every_s
+        self._effects = effects
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="killer")
+
+    def __enter__(self) -> Self:
+        if self._every_s:
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        if self._every_s:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._rng.uniform(0.5, 1.5) * self._every_s):
+            victims = sorted(running(self._effects, time.time() - RECENT_S))
+            if victims:
+                with suppress(ProcessLookupError):
+                    os.kill(self._rng.choice(victims), signal.SIGKILL)
+                    self.kills += 1
+
+
+def running(effects: Path, since: float) -> set[int]:
+    """Return the processes that began a task lately and have not ended it."""
+    begun: dict[tuple[str, str], int] = {}
+    if not effects.exists():
+        return set()
+    for line in effects.read_text().splitlines():
+        event, id, token, pid, at = line.split()
+        if event == "end":
+            begun.pop((id, token), None)
+        elif float(at) > since:
+            begun[id, token] = int(pid)
+    return set(begun.values())

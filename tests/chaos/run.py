@@ -1,0 +1,240 @@
+"""One run of a scenario: an engine, the proxy, workers, a producer, and the verdict at the end."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from caraway.core.message import parse_envelope
+from caraway.core.record import DONE, FAILED, Record
+from caraway.local.engine import LocalEngine
+from caraway.local.environ import surroundings
+from caraway.requests.items import from_item
+from tests.chaos.faults import Plan
+from tests.chaos.fleet import Fleet, Killer
+from tests.chaos.function import Function
+from tests.chaos.history import Finding, History, Run, Sent, check
+from tests.chaos.proxy import Proxy
+from tests.chaos.workload import QUEUES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from tests.chaos.scenarios import Scenario
+
+ROOT: Final = Path(__file__).parents[2]
+PREFIX: Final = "chaos-"
+TABLE: Final = "chaos-tasks"
+PATIENCE_S: Final = 90.0
+"""How long nothing more may be recorded before a run is judged as it is."""
+_LOOK_S: Final = 0.5
+
+
+@dataclass
+class Report:
+    """What became of a run."""
+
+    scenario: Scenario
+    seed: int
+    history: History
+    findings: list[Finding]
+    faults: int
+    kills: int
+    restarts: int
+    exit_codes: list[int | None]
+    seconds: float
+    enqueued_s: float = 0.0
+    by_kind: dict[str, int] = field(default_factory=dict)
+
+    def count(self, verdict: str) -> int:
+        """Return how many tasks a promise was broken for."""
+        return len({each.id for each in self.findings if each.verdict == verdict})
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where a run takes place: the engine's clients see no fault."""
+
+    engine: LocalEngine
+    proxy: Proxy
+    folder: Path
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """What leads producers and workers here, through the proxy."""
+        return {
+            **self.engine.environ(),
+            "AWS_ENDPOINT_URL": self.proxy.endpoint_url,
+            "CARAWAY_QUEUE_NAME_PREFIX": PREFIX,
+            "CARAWAY_TASK_TABLE": TABLE,
+            "CHAOS_FOLDER": str(self.folder),
+        }
+
+
+def run(
+    scenario: Scenario, seed: int, folder: Path, say: Callable[[str], None] = lambda _line: None
+) -> Report:
+    """Run a scenario; its logs stay in `folder`."""
+    began = time.monotonic()
+    plan = Plan(seed, scenario.rules)
+    with ExitStack() as stack:
+        engine = stack.enter_context(LocalEngine(port=0, log=folder / "engine.log"))
+        proxy = stack.enter_context(Proxy(engine.endpoint_url, plan, folder / "faults.log"))
+        stage = Stage(engine, proxy, folder)
+        _make_queues(engine)
+        environ = surroundings(stage.environ)
+        function = None
+        if "lambda" in scenario.doors:
+            function = Function(engine, stage.environ, folder, seed, scenario.invoke_again)
+            function.deploy()
+        with (
+            Fleet(scenario.workers, environ, folder) as fleet,
+            Killer(seed, scenario.kill_every_s, folder / "effects.log") as killer,
+        ):
+            _produce(scenario, seed, environ, folder)
+            sent = list(_enqueued(folder))
+            say(f"{scenario.name}: {len(sent):,} tasks are sent")
+            duplicates = threading.Thread(
+                target=function.invoke_again if function else lambda _bodies: None,
+                args=(list(proxy.noted.bodies),),
+            )
+            duplicates.start()
+            _wait(stage, {each.id for each in sent}, duplicates, say, scenario.name)
+            duplicates.join()
+        history = _collect(stage, sent)
+    return Report(
+        scenario,
+        seed,
+        history,
+        check(history),
+        faults=proxy.noted.faults.total() + killer.kills + (function.invoked if function else 0),
+        kills=killer.kills,
+        restarts=fleet.restarts,
+        exit_codes=fleet.exit_codes,
+        seconds=time.monotonic() - began,
+        by_kind=dict(proxy.noted.faults),
+    )
+
+
+def _make_queues(engine: LocalEngine) -> None:
+    sqs, dynamodb = engine.client("sqs"), engine.client("dynamodb")
+    for queue in QUEUES.values():
+        sqs.create_queue(QueueName=PREFIX + queue)
+        sqs.create_queue(QueueName=f"{PREFIX}{queue}-dlq")
+    dynamodb.create_table(
+        TableName=TABLE,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+    )
+
+
+def _produce(scenario: Scenario, seed: int, environ: Mapping[str, str], folder: Path) -> None:
+    with (folder / "producer.log").open("wb") as log:
+        subprocess.run(
+            [
+                *(sys.executable, "-m", "tests.chaos.producer"),
+                *(str(seed), scenario.name, str(scenario.tasks), *scenario.doors),
+            ],
+            env=dict(environ),
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            check=True,
+        )
+
+
+def _enqueued(folder: Path) -> Iterator[Sent]:
+    for line in (folder / "enqueue.log").read_text().splitlines():
+        yield Sent(**json.loads(line))
+
+
+# -- waiting ---------------------------------------------------------------------------------
+
+
+def _wait(
+    stage: Stage,
+    ids: set[str],
+    duplicates: threading.Thread,
+    say: Callable[[str], None],
+    name: str,
+) -> None:
+    """Wait until every task has ended and the queues are empty, or nothing moves any more."""
+    writes = stage.proxy.noted.writes
+    ended: set[str] = set()
+    seen, moved, last, spoken = 0, time.monotonic(), None, time.monotonic()
+    while time.monotonic() - moved < PATIENCE_S:
+        new, seen = writes[seen:], len(writes)
+        ended |= {write.id for write in new if write.phase in (DONE, FAILED)}
+        depth = _depth(stage.engine)
+        if ids <= ended and not depth and not duplicates.is_alive():
+            return
+        if (len(ended), depth) != last:
+            last, moved = (len(ended), depth), time.monotonic()
+        if time.monotonic() - spoken > 10:
+            spoken = time.monotonic()
+            say(f"{name}: {len(ended):,} of {len(ids):,} have ended, {depth} messages are left")
+        time.sleep(_LOOK_S)
+
+
+def _depth(engine: LocalEngine) -> int:
+    sqs = engine.client("sqs")
+    return sum(
+        int(count)
+        for queue in QUEUES.values()
+        for name, count in sqs.get_queue_attributes(
+            QueueUrl=_url(engine, queue), AttributeNames=["All"]
+        )["Attributes"].items()
+        if name.startswith("ApproximateNumberOfMessages")
+    )
+
+
+def _url(engine: LocalEngine, queue: str) -> str:
+    url: str = engine.client("sqs").get_queue_url(QueueName=PREFIX + queue)["QueueUrl"]
+    return url
+
+
+# -- what is there at the end ----------------------------------------------------------------
+
+
+def _collect(stage: Stage, sent: list[Sent]) -> History:
+    engine = stage.engine
+    scanned = engine.client("dynamodb").get_paginator("scan").paginate(TableName=TABLE)
+    records = [Record.read(from_item(item)) for page in scanned for item in page["Items"]]
+    return History(
+        sent,
+        list(runs_of(stage.folder / "effects.log")),
+        list(stage.proxy.noted.writes),
+        {record.id: record for record in records},
+        left={id for queue in QUEUES.values() for id in _ids_on(engine, queue)},
+        dead={id for queue in QUEUES.values() for id in _ids_on(engine, f"{queue}-dlq")},
+    )
+
+
+def runs_of(effects: Path) -> Iterator[Run]:
+    """Give the runs of the effects log, in the order in which they began."""
+    lines = [line.split() for line in effects.read_text().splitlines()]
+    ends = {(id, token, pid): float(at) for event, id, token, pid, at in lines if event == "end"}
+    for event, id, token, pid, at in lines:
+        if event == "begin":
+            key = id, token, pid
+            yield Run(id, None if token == "-" else token, float(at), int(pid), ends.get(key))
+
+
+def _ids_on(engine: LocalEngine, queue: str) -> Iterator[str]:
+    """Take every message from a queue, once those that are hidden are visible again."""
+    sqs, url = engine.client("sqs"), _url(engine, queue)
+    while messages := sqs.receive_message(
+        QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=600
+    ).get("Messages"):
+        for message in messages:
+            envelope: Any = parse_envelope(message["Body"])
+            yield envelope["id"]

@@ -1,0 +1,124 @@
+"""What is tried: each scenario is one sort of trouble, the last is all of it at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from tests.chaos.app import VISIBILITY_S
+from tests.chaos.faults import Delay, FailEntries, Lose, Redeliver, Refuse, Resend, Rule
+
+if TYPE_CHECKING:
+    from tests.chaos.workload import Door
+
+THREADS: Final = ("-P", "threads", "-c", "40")
+PREFORK: Final = ("-P", "prefork", "-c", "6")
+
+OUTAGE: Final = 15
+"""Requests in a row that all fail, so that the SDKs' own retries do not help."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One sort of trouble.
+
+    Attributes
+    ----------
+    title
+        What the table says.
+    workers
+        Options of each ``caraway worker``.
+    kill_every_s
+        Mean time between two ``kill -9`` of whoever runs a task, 0 for none: a worker, a child of
+        its pool, or a process of the function.
+    invoke_again
+        Share of the messages of the Lambda queue with which the function is invoked once more.
+    """
+
+    name: str
+    title: str
+    doors: tuple[Door, ...] = ("ecs",)
+    rules: tuple[Rule, ...] = ()
+    workers: tuple[tuple[str, ...], ...] = (THREADS, PREFORK)
+    kill_every_s: float = 0.0
+    invoke_again: float = 0.0
+    tasks: int = 2_000
+
+
+SLOW: Final = (
+    Rule("*", Delay(request_s=0.4, response_s=0.4), 0.05),
+    Rule("dynamodb:*", Delay(request_s=VISIBILITY_S * 2.0), 0.003),
+    Rule("dynamodb:*", Delay(response_s=VISIBILITY_S * 2.0), 0.003),
+)
+UNSENT: Final = (
+    Rule("*", Lose(executed=False), 0.04),
+    Rule("*", Lose(executed=False, reset=True), 0.02),
+    Rule("*", Lose(executed=False), 0.03, together=OUTAGE),
+)
+UNANSWERED: Final = (
+    Rule("*", Lose(executed=True), 0.04),
+    Rule("*", Lose(executed=True, reset=True), 0.02),
+    Rule("*", Lose(executed=True), 0.03, together=OUTAGE),
+)
+ERRORS: Final = (
+    Rule("*", Refuse("internal"), 0.03),
+    Rule("*", Refuse("unavailable"), 0.03),
+    Rule("*", Refuse("throttled"), 0.03),
+    Rule("*", Refuse("unavailable"), 0.03, together=OUTAGE),
+    Rule("*", Refuse("bad_request"), 0.005),
+)
+PARTIAL: Final = (
+    Rule("sqs:*Batch", FailEntries(0.3), 0.25),
+    Rule("sqs:*Batch", FailEntries(0.3, executed=True), 0.15),
+)
+TWICE: Final = (
+    Rule("sqs:ReceiveMessage", Redeliver(), 0.25),
+    Rule("sqs:ReceiveMessage", Resend(), 0.25),
+)
+LATE: Final = (
+    Rule("sqs:ReceiveMessage", Delay(response_s=VISIBILITY_S * 2.0), 0.25),
+    Rule("sqs:ReceiveMessage", Resend(delay_s=VISIBILITY_S * 2), 0.2),
+    Rule("sqs:DeleteMessage*", Delay(request_s=VISIBILITY_S * 2.0), 0.2),
+)
+EVERYTHING: Final = (*LATE, *TWICE, *PARTIAL, *SLOW, *UNSENT, *UNANSWERED, *ERRORS)
+
+SCENARIOS: Final = (
+    Scenario("calm", "nothing goes wrong"),
+    Scenario("slow", "slow answers, some slower than a lease", rules=SLOW),
+    Scenario("unsent", "requests are lost, connections reset", rules=UNSENT),
+    Scenario("unanswered", "requests are performed, answers are lost", rules=UNANSWERED),
+    Scenario("errors", "400, 500, 503, throttling", rules=ERRORS),
+    Scenario("partial", "single entries of batches fail", rules=PARTIAL),
+    Scenario("twice", "messages are delivered twice", rules=TWICE),
+    Scenario("late", "messages are delivered late, deletes come late", rules=LATE),
+    Scenario("kills", "`kill -9` of workers", workers=(THREADS, THREADS), kill_every_s=2.0),
+    Scenario(
+        "children", "`kill -9` of pool children", workers=(PREFORK, PREFORK), kill_every_s=1.0
+    ),
+    Scenario(
+        "lambda",
+        "time-outs, `kill -9`, invoked twice",
+        doors=("lambda",),
+        workers=(),
+        kill_every_s=3.0,
+        invoke_again=0.1,
+    ),
+    Scenario(
+        "lambda-network",
+        "requests and answers are lost, errors",
+        doors=("lambda",),
+        workers=(),
+        rules=(*UNSENT, *UNANSWERED, *ERRORS),
+    ),
+    Scenario(
+        "combined",
+        "all of it at once",
+        doors=("ecs", "lambda"),
+        rules=EVERYTHING,
+        workers=(THREADS, PREFORK),
+        kill_every_s=4.0,
+        invoke_again=0.05,
+        tasks=10_000,
+    ),
+)
+BY_NAME: Final = {scenario.name: scenario for scenario in SCENARIOS}

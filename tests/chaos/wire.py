@@ -1,0 +1,135 @@
+"""What an HTTP request to AWS asks for, and how each service says that it failed."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from caraway.requests.items import from_attribute, from_item
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tests.chaos.faults import Kind
+
+_TARGETS: Final = {"AmazonSQS": "sqs", "DynamoDB_20120810": "dynamodb"}
+_NAMESPACES: Final = {
+    "sqs": "com.amazonaws.sqs#",
+    "dynamodb": "com.amazonaws.dynamodb.v20120810#",
+}
+_ERRORS: Final[dict[str, dict[str, tuple[int, str]]]] = {
+    "bad_request": {
+        "sqs": (400, "InvalidParameterValue"),
+        "dynamodb": (400, "ValidationException"),
+        "s3": (400, "InvalidRequest"),
+    },
+    "internal": {
+        "sqs": (500, "InternalFailure"),
+        "dynamodb": (500, "InternalServerError"),
+        "s3": (500, "InternalError"),
+    },
+    "unavailable": {
+        "sqs": (503, "ServiceUnavailable"),
+        "dynamodb": (503, "ServiceUnavailable"),
+        "s3": (503, "ServiceUnavailable"),
+    },
+    "throttled": {
+        "sqs": (403, "RequestThrottled"),
+        "dynamodb": (400, "ProvisionedThroughputExceededException"),
+        "s3": (503, "SlowDown"),
+    },
+}
+_TOKEN: Final = re.compile(r"#token = (:\d+)")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request, as far as faults depend on it.
+
+    Attributes
+    ----------
+    operation
+        ``service:Operation``; for S3 the method stands for the operation.
+    params
+        What the JSON protocols carry, empty for S3.
+    """
+
+    service: str
+    operation: str
+    params: dict[str, Any]
+
+    @classmethod
+    def read(cls, method: str, headers: Mapping[str, str], body: bytes) -> Asked:
+        """Return what a request asks for."""
+        target, _, operation = headers.get("X-Amz-Target", "").partition(".")
+        service = _TARGETS.get(target)
+        if service is None:
+            return cls("s3", f"s3:{method}", {})
+        return cls(service, f"{service}:{operation}", json.loads(body or b"{}"))
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An error response."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+def refusal(service: str, kind: Kind) -> Refusal:
+    """Return an error as a service of AWS words it."""
+    status, code = _ERRORS[kind][service]
+    message = f"Injected: {kind}"
+    if service == "s3":
+        text = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+        return Refusal(status, "application/xml", text.encode())
+    body = json.dumps({"__type": _NAMESPACES[service] + code, "message": message})
+    return Refusal(status, "application/x-amz-json-1.0", body.encode())
+
+
+def split(
+    params: dict[str, Any], fails: Callable[[dict[str, Any]], bool]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return a batch without the entries that fail, and the answer's ``Failed`` for those."""
+    entries: list[dict[str, Any]] = params["Entries"]
+    failing = [entry for entry in entries if fails(entry)]
+    failed = [
+        {
+            "Id": entry["Id"],
+            "SenderFault": False,
+            "Code": "InternalError",
+            "Message": "Injected: an entry fails",
+        }
+        for entry in failing
+    ]
+    return {**params, "Entries": [each for each in entries if each not in failing]}, failed
+
+
+def merged(answer: dict[str, Any], failed: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return a batch's answer with these entries among the failed, and only there."""
+    gone = {each["Id"] for each in failed}
+    good = [each for each in answer.get("Successful", []) if each["Id"] not in gone]
+    bad = [each for each in answer.get("Failed", []) if each["Id"] not in gone]
+    return {**answer, "Successful": good, "Failed": [*bad, *failed]}
+
+
+def writer_of(params: Mapping[str, Any]) -> str | None:
+    """Return the token under which an UpdateItem writes, None when it names none.
+
+    It is read from the request, not from the item afterwards: a write that is not fenced would
+    show the owner's token there.
+    """
+    text = f"{params.get('UpdateExpression', '')} {params.get('ConditionExpression', '')}"
+    named = _TOKEN.search(text)
+    if named is None:
+        return None
+    token: str = from_attribute(params["ExpressionAttributeValues"][named[1]])
+    return token
+
+
+def item_of(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the item that a write left."""
+    return from_item(answer.get("Attributes", {}))
