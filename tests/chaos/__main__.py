@@ -9,15 +9,16 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import shutil
 import sys
-from dataclasses import replace
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from caraway import __version__
 from tests.chaos.history import VERDICTS
-from tests.chaos.run import run
+from tests.chaos.perform import perform, say
+from tests.chaos.run import KILLS
 from tests.chaos.scenarios import BY_NAME
 
 if TYPE_CHECKING:
@@ -25,12 +26,7 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).parents[2]
 PAGE: Final = ROOT / "benchmarks" / "RELIABILITY.md"
-LOGS: Final = ROOT / "build" / "chaos"
-
-
-def say(line: str) -> None:
-    """Tell the person who waits."""
-    print(line, file=sys.stderr, flush=True)  # noqa: T201
+FINDINGS_SHOWN: Final = 20
 
 
 def row(report: Report) -> str:
@@ -40,10 +36,10 @@ def row(report: Report) -> str:
         f"`{scenario.name}`",
         " and ".join(scenario.doors),
         scenario.title,
-        f"{len(report.history.sent):,}",
-        f"{report.faults:,}",
-        f"{report.kills}",
-        f"{report.history.run_again:,}",
+        f"{report.tasks:,}",
+        f"{sum(report.faults.values()):,}",
+        f"{report.faults[KILLS]}",
+        f"{report.begun_again:,}",
         *(str(report.count(verdict)) for verdict in VERDICTS),
         f"{report.seconds:.0f}",
     ]
@@ -77,30 +73,29 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BY_NAME))
     parser.add_argument("--tasks", type=int, help="tasks of each scenario")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=1, help="scenarios at a time")
     given = parser.parse_args()
     unknown = [name for name in given.names if name not in BY_NAME]
     if unknown:
         parser.error(f"no scenario {unknown[0]!r}; there are: {', '.join(BY_NAME)}")
     reports = []
-    for name in given.names or BY_NAME:
-        scenario = BY_NAME[name]
-        if given.tasks:
-            scenario = replace(scenario, tasks=given.tasks)
-        folder = LOGS / name
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        report = run(scenario, given.seed, folder, say)
-        reports.append(report)
-        say(row(report))
-        for finding in report.findings[:20]:
-            say(f"  {finding}")
-        say(f"  {report.by_kind} restarts {report.restarts} exit codes {report.exit_codes}")
-    broken = any(report.findings for report in reports)
+    # A process for each: a proxy keeps one busy.
+    with ProcessPoolExecutor(given.jobs, get_context("spawn")) as processes:
+        names = given.names or list(BY_NAME)
+        runs = {
+            name: processes.submit(perform, name, given.tasks, given.seed)
+            for name in sorted(names, key=lambda name: -BY_NAME[name].tasks)  # the longest first
+        }
+        for name in names:
+            report = runs[name].result()
+            reports.append(report)
+            say(row(report))
+            say(f"  {report.faults}, workers ended with {report.exit_codes}")
+            for finding in report.findings[:FINDINGS_SHOWN]:
+                say(f"  {finding}")
     if not given.names and not given.tasks:
         PAGE.write_text(page(reports, given.seed))
-    if not broken:
-        shutil.rmtree(LOGS, ignore_errors=True)
-    return int(broken)
+    return int(any(report.findings for report in reports))
 
 
 if __name__ == "__main__":

@@ -29,8 +29,8 @@ ROOT: Final = Path(__file__).parents[2]
 NAME: Final = "chaos-worker"
 TIMEOUT_S: Final = 9
 """Little more than the five seconds with less than which no task is begun."""
-HIDDEN_S: Final = 12
-AT_ONCE: Final = 3
+HIDDEN_S: Final = 10
+AT_ONCE: Final = 5
 BATCH: Final = 10
 _ACCOUNT: Final = "000000000000"
 

@@ -145,7 +145,7 @@ class History:
     dead: Collection[str] = ()
 
     @property
-    def run_again(self) -> int:
+    def begun_again(self) -> int:
         """Tasks whose function began more than once, be it for a retry; no broken promise."""
         begun: dict[str, int] = defaultdict(int)
         for run in self.runs:

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,24 +34,31 @@ PREFIX: Final = "chaos-"
 TABLE: Final = "chaos-tasks"
 PATIENCE_S: Final = 90.0
 """How long nothing more may be recorded before a run is judged as it is."""
+KILLS: Final = "Kill"
 _LOOK_S: Final = 0.5
 
 
 @dataclass
 class Report:
-    """What became of a run."""
+    """What became of a run.
+
+    Attributes
+    ----------
+    begun_again
+        Tasks whose function began more than once, retries included.
+    faults
+        How often each kind was injected, kills and repeated invocations among them.
+    exit_codes
+        Of the workers at the end, 0 after a warm shutdown.
+    """
 
     scenario: Scenario
-    seed: int
-    history: History
+    tasks: int
+    begun_again: int
     findings: list[Finding]
-    faults: int
-    kills: int
-    restarts: int
+    faults: dict[str, int]
     exit_codes: list[int | None]
     seconds: float
-    enqueued_s: float = 0.0
-    by_kind: dict[str, int] = field(default_factory=dict)
 
     def count(self, verdict: str) -> int:
         """Return how many tasks a promise was broken for."""
@@ -109,17 +116,19 @@ def run(
             _wait(stage, {each.id for each in sent}, duplicates, say, scenario.name)
             duplicates.join()
         history = _collect(stage, sent)
+    faults = {
+        **proxy.noted.faults,
+        KILLS: killer.kills,
+        "InvokedAgain": function.invoked if function else 0,
+    }
     return Report(
         scenario,
-        seed,
-        history,
+        len(sent),
+        history.begun_again,
         check(history),
-        faults=proxy.noted.faults.total() + killer.kills + (function.invoked if function else 0),
-        kills=killer.kills,
-        restarts=fleet.restarts,
-        exit_codes=fleet.exit_codes,
-        seconds=time.monotonic() - began,
-        by_kind=dict(proxy.noted.faults),
+        faults,
+        fleet.exit_codes,
+        time.monotonic() - began,
     )
 
 

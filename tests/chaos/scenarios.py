@@ -53,18 +53,18 @@ SLOW: Final = (
 UNSENT: Final = (
     Rule("*", Lose(executed=False), 0.04),
     Rule("*", Lose(executed=False, reset=True), 0.02),
-    Rule("*", Lose(executed=False), 0.03, together=OUTAGE),
+    Rule("*", Lose(executed=False), 0.02, together=OUTAGE),
 )
 UNANSWERED: Final = (
     Rule("*", Lose(executed=True), 0.04),
     Rule("*", Lose(executed=True, reset=True), 0.02),
-    Rule("*", Lose(executed=True), 0.03, together=OUTAGE),
+    Rule("*", Lose(executed=True), 0.02, together=OUTAGE),
 )
 ERRORS: Final = (
     Rule("*", Refuse("internal"), 0.03),
     Rule("*", Refuse("unavailable"), 0.03),
     Rule("*", Refuse("throttled"), 0.03),
-    Rule("*", Refuse("unavailable"), 0.03, together=OUTAGE),
+    Rule("*", Refuse("unavailable"), 0.02, together=OUTAGE),
     Rule("*", Refuse("bad_request"), 0.005),
 )
 PARTIAL: Final = (
@@ -80,7 +80,17 @@ LATE: Final = (
     Rule("sqs:ReceiveMessage", Resend(delay_s=VISIBILITY_S * 2), 0.2),
     Rule("sqs:DeleteMessage*", Delay(request_s=VISIBILITY_S * 2.0), 0.2),
 )
-EVERYTHING: Final = (*LATE, *TWICE, *PARTIAL, *SLOW, *UNSENT, *UNANSWERED, *ERRORS)
+NETWORK: Final = (
+    Rule("*", Lose(executed=False), 0.03),
+    Rule("*", Lose(executed=True), 0.03),
+    Rule("*", Refuse("unavailable"), 0.02),
+    Rule("*", Refuse("throttled"), 0.02),
+    Rule("*", Lose(executed=True), 0.01, together=OUTAGE),
+    Rule("*", Refuse("unavailable"), 0.01, together=OUTAGE),
+    Rule("*", Refuse("bad_request"), 0.002),
+)
+"""A bit of each, for runs in which other things go wrong as well."""
+EVERYTHING: Final = (*LATE, *TWICE, *PARTIAL, *SLOW, *NETWORK)
 
 SCENARIOS: Final = (
     Scenario("calm", "nothing goes wrong"),
@@ -91,9 +101,9 @@ SCENARIOS: Final = (
     Scenario("partial", "single entries of batches fail", rules=PARTIAL),
     Scenario("twice", "messages are delivered twice", rules=TWICE),
     Scenario("late", "messages are delivered late, deletes come late", rules=LATE),
-    Scenario("kills", "`kill -9` of workers", workers=(THREADS, THREADS), kill_every_s=2.0),
+    Scenario("kills", "`kill -9` of workers", workers=(THREADS, THREADS), kill_every_s=1.5),
     Scenario(
-        "children", "`kill -9` of pool children", workers=(PREFORK, PREFORK), kill_every_s=1.0
+        "children", "`kill -9` of pool children", workers=(PREFORK, PREFORK), kill_every_s=0.5
     ),
     Scenario(
         "lambda",
@@ -108,7 +118,7 @@ SCENARIOS: Final = (
         "requests and answers are lost, errors",
         doors=("lambda",),
         workers=(),
-        rules=(*UNSENT, *UNANSWERED, *ERRORS),
+        rules=NETWORK,
     ),
     Scenario(
         "combined",

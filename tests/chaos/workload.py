@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Door: TypeAlias = Literal["ecs", "lambda"]
 QUEUES: Final[dict[Door, str]] = {"ecs": "short", "lambda": "default"}
-LONG_SHARE: Final = 0.03
+LONG_SHARE: Final = 0.05
 """Share of the tasks that take about as long as the visibility timeout."""
 SHORT_S: Final = 0.03
 FOLLOWED_SHARE: Final = 0.1

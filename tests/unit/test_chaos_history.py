@@ -131,5 +131,5 @@ def test_an_ending_under_no_token_is_an_overlap() -> None:
 
 def test_tasks_whose_function_began_again_are_counted_and_forbidden_by_nothing() -> None:
     runs = (Run("a", "t1", 1.0), Run("a", "t1", 2.0))
-    assert history(runs=runs).run_again == 1
+    assert history(runs=runs).begun_again == 1
     assert check(history(runs=runs)) == []
