@@ -132,3 +132,30 @@ SCENARIOS: Final = (
     ),
 )
 BY_NAME: Final = {scenario.name: scenario for scenario in SCENARIOS}
+
+SHORT: Final = (
+    Scenario(
+        "short-ecs",
+        "a bit of everything",
+        rules=(
+            Rule("sqs:ReceiveMessage", Delay(response_s=VISIBILITY_S * 1.5), 0.1),
+            *TWICE,
+            *PARTIAL,
+            *NETWORK,
+        ),
+        workers=(("-P", "threads", "-c", "20"), ("-P", "prefork", "-c", "2")),
+        kill_every_s=2.0,
+        tasks=200,
+    ),
+    Scenario(
+        "short-lambda",
+        "a bit of everything",
+        doors=("lambda",),
+        rules=NETWORK[:4],
+        workers=(),
+        kill_every_s=4.0,
+        invoke_again=0.2,
+        tasks=60,
+    ),
+)
+"""What ``make test`` runs."""

@@ -1,0 +1,125 @@
+"""What a plan decides, and what is read from and said in AWS's formats."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from caraway.core.message import parse_envelope, read_message
+from caraway.core.record import Records, Written
+from tests.chaos.faults import NOTHING, Lose, Plan, Redeliver, Rule
+from tests.chaos.fleet import running
+from tests.chaos.history import Write
+from tests.chaos.run import runs_of
+from tests.chaos.wire import Asked, merged, refusal, split, writer_of
+from tests.chaos.workload import workload
+
+LOST = Lose(executed=False)
+
+
+def decisions(plan: Plan, operation: str = "sqs:SendMessage", count: int = 400) -> list[object]:
+    return [plan.decide(operation, number) for number in range(count)]
+
+
+def test_the_same_seed_decides_the_same_and_another_one_does_not() -> None:
+    rules = (Rule("sqs:*", LOST, 0.3),)
+    assert decisions(Plan(1, rules)) == decisions(Plan(1, rules))
+    assert decisions(Plan(1, rules)) != decisions(Plan(2, rules))
+
+
+def test_a_fault_strikes_as_often_as_it_is_asked_to() -> None:
+    struck = decisions(Plan(1, (Rule("*", LOST, 0.25),)), count=2_000).count(LOST)
+    assert 400 < struck < 600
+    assert decisions(NOTHING) == [None] * 400
+
+
+def test_a_fault_strikes_only_the_operations_that_it_is_for() -> None:
+    plan = Plan(1, (Rule("sqs:*Batch", LOST, 1.0), Rule("sqs:ReceiveMessage", Redeliver(), 1.0)))
+    assert plan.decide("sqs:SendMessageBatch", 0) == LOST
+    assert plan.decide("sqs:ReceiveMessage", 0) == Redeliver()
+    assert plan.decide("sqs:SendMessage", 0) is None
+
+
+def test_an_outage_meets_requests_that_follow_each_other() -> None:
+    struck = decisions(Plan(1, (Rule("*", LOST, 0.2, together=10),)))
+    blocks = [struck[first : first + 10] for first in range(0, 400, 10)]
+    assert all(len(set(block)) == 1 for block in blocks)
+    assert {block[0] for block in blocks} == {None, LOST}
+
+
+def test_a_request_is_known_by_its_target_and_one_to_s3_by_its_method() -> None:
+    target = {"X-Amz-Target": "AmazonSQS.SendMessage"}
+    assert Asked.read("POST", target, b'{"QueueUrl": "q"}').operation == "sqs:SendMessage"
+    target = {"X-Amz-Target": "DynamoDB_20120810.UpdateItem"}
+    assert Asked.read("POST", target, b"{}").operation == "dynamodb:UpdateItem"
+    assert Asked.read("PUT", {}, b"bytes").operation == "s3:PUT"
+
+
+def test_each_service_refuses_in_its_own_words() -> None:
+    throttled = refusal("dynamodb", "throttled")
+    assert throttled.status == 400
+    assert json.loads(throttled.body)["__type"].endswith("ProvisionedThroughputExceededException")
+    assert refusal("s3", "throttled").body.startswith(b"<Error><Code>SlowDown</Code>")
+    assert refusal("sqs", "unavailable").status == 503
+
+
+def test_an_entry_that_fails_is_not_performed_and_is_said_to_have_failed() -> None:
+    params = {"QueueUrl": "q", "Entries": [{"Id": "0"}, {"Id": "1"}]}
+    rest, failed = split(params, lambda entry: entry["Id"] == "1")
+    assert rest == {"QueueUrl": "q", "Entries": [{"Id": "0"}]}
+    assert [each["Id"] for each in failed] == ["1"]
+    said = merged({"Successful": [{"Id": "0"}]}, failed)
+    assert said == {"Successful": [{"Id": "0"}], "Failed": failed}
+
+
+def test_an_entry_that_was_performed_can_be_said_to_have_failed() -> None:
+    params = {"QueueUrl": "q", "Entries": [{"Id": "0"}]}
+    _, failed = split(params, lambda _entry: True)
+    assert merged({"Successful": [{"Id": "0"}]}, failed)["Successful"] == []
+
+
+def test_the_writer_of_every_write_under_a_claim_is_known() -> None:
+    message = read_message(parse_envelope('{"caraway": 1, "task": "t", "id": "a"}'))
+    records = Records("tasks")
+    written = Written("SUCCESS")
+    writes = [
+        records.claim(message, "t1", 1.0, 3.0),
+        records.heartbeat("a", "t1", 1.0, 3.0),
+        records.finish(message, "t1", 1.0, written, None),
+        records.finish(message, "t1", 1.0, written, None, claimed=False),
+        records.dead_letter(message, "t1", 1.0, written),
+        records.release("a", "t1", 1.0),
+    ]
+    assert [writer_of(write.params()) for write in writes] == ["t1"] * 6
+    assert writer_of(records.forget("a", 1.0).params()) is None
+
+
+def test_a_write_shows_the_owner_beside_its_writer() -> None:
+    item = {"id": "a", "token": "t2", "phase": "running", "open_at": 4}
+    assert Write.of(item, "t1", 1.0) == Write("a", "t1", "t2", "running", 4, "PENDING", None, 1.0)
+
+
+def test_the_effects_log_says_what_ran_and_what_runs(tmp_path: Path) -> None:
+    log = tmp_path / "effects.log"
+    assert running(log, 0.0) == set()
+    log.write_text("begin a t1 10 1.000\nbegin b - 11 2.000\nend a t1 10 3.000\n")
+    runs = list(runs_of(log))
+    assert [(run.id, run.token, run.ended_at) for run in runs] == [
+        ("a", "t1", 3.0),
+        ("b", None, None),
+    ]
+    assert running(log, 0.0) == {11}
+    assert running(log, 5.0) == set()
+
+
+def test_a_workload_is_what_its_seed_says_and_knows_every_ending() -> None:
+    calls = list(workload(1, "run", 300, ("ecs", "lambda")))
+    assert calls == list(workload(1, "run", 300, ("ecs", "lambda")))
+    assert sum(len(call.endings) for call in calls) == 300
+    assert {call.queue for call in calls} == {"short", "default"}
+    assert {call.task for call in calls} >= {"usual", "idempotent", "flaky", "failing", "rejected"}
+    ids = [ending.id for call in calls for ending in call.endings]
+    assert len(set(ids)) == len(ids)
+    assert not set(ids) & {
+        ending.id for call in workload(1, "another run", 300, ("ecs",)) for ending in call.endings
+    }
