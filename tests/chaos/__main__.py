@@ -1,6 +1,6 @@
 """``python -m tests.chaos [--tasks N] [--seed N] [NAME ...]``: break things, and write what held.
 
-Without names all scenarios run, and the table goes to ``benchmarks/RELIABILITY.md``. The logs of a
+Without names all scenarios run, and the table goes to ``docs/reliability.md``. The logs of a
 run that broke a promise stay in ``build/chaos``.
 """
 
@@ -22,10 +22,14 @@ from tests.chaos.run import KILLS
 from tests.chaos.scenarios import BY_NAME
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tests.chaos.run import Report
 
 ROOT: Final = Path(__file__).parents[2]
-PAGE: Final = ROOT / "benchmarks" / "RELIABILITY.md"
+PAGE: Final = ROOT / "docs" / "reliability.md"
+BEGIN: Final = "<!-- written by make chaos -->"
+END: Final = "<!-- end -->"
 FINDINGS_SHOWN: Final = 20
 
 
@@ -46,25 +50,26 @@ def row(report: Report) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def page(reports: list[Report], seed: int) -> str:
-    """Return the page of results."""
+def table(reports: Sequence[Report], seed: int) -> str:
+    """Return the table of results, and what it was had from."""
     head = ["scenario", "door", "what goes wrong", "tasks", "faults", "kills", "begun again"]
     head += [*VERDICTS, "seconds"]
     lines = [
-        "# Reliability",
-        "",
-        "Written by `make chaos`; what the columns mean and what follows from them is in",
-        "[docs/reliability.md](../docs/reliability.md).",
-        "",
-        f"Caraway {__version__}, Python {platform.python_version()}, {os.cpu_count()} cores.",
-        f"`python -m tests.chaos --seed {seed} NAME` repeats a scenario.",
+        f"Caraway {__version__}, Python {platform.python_version()}, {os.cpu_count()} cores,",
+        f"seed {seed}. `python -m tests.chaos --seed {seed} NAME` repeats a scenario.",
         "",
         f"| {' | '.join(head)} |",
         "|" + "---|" * len(head),
         *map(row, reports),
-        "",
     ]
     return "\n".join(lines)
+
+
+def with_table(page: str, written: str) -> str:
+    """Return the page with another table in the place of the one that it has."""
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n\n{written}\n\n{END}{after}"
 
 
 def main() -> int:
@@ -94,7 +99,7 @@ def main() -> int:
             for finding in report.findings[:FINDINGS_SHOWN]:
                 say(f"  {finding}")
     if not given.names and not given.tasks:
-        PAGE.write_text(page(reports, given.seed))
+        PAGE.write_text(with_table(PAGE.read_text(), table(reports, given.seed)))
     return int(any(report.findings for report in reports))
 
 
