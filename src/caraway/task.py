@@ -183,7 +183,8 @@ class Task(Inside, Generic[P, R]):
         retry, retry_policy
             Whether and how to ask again while AWS is unreachable, as in Celery.
         message_group_id
-            The group within which a FIFO queue keeps order.
+            The group within which a FIFO queue keeps order; on a standard queue the tenant, among
+            which SQS is fair.
 
         Raises
         ------

@@ -237,3 +237,14 @@ def test_a_whole_task_message_travels(harness: Harness) -> None:
     harness.perform(SendMessage(url, message.to_body()))
     (received,) = harness.next_visible(url)
     assert received.body == message.to_body()
+
+
+def test_a_standard_queue_takes_a_tenant_and_a_delay_together(harness: Harness) -> None:
+    url = harness.queue()
+    harness.perform(SendMessage(url, "now", group_id="customer-42"))
+    harness.perform(SendMessage(url, "later", delay_s=1, group_id="customer-42"))
+    received = drain(harness, url, expected=2)
+    assert {(each.body, each.group_id) for each in received} == {
+        ("now", "customer-42"),
+        ("later", "customer-42"),
+    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -11,6 +11,8 @@ from caraway.cli.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_UNITS_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -102,3 +104,18 @@ def comma_separated(
 ) -> list[str]:
     """Read ``-Q a,b -Q c`` as three names."""
     return [name.strip() for each in value for name in each.split(",") if name.strip()]
+
+
+def age(ctx: click.Context, option: click.Parameter, value: str | None) -> float | None:
+    """Read an age as seconds: ``90``, ``15m``, ``2h``, ``3d``."""
+    if value is None:
+        return None
+    number, unit = (value[:-1], value[-1]) if value[-1:] in _UNITS_S else (value, "s")
+    try:
+        seconds = float(number) * _UNITS_S[unit]
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        wrong = f"{value!r} is no age: say 90 (seconds), 15m, 2h or 3d"
+        raise click.BadParameter(wrong, ctx, option)
+    return seconds

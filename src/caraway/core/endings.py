@@ -235,7 +235,7 @@ async def dead_letter(
             url,
             body,
             attributes=attributes,
-            group_id=(delivery.group_id or "dead-letters") if queue.fifo else None,
+            group_id=delivery.group_id or ("dead-letters" if queue.fifo else None),
             # Not the id: two messages that claim one id are both kept.
             deduplication_id=hashlib.sha256(body.encode()).hexdigest() if queue.fifo else None,
         )

@@ -82,7 +82,7 @@ class Message:
     compression
         How a large body is compressed, None for not at all.
     group_id
-        The message group, for FIFO queues.
+        The message group: on FIFO queues the order's, on standard ones the tenant's.
     schedule, scheduled_time
         Name of the schedule entry and the time it was due, for messages from EventBridge.
     """
