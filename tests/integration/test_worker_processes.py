@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from caraway import Caraway
+    from caraway import Caraway, Queue
     from tests.integration.conftest import Place
 
 MODULE = """
@@ -29,7 +29,7 @@ from caraway.exceptions import Ignore, Reject
 from caraway.utils.log import get_task_logger
 
 app = Caraway("shop")
-app.conf.task_queues = [Queue("default", consumer="ecs")]
+app.conf.task_queues = [Queue(name, consumer="ecs") for name in QUEUES]
 HERE = Path(__file__).parent
 log = get_task_logger(__name__)
 assert "gevent" not in sys.modules or time.sleep.__module__ == "gevent.hub", "patched too late"
@@ -163,11 +163,12 @@ def sleep_together(name, together):
 class Shop:
     """An app in a module of its own, and its worker."""
 
-    def __init__(self, place: Place, folder: Path) -> None:
+    def __init__(self, place: Place, folder: Path, *queues: Queue) -> None:
         self.place = place
         self.folder = folder
-        (folder / "shop.py").write_text(MODULE)
-        self.app: Caraway = place.app()
+        names = [queue.name for queue in queues] or ["default"]
+        (folder / "shop.py").write_text(MODULE.replace("QUEUES", repr(names)))
+        self.app: Caraway = place.app(*queues)
         self.lines: list[str] = []
 
     def send(self, name: str, *args: Any) -> Any:
@@ -181,17 +182,25 @@ class Shop:
 
     @contextmanager
     def worker(self, *options: str) -> Iterator[LocalWorker]:
-        environ = {
+        arguments = ["-A", "shop:app", *options]
+        with LocalWorker(arguments, self.environ(), on_lines=self.lines.extend) as worker:
+            yield worker
+            self.end_long_poll()
+
+    def environ(self) -> dict[str, str]:
+        """Return the environment of processes that find the app and its things."""
+        return {
             **os.environ,
             "AWS_ENDPOINT_URL": self.place.endpoint_url or "",
             "CARAWAY_QUEUE_NAME_PREFIX": self.app.conf.queue_name_prefix,
             "CARAWAY_TASK_TABLE": self.app.conf.task_table,
             "PYTHONPATH": os.pathsep.join([str(self.folder), *sys.path]),
         }
-        arguments = ["-A", "shop:app", *options]
-        with LocalWorker(arguments, environ, on_lines=self.lines.extend) as worker:
-            yield worker
-            self.end_long_poll()
+
+    def stop(self) -> None:
+        """Tell the process group of the child that runs to stop, as a process manager may do."""
+        (child,) = self.files("go")
+        os.killpg(os.getpgid(child), signal.SIGTERM)
 
     def end_long_poll(self) -> None:
         """Let a message come in a second: the long poll that a shutdown awaits ends then."""
@@ -274,7 +283,7 @@ def test_prefork_shuts_down_warmly_when_the_whole_process_group_is_told_to(shop:
     with shop.worker("-P", "prefork", "-c", "1") as worker:
         result = shop.send("wait_for", "go")
         (child,) = wait_until(lambda: shop.files("go"))
-        os.killpg(os.getpgid(child), signal.SIGTERM)  # as a process manager may do
+        shop.stop()
         wait_until(lambda: shop.said("warm shutdown"))
         (shop.folder / "go").touch()
         shop.end_long_poll()
@@ -287,7 +296,7 @@ def test_a_cold_shutdown_ends_what_runs_in_child_processes_and_releases_it(shop:
         result = shop.send("wait_for", "go")
         (child,) = wait_until(lambda: shop.files("go"))
         for said in ("warm shutdown", "cold shutdown"):
-            os.killpg(os.getpgid(child), signal.SIGTERM)
+            shop.stop()
             wait_until(lambda said=said: shop.said(said))  # type: ignore[misc]
         wait_until(lambda: shop.place.waiting(shop.app))
     assert worker.exit_code == 1
