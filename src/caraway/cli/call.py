@@ -130,10 +130,11 @@ def command(
     args, kwargs = given.pop("args"), given.pop("kwargs")
     options = {option: value for option, value in given.items() if value is not None}
     sent = app.send_task(name, args, kwargs, **options)
-    if follows:
-        _follow(session, app, sent.id, timeout)
-    elif waits:
-        _wait(session, app, sent.id, timeout)
+    if follows or waits:
+        from caraway.cli.outcome import task_goes_on
+
+        with task_goes_on(sent.id):  # from the first word about it on
+            (_follow if follows else _wait)(session, app, sent.id, timeout)
     elif session.as_json:
         from caraway.cli.output import show_json
 
