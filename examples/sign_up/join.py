@@ -19,9 +19,9 @@ def main() -> None:
     sent = sign_up.apply_async(
         (options.email,), {"stumble": options.stumble}, task_id=id_of(options.email)
     )
-    ids = sent.get(timeout=60)
+    ids = sent.get(timeout=120)
     for step, id in ids.items():
-        print(f"{step:>6}: {app.AsyncResult(id).get(timeout=60)}")
+        print(f"{step:>6}: {app.AsyncResult(id).get(timeout=120)}")
     print(f"{sent.attempts} attempts")
 
 

@@ -174,7 +174,7 @@ def test_an_app_is_fitted_once_and_keeps_a_base_class_of_its_own() -> None:
     fit(app)
     fit(app)
     assert app.Task is Own
-    assert len(app.fixups) == 1
+    assert len(app.fixups) == len(app.middleware) == 1
 
 
 # -- sending at a commit ----------------------------------------------------------------------
@@ -345,9 +345,12 @@ def test_the_connections_of_an_async_task_are_those_of_its_thread(stage: Stage) 
     assert asyncio.run(is_open()) is False
 
 
-def test_a_task_keeps_the_base_class_that_it_names(stage: Stage) -> None:
-    assert isinstance(stage.app.task(double), DjangoTask)
-    assert not isinstance(stage.app.task(name="plain", base=Task)(double), DjangoTask)
+def test_a_task_of_another_class_is_treated_likewise(stage: Stage) -> None:
+    task = stage.app.task(name="plain", base=Task)(use)
+    assert not isinstance(task, DjangoTask)
+    task.delay("default")
+    stage.work()
+    assert connections["default"].connection is None
 
 
 def test_a_forked_child_connects_anew_and_leaves_its_parents_connection_alone(

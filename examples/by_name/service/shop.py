@@ -29,7 +29,7 @@ def main() -> None:
     sent = app.send_task(options.task, args=[options.order], kwargs={"lines": options.lines})
     print(f"sent {sent.id}")
     try:
-        invoice = sent.get(timeout=60)
+        invoice = sent.get(timeout=120)
     except TaskError as error:
         raise SystemExit(f"no invoice: {error}") from error
     print(f"invoice of order {invoice['order']}: {invoice['total']}")

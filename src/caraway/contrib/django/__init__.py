@@ -6,7 +6,8 @@ An app that is made while ``DJANGO_SETTINGS_MODULE`` is set is fitted by itself;
 
 from __future__ import annotations
 
+from caraway.contrib.django.connections import Connections
 from caraway.contrib.django.fixup import DjangoFixup, fit
 from caraway.contrib.django.task import DjangoTask
 
-__all__ = ["DjangoFixup", "DjangoTask", "fit"]
+__all__ = ["Connections", "DjangoFixup", "DjangoTask", "fit"]

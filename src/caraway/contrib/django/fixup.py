@@ -1,19 +1,15 @@
-"""Django's part in an app: its start, its installed apps, the base class of its tasks."""
+"""Django's part in an app: its start, its installed apps, and what its tasks are."""
 
 from __future__ import annotations
 
-import os
-from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
+from caraway.contrib.django.connections import Connections, leave_them_to_the_parent
 from caraway.contrib.django.task import DjangoTask
 from caraway.task import Task
 
 if TYPE_CHECKING:
     from caraway.app import Caraway
-
-_inherited: Final[list[Any]] = []
-"""Connections of the parent process: to close them, or to let them go, would end them there."""
 
 
 class DjangoFixup:
@@ -26,7 +22,7 @@ class DjangoFixup:
 
         if not apps.ready:  # in a web process Django has started by itself
             django.setup()
-        _leave_connections_to_the_parent()
+        leave_them_to_the_parent()
 
     def packages(self) -> list[str]:
         """Return the installed apps, also those named by their ``AppConfig``."""
@@ -39,23 +35,11 @@ def fit(app: Caraway) -> None:
     """Fit an app to Django; the app does so itself if ``DJANGO_SETTINGS_MODULE`` is set.
 
     Its tasks derive from :class:`~caraway.contrib.django.DjangoTask` then, unless the app has a
-    base class of its own.
+    base class of its own. Whatever their class is, :class:`Connections` surrounds their runs.
     """
+    if any(isinstance(each, DjangoFixup) for each in app.fixups):
+        return
+    app.fixups.append(DjangoFixup())
+    app.add_middleware(Connections())
     if app.Task is Task:
         app.Task = DjangoTask
-    if not any(isinstance(each, DjangoFixup) for each in app.fixups):
-        app.fixups.append(DjangoFixup())
-
-
-@cache
-def _leave_connections_to_the_parent() -> None:
-    """Let children of this process, such as those of prefork, connect to databases anew."""
-    os.register_at_fork(after_in_child=_put_aside)
-
-
-def _put_aside() -> None:
-    from django.db import connections
-
-    for connection in connections.all(initialized_only=True):
-        _inherited.append(connection)
-        del connections[connection.alias]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from asgiref.sync import sync_to_async
-from django.db import close_old_connections, reset_queries, transaction
+from django.db import transaction
 from typing_extensions import ParamSpec
 
 from caraway.calls import describe_call
@@ -15,18 +14,12 @@ from caraway.task import Task
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from caraway.core.context import Context
-
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 class DjangoTask(Task[P, R]):
-    """A task that can be sent at a commit, and that treats connections as a request does.
-
-    Before and after each run in a worker, connections to the database that are unusable or older
-    than ``CONN_MAX_AGE`` are closed in the thread that runs it.
-    """
+    """A task that can be sent at a commit."""
 
     abstract = True
 
@@ -76,29 +69,3 @@ class DjangoTask(Task[P, R]):
         send = partial(self.apply_async, args, kwargs, **{**options, "task_id": id})
         transaction.on_commit(send, using=using)
         return id
-
-    def attempt(self, context: Context) -> Any:
-        """Run it as Django runs a request: with connections that are neither stale nor left."""
-        if context.is_eager:  # the connections are those of the caller, maybe in a transaction
-            return super().attempt(context)
-        if self.is_async:
-            return self._aattempt(context)
-        _tidy()
-        try:
-            return super().attempt(context)
-        finally:
-            _tidy()
-
-    async def _aattempt(self, context: Context) -> Any:
-        # The ORM's asynchronous calls run in one thread of asgiref's: theirs are the connections.
-        tidy = sync_to_async(_tidy)
-        await tidy()
-        try:
-            return await super().attempt(context)
-        finally:
-            await tidy()
-
-
-def _tidy() -> None:
-    reset_queries()  # with DEBUG Django remembers them
-    close_old_connections()
