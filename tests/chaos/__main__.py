@@ -1,75 +1,25 @@
 """``python -m tests.chaos [--tasks N] [--seed N] [NAME ...]``: break things, and write what held.
 
-Without names all scenarios run, and the table goes to ``docs/reliability.md``. The logs of a
-run that broke a promise stay in ``build/chaos``.
+Without names all scenarios run. Their rows go to the table of ``docs/reliability.md``, unless
+``--tasks`` makes them smaller than they are. The logs of a run that broke a promise stay in
+``build/chaos``.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from caraway import __version__
-from tests.chaos.history import VERDICTS
+from tests.chaos.page import row, with_rows
 from tests.chaos.perform import perform, say
-from tests.chaos.run import KILLS
 from tests.chaos.scenarios import BY_NAME
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from tests.chaos.run import Report
-
-ROOT: Final = Path(__file__).parents[2]
-PAGE: Final = ROOT / "docs" / "reliability.md"
-BEGIN: Final = "<!-- written by make chaos -->"
-END: Final = "<!-- end -->"
+PAGE: Final = Path(__file__).parents[2] / "docs" / "reliability.md"
 FINDINGS_SHOWN: Final = 20
-
-
-def row(report: Report) -> str:
-    """Return a run as a line of the table."""
-    scenario = report.scenario
-    cells = [
-        f"`{scenario.name}`",
-        " and ".join(scenario.doors),
-        scenario.title,
-        f"{report.tasks:,}",
-        f"{sum(report.faults.values()):,}",
-        f"{report.faults[KILLS]}",
-        f"{report.begun_again:,}",
-        *(str(report.count(verdict)) for verdict in VERDICTS),
-        f"{report.seconds:.0f}",
-    ]
-    return "| " + " | ".join(cells) + " |"
-
-
-def table(reports: Sequence[Report], seed: int) -> str:
-    """Return the table of results, and what it was had from."""
-    head = ["scenario", "door", "what goes wrong", "tasks", "faults", "kills", "begun again"]
-    head += [*VERDICTS, "seconds"]
-    lines = [
-        f"Caraway {__version__}, Python {platform.python_version()}, {os.cpu_count()} cores,",
-        f"seed {seed}. `python -m tests.chaos --seed {seed} NAME` repeats a scenario.",
-        "",
-        f"| {' | '.join(head)} |",
-        "|" + "---|" * len(head),
-        *map(row, reports),
-    ]
-    return "\n".join(lines)
-
-
-def with_table(page: str, written: str) -> str:
-    """Return the page with another table in the place of the one that it has."""
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{written}\n\n{END}{after}"
 
 
 def main() -> int:
@@ -98,8 +48,8 @@ def main() -> int:
             say(f"  {report.faults}, workers ended with {report.exit_codes}")
             for finding in report.findings[:FINDINGS_SHOWN]:
                 say(f"  {finding}")
-    if not given.names and not given.tasks:
-        PAGE.write_text(with_table(PAGE.read_text(), table(reports, given.seed)))
+    if not given.tasks:
+        PAGE.write_text(with_rows(PAGE.read_text(), reports))
     return int(any(report.findings for report in reports))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from caraway.core.message import parse_envelope, read_message
@@ -10,7 +11,9 @@ from caraway.core.record import Records, Written
 from tests.chaos.faults import NOTHING, Lose, Plan, Redeliver, Rule
 from tests.chaos.fleet import running
 from tests.chaos.history import Write
-from tests.chaos.run import runs_of
+from tests.chaos.page import BEGIN, END, with_rows
+from tests.chaos.run import KILLS, Report, runs_of
+from tests.chaos.scenarios import BY_NAME
 from tests.chaos.wire import Asked, merged, refusal, split, writer_of
 from tests.chaos.workload import workload
 
@@ -123,3 +126,27 @@ def test_a_workload_is_what_its_seed_says_and_knows_every_ending() -> None:
     assert not set(ids) & {
         ending.id for call in workload(1, "another run", 300, ("ecs",)) for ending in call.endings
     }
+
+
+def test_a_row_takes_the_place_of_the_scenarios_last_one_and_the_others_stay() -> None:
+    def report(name: str, seconds: float) -> Report:
+        return Report(BY_NAME[name], 2_000, 3, [], {KILLS: 1, "Lose": 1_000}, [0], seconds)
+
+    page = with_rows(f"# Page\n{BEGIN}\n{END}\nend\n", [report("slow", 1.0), report("kills", 2.0)])
+    again = with_rows(page, [report("calm", 4.0), report("kills", 3.0)])
+    lines = [line.split(" | ") for line in again.splitlines() if line.startswith("| `")]
+    assert [(line[0], line[-1]) for line in lines] == [
+        ("| `calm`", "4 |"),
+        ("| `slow`", "1 |"),
+        ("| `kills`", "3 |"),
+    ]
+    assert lines[0][3:7] == ["2,000", "1,001", "1", "3"]
+    assert again.startswith("# Page\n")
+    assert again.endswith("\nend\n")
+
+
+def test_the_page_names_scenarios_that_there_are() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reliability.md").read_text()
+    promises = page.partition("## What is promised")[2].partition("\n## ")[0]
+    named = set(re.findall(r"`([a-z-]+)`(?=,| \|)", promises))
+    assert named <= set(BY_NAME)
