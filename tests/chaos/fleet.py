@@ -83,14 +83,25 @@ class Fleet:
 class Killer:
     """Kills whoever runs a task, at moments and of a choice that the seed decides.
 
+    Parameters
+    ----------
+    every_s
+        Mean time between two strikes, 0 for none.
+    freeze_s
+        With more than 0 nobody is killed: a process stands still for so long, and then goes on as
+        if nothing had been.
+    effects
+        The effects log, which says who runs a task.
+
     Attributes
     ----------
     kills
         How often it struck.
     """
 
-    def __init__(self, seed: int, every_s: float, effects: Path) -> None:
+    def __init__(self, seed: int, every_s: float, freeze_s: float, effects: Path) -> None:
         self.kills = 0
+        self._freeze_s = freeze_s
         self._rng = Random(f"kills {seed}")
         self._every_s = every_s
         self._effects = effects
@@ -112,8 +123,18 @@ class Killer:
             victims = sorted(running(self._effects, time.time() - RECENT_S))
             if victims:
                 with suppress(ProcessLookupError):
-                    os.kill(self._rng.choice(victims), signal.SIGKILL)
+                    self._strike(self._rng.choice(victims))
                     self.kills += 1
+
+    def _strike(self, victim: int) -> None:
+        if not self._freeze_s:
+            os.kill(victim, signal.SIGKILL)
+            return
+        os.kill(victim, signal.SIGSTOP)
+        try:
+            self._stopping.wait(self._freeze_s)
+        finally:
+            os.kill(victim, signal.SIGCONT)
 
 
 def running(effects: Path, since: float) -> set[int]:

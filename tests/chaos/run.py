@@ -103,7 +103,9 @@ def run(
             function.deploy()
         with (
             Fleet(scenario.workers, environ, folder) as fleet,
-            Killer(seed, scenario.kill_every_s, folder / "effects.log") as killer,
+            Killer(
+                seed, scenario.kill_every_s, scenario.freeze_s, folder / "effects.log"
+            ) as killer,
         ):
             _produce(scenario, seed, environ, folder)
             sent = list(_enqueued(folder))

@@ -31,6 +31,8 @@ class Scenario:
     kill_every_s
         Mean time between two ``kill -9`` of whoever runs a task, 0 for none: a worker, a child of
         its pool, or a process of the function.
+    freeze_s
+        Above 0 it is no kill: the process stands still for so long, and then goes on.
     invoke_again
         Share of the messages of the Lambda queue with which the function is invoked once more.
     """
@@ -41,6 +43,7 @@ class Scenario:
     rules: tuple[Rule, ...] = ()
     workers: tuple[tuple[str, ...], ...] = (THREADS, PREFORK)
     kill_every_s: float = 0.0
+    freeze_s: float = 0.0
     invoke_again: float = 0.0
     tasks: int = 2_000
 
@@ -108,6 +111,13 @@ SCENARIOS: Final = (
     Scenario("kills", "`kill -9` of workers", workers=(THREADS, THREADS), kill_every_s=1.5),
     Scenario(
         "children", "`kill -9` of pool children", workers=(PREFORK, PREFORK), kill_every_s=0.5
+    ),
+    Scenario(
+        "frozen",
+        "workers stand still for two leases, then go on",
+        workers=(THREADS, THREADS, PREFORK),
+        kill_every_s=1.0,
+        freeze_s=VISIBILITY_S * 2.0,
     ),
     Scenario(
         "lambda",
