@@ -159,7 +159,7 @@ SHORT: Final = (
         ),
         workers=(("-P", "threads", "-c", "20"), ("-P", "prefork", "-c", "2")),
         kill_every_s=2.0,
-        tasks=160,
+        tasks=120,
     ),
     Scenario(
         "short-lambda",
@@ -169,7 +169,7 @@ SHORT: Final = (
         workers=(),
         kill_every_s=4.0,
         invoke_again=0.2,
-        tasks=60,
+        tasks=40,
     ),
 )
 """What ``make test`` runs."""

@@ -29,4 +29,4 @@ def test_nothing_is_lost_and_nothing_is_recorded_twice_whatever_breaks(tmp_path:
         assert report.findings == [], report.scenario.name
         assert sum(report.faults.values()) > 0
         assert set(report.exit_codes) <= {0}
-    assert sum(report.tasks for report in reports) == 220
+    assert sum(report.tasks for report in reports) == 160
