@@ -205,6 +205,27 @@ def test_where_queues_share_a_pile_a_letter_goes_where_it_came_from() -> None:
     assert run_now(Sweep(world.aws, "", pile, deed="redrive", to=to).run()) == Swept(1, 1, 1)
 
 
+def test_an_interrupted_sweep_leaves_nothing_hidden() -> None:
+    world = rejecting("one", "two")
+    (pile,) = piles(world.site.router, "")
+
+    def interrupt(_letter: DeadLetter) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_now(Sweep(world.aws, "", pile, found=interrupt).run())
+    assert sweep(world)[0].seen == 2
+
+
+def test_a_tenant_is_kept_from_the_call_through_the_dead_letter_to_the_next_run() -> None:
+    world = World(FakeTask("task", doing(Reject("no"))))
+    world.send("task", message_group_id="customer-42")
+    world.deliver()
+    assert [each.group_id for each in world.dead_letters()] == ["customer-42"]
+    sweep(world, "redrive")
+    assert [each.request.group_id for each in world.aws.queues["default"]] == ["customer-42"]
+
+
 def test_a_sweep_hides_letters_for_about_as_long_as_it_takes() -> None:
     assert hold_s(0) == 60
     assert hold_s(1_200) == 120

@@ -10,12 +10,12 @@ import click
 
 from caraway.cli.completing import queue_names, task_names
 from caraway.cli.errors import NOT_WELL
+from caraway.cli.letters import as_json, cells, in_full
 from caraway.cli.options import age, app_option, json_option
-from caraway.cli.output import console_of, count, duration, show_fields, show_json, show_table
+from caraway.cli.output import console_of, count, show_fields, show_json, show_table
 from caraway.cli.session import Session, pass_session
 from caraway.core.dead_letters import DeadLetter, Deed, Pile, Selection, Sweep, Swept, hold_s, piles
 from caraway.core.port import run_now
-from caraway.exceptions import InvalidMessage, PayloadMissing
 from caraway.requests.sqs import GetQueueAttributes, GetQueueUrl
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound="Callable[..., Any]")
 
 _HEADINGS: Final = ("ID", "TASK", "QUEUE", "AGE", "REASON")
-_REASON_WIDTH: Final = 80
 _DONE: Final = {"redrive": "sent again", "purge": "deleted"}
 
 
@@ -197,12 +196,12 @@ def list_command(
     now_s = app.aws.now().timestamp()
     rows: list[dict[str, Any]] = []
     asked = _Asked.of(app, queues, limit, **selection)
-    swept = asked.sweep("look", lambda letter: rows.append(_as_json(letter, now_s)))
+    swept = asked.sweep("look", lambda letter: rows.append(as_json(letter, now_s)))
     if session.as_json:
         show_json(rows)
         return
     if rows:
-        show_table(_HEADINGS, [_cells(row) for row in rows], right=("AGE",))
+        show_table(_HEADINGS, [cells(row) for row in rows], right=("AGE",))
     click.echo(f"{count(swept.matched, 'dead letter')} of {swept.seen} seen", err=True)
 
 
@@ -222,7 +221,7 @@ def show_command(session: Session, id: str) -> None:
     app = session.app()
     letters: list[DeadLetter] = []
     _Asked.of(app, (), None, ids=(id,)).sweep("look", letters.append)
-    shown = [_in_full(app, letter) for letter in letters]
+    shown = [in_full(app, letter) for letter in letters]
     if session.as_json:
         show_json(shown)
     for letter in shown if not session.as_json else ():
@@ -357,48 +356,3 @@ def _say(session: Session, deed: Deed, swept: Swept, *, dry_run: bool, tally: _T
         )
     else:
         click.echo(f"{count(swept.done, 'dead letter')} of {swept.seen} seen: {_DONE[deed]}.")
-
-
-def _as_json(letter: DeadLetter, now_s: float) -> dict[str, Any]:
-    received = letter.received
-    return {
-        "id": letter.id,
-        "task": letter.task,
-        "queue": letter.queue and letter.queue.name,
-        "reason": letter.reason,
-        "attempt": letter.attempt,
-        "age_s": round(max(0.0, now_s - received.sent_at_s), 3),
-        "receives": received.receive_count,
-        "group_id": letter.group_id,
-        "message_id": received.message_id,
-    }
-
-
-def _cells(row: dict[str, Any]) -> list[str]:
-    reason = " ".join(row["reason"].split())
-    if len(reason) > _REASON_WIDTH:
-        reason = reason[: _REASON_WIDTH - 3] + "..."
-    names = [row["id"] or "-", row["task"] or "-", row["queue"] or "-"]
-    return [*names, duration(row["age_s"]), reason]
-
-
-def _in_full(app: Caraway, letter: DeadLetter) -> dict[str, Any]:
-    """Return a letter with its arguments, and what the record says now."""
-    from caraway.core.claim_check import unpack
-    from caraway.core.results import look
-
-    shown = _as_json(letter, app.aws.now().timestamp())
-    try:
-        message = run_now(unpack(app.aws, app.site.store, letter.received.body))
-    except (InvalidMessage, PayloadMissing) as error:
-        return {**shown, "unreadable": str(error), "body": letter.received.body}
-    now = run_now(look(app.aws, app.site, message.id))
-    return {
-        **shown,
-        "args": list(message.args),
-        "kwargs": dict(message.kwargs),
-        "sent_at": message.sent_at,
-        "expires": message.expires,
-        "state_now": now.state,
-        "traceback": now.record.traceback,
-    }

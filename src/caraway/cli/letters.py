@@ -1,0 +1,61 @@
+"""What ``caraway dlq`` shows of a dead letter."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from caraway.cli.output import duration
+from caraway.core.claim_check import unpack
+from caraway.core.port import run_now
+from caraway.core.results import look
+from caraway.exceptions import InvalidMessage, PayloadMissing
+
+if TYPE_CHECKING:
+    from caraway.app import Caraway
+    from caraway.core.dead_letters import DeadLetter
+
+_REASON_WIDTH: Final = 80
+
+
+def as_json(letter: DeadLetter, now_s: float) -> dict[str, Any]:
+    """Return a letter for machines."""
+    received = letter.received
+    return {
+        "id": letter.id,
+        "task": letter.task,
+        "queue": letter.queue and letter.queue.name,
+        "reason": letter.reason,
+        "attempt": letter.attempt,
+        "age_s": round(max(0.0, now_s - received.sent_at_s), 3),
+        "receives": received.receive_count,
+        "group_id": letter.group_id,
+        "message_id": received.message_id,
+    }
+
+
+def cells(row: dict[str, Any]) -> list[str]:
+    """Return a letter's line in a table."""
+    reason = " ".join(row["reason"].split())
+    if len(reason) > _REASON_WIDTH:
+        reason = reason[: _REASON_WIDTH - 3] + "..."
+    names = [row["id"] or "-", row["task"] or "-", row["queue"] or "-"]
+    return [*names, duration(row["age_s"]), reason]
+
+
+def in_full(app: Caraway, letter: DeadLetter) -> dict[str, Any]:
+    """Return a letter with its arguments, and what the record says now."""
+    shown = as_json(letter, app.aws.now().timestamp())
+    try:
+        message = run_now(unpack(app.aws, app.site.store, letter.received.body))
+    except (InvalidMessage, PayloadMissing) as error:
+        return {**shown, "unreadable": str(error), "body": letter.received.body}
+    now = run_now(look(app.aws, app.site, message.id))
+    return {
+        **shown,
+        "args": list(message.args),
+        "kwargs": dict(message.kwargs),
+        "sent_at": message.sent_at,
+        "expires": message.expires,
+        "state_now": now.state,
+        "traceback": now.record.traceback,
+    }
