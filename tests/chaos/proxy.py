@@ -154,7 +154,10 @@ class Proxy:
     # -- one request ------------------------------------------------------------------------
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        body = await request.read()
+        try:
+            body = await request.read()
+        except ConnectionResetError:  # who asked was killed in the middle of it
+            return web.Response()
         asked = Asked.read(request.method, request.headers, body)
         number = self.noted.requests[asked.operation]
         self.noted.requests[asked.operation] += 1
