@@ -85,6 +85,7 @@ class RecordMachine(RuleBasedStateMachine):
         self.before: dict[str, Item] = {}
         self.failures: dict[str, set[str]] = {}
         self.attempts: dict[tuple[str | None, int], tuple[Any, ...]] = {}
+        self.differing: list[tuple[Any, ...]] = []
         self.claims: list[tuple[str, str]] = []
         self.revoke_asked = False
         self.revoked: set[str] = set()
@@ -95,7 +96,8 @@ class RecordMachine(RuleBasedStateMachine):
             self.claims.append((request.id, request.token))
             asked_for = (tuple(request.args), request.retries)
             known = self.attempts.setdefault((request.id, request.attempt), asked_for)
-            assert known == asked_for, "two runs of one attempt were asked for differently"
+            if known != asked_for:  # said later: what a function raises is its task's failure
+                self.differing.append((request.id, known, asked_for))
         self.outcomes += 1
         match self.outcome:
             case "return":
@@ -230,6 +232,7 @@ class RecordMachine(RuleBasedStateMachine):
     def the_records_hold(self) -> None:
         if not hasattr(self, "world"):
             return
+        assert not self.differing, "two runs of one attempt were asked for differently"
         for id in self.sent:
             before, after = self.before.get(id), self.world.aws.item("tasks", id)
             if after is not None:
