@@ -11,6 +11,7 @@ from caraway.core.beat import Entry, Owner, entries, rules
 from caraway.exceptions import ImproperlyConfigured
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from caraway.app import Caraway
@@ -62,7 +63,9 @@ def rules_of(app: Caraway, now: datetime) -> list[Rule]:
 def _with_options_of_task(app: Caraway, entry: Entry) -> Entry:
     """Return an entry with the task's own queue, limits and serializer, as a call of it has."""
     task = app.tasks.get(entry.task)
-    options = entry.options if task is None else task.signature(**dict(entry.options)).options
+    options: Mapping[str, Any] = entry.options
+    if task is not None:
+        options = task.options_of_call(options, entry.args, entry.kwargs)
     serializer = serializer_of(app, options)
     written = {} if serializer is None else {"serializer": serializer.name}
     return replace(entry, options={**options_to_json(options), **written})

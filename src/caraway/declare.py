@@ -108,7 +108,9 @@ def checked_options(
     """Return the options to set on a task of class ``base``; nothing is dropped silently."""
     kept: dict[str, Any] = {}
     for name, value in options.items():
-        if name in Task.OPTIONS or (hasattr(base, name) and not hasattr(Task, name)):
+        if name == "message_group_id" and callable(value):
+            kept[name] = staticmethod(value)  # a function that is given as an option is no method
+        elif name in Task.OPTIONS or (hasattr(base, name) and not hasattr(Task, name)):
             kept[name] = value
         elif name in _NEEDLESS:
             _say_once(name)
@@ -156,6 +158,12 @@ def check_values(task: Task[..., Any]) -> None:
         raise ImproperlyConfigured(
             f"{task.name}: idempotent says that it may run twice, at_most_once that it must not: "
             "choose one"
+        )
+    group: Any = task.message_group_id
+    if not (group is None or isinstance(group, str) or callable(group)):
+        raise ImproperlyConfigured(
+            f"{task.name}: message_group_id={group!r:.80}: expected text, or a function of the "
+            "task's arguments that returns it"
         )
     given: Any = task.throws
     types: tuple[Any, ...] = tuple(given) if isinstance(given, tuple | list) else (given,)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -10,11 +11,13 @@ from typing_extensions import ParamSpec
 from caraway import calls
 from caraway.canvas import Signature
 from caraway.core.context import Context, current
+from caraway.core.options import by_our_names
+from caraway.exceptions import InvalidOption
 from caraway.inside import Inside
 from caraway.result import AsyncResult as Result
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping, Sequence
+    from collections.abc import Coroutine, Sequence
     from datetime import datetime, timedelta
 
     from caraway.result import EagerResult
@@ -50,6 +53,8 @@ class Task(Inside, Generic[P, R]):
     bind: bool = False
     queue: str | None = None
     """Queue of this task, where the call and the routes name none."""
+    message_group_id: Any = None
+    """Message group of its calls that name none: text, or a function of their arguments."""
     ignore_result: bool = _setting("task_ignore_result")
     """Drop the result."""
     store_errors_even_if_ignored: bool = _setting("task_store_errors_even_if_ignored")
@@ -76,6 +81,7 @@ class Task(Inside, Generic[P, R]):
             "idempotent",
             "ignore_result",
             "max_retries",
+            "message_group_id",
             "name",
             "queue",
             "retry_backoff",
@@ -185,6 +191,9 @@ class Task(Inside, Generic[P, R]):
         message_group_id
             The group within which a FIFO queue keeps order; on a standard queue the tenant, among
             which SQS is fair.
+        message_deduplication_id
+            Text by which a FIFO queue knows the call again: it drops another one within five
+            minutes. ``MessageGroupId`` and ``MessageDeduplicationId`` are the same options.
 
         Raises
         ------
@@ -194,7 +203,7 @@ class Task(Inside, Generic[P, R]):
             If AWS did not take the message.
         """
         sent: Result[R] = calls.send_call(
-            self.app, self, args, kwargs or {}, self._options(options)
+            self.app, self, args, kwargs or {}, self.options_of_call(options, args, kwargs)
         )
         return sent
 
@@ -206,7 +215,7 @@ class Task(Inside, Generic[P, R]):
     ) -> Result[R]:
         """Send the task with options, from asynchronous code."""
         sent: Result[R] = await calls.asend_call(
-            self.app, self, args, kwargs or {}, self._options(options)
+            self.app, self, args, kwargs or {}, self.options_of_call(options, args, kwargs)
         )
         return sent
 
@@ -226,17 +235,36 @@ class Task(Inside, Generic[P, R]):
             Raise what the task raises; None is the setting ``task_eager_propagates``.
         """
         ran: EagerResult[R] = calls.run_eagerly(
-            self.app, self, args, kwargs or {}, self._options(options), throw
+            self.app, self, args, kwargs or {}, self.options_of_call(options, args, kwargs), throw
         )
         return ran
 
-    def _options(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the options of a call over the task's own."""
+    def options_of_call(
+        self, options: Mapping[str, Any], args: Any = None, kwargs: Any = None
+    ) -> dict[str, Any]:
+        """Return the options of a call over the task's own; without arguments, of a signature."""
         own = ("queue", "expires", "time_limit", "soft_time_limit", "serializer", "compression")
+        given = by_our_names(options)
+        if given.get("message_group_id") is None and self.message_group_id is not None:
+            given["message_group_id"] = self._group_of(args, kwargs)
         return {
             **{name: value for name in own if (value := getattr(self, name)) is not None},
-            **options,
+            **given,
         }
+
+    def _group_of(self, args: Any, kwargs: Any) -> str | None:
+        """Return the message group of a call, None where its arguments are not known yet."""
+        group = self.message_group_id
+        if not callable(group):
+            return str(group)
+        if not isinstance(args, list | tuple) or not isinstance(kwargs, Mapping | None):
+            return None
+        try:
+            found = group(*args, **kwargs or {})
+        except Exception as error:
+            self.parameters.to_wire(args, kwargs or {})  # which raises for what does not fit
+            raise InvalidOption(f"{self.name}: its message_group_id raised {error!r}") from error
+        return None if found is None else str(found)
 
     # -- as data ------------------------------------------------------------------------------
 
@@ -258,7 +286,12 @@ class Task(Inside, Generic[P, R]):
     ) -> Signature[R]:
         """Return a signature with options."""
         return Signature(
-            self.name, args, kwargs, self._options(options), immutable=immutable, app=self.app
+            self.name,
+            args,
+            kwargs,
+            self.options_of_call(options),
+            immutable=immutable,
+            app=self.app,
         )
 
     subtask = signature

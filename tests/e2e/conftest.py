@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -23,6 +24,8 @@ from caraway.core.port import run_now
 from caraway.local.deploy import deploy
 from caraway.local.environ import exports, surroundings
 from caraway.local.package import build_package
+from caraway.local.provision import template_for
+from caraway.local.template import load_template
 from tests.e2e import corridor
 
 if TYPE_CHECKING:
@@ -125,9 +128,15 @@ def deployed(engine: LocalEngine, tmp_path_factory: pytest.TempPathFactory) -> I
     package = build_package(
         folder / "build", ROOT / "requirements" / "lambda.txt", [project / "tests"]
     )
+    # Beside the template's own queues, two that docs/deploy.md says how to add.
+    groups = [queue for queue in corridor.app.site.router.queues.values() if queue.fifo]
+    template = folder / "template.json"
+    template.write_text(
+        json.dumps(template_for(load_template(ROOT / "template.yaml"), groups, PREFIX))
+    )
     outputs = deploy(
         engine.client,
-        ROOT / "template.yaml",
+        template,
         "doors",
         parameters={"App": APP, "Prefix": PREFIX},
         code={"Worker": package},

@@ -14,9 +14,10 @@ from uuid import UUID, uuid4
 from pydantic import BaseModel
 
 from caraway import Caraway, Queue
-from caraway.exceptions import Ignore
+from caraway.exceptions import Ignore, Reject
 
-# Two queues of the template, and two that only workers consume which a test has started.
+# Two queues of the template, two that only workers consume which a test has started, and two of
+# groups, one for each door.
 app = Caraway("corridor")
 app.conf.update(
     task_queues=[
@@ -24,6 +25,8 @@ app.conf.update(
         Queue("large", consumer="ecs"),
         Queue("signals", consumer="ecs"),
         Queue("mortal", consumer="ecs", visibility_timeout_s=3),
+        Queue("orders.fifo"),
+        Queue("parcels.fifo", consumer="ecs"),
     ],
     accept_content=["pickle"],
     beat_schedule={"minutely": {"task": "tests.e2e.corridor.scheduled", "schedule": 60}},
@@ -111,6 +114,17 @@ def hold(folder: str) -> str:
             return "let go"
         time.sleep(0.05)
     return "forgotten"
+
+
+@app.task(bind=True, default_retry_delay=0, message_group_id=lambda group, _step: group)
+def advance(self: Any, _group: str, step: str) -> tuple[int, int]:
+    """Take a step of a group's; returns when it began and ended, by the machine's clock."""
+    began = time.monotonic_ns()
+    if step == "retry" and self.request.retries < 2:
+        raise self.retry(countdown=self.request.retries)
+    if step == "refuse":
+        raise Reject("no such step")
+    return began, time.monotonic_ns()
 
 
 @app.task(bind=True)

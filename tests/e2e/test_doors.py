@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import zipfile
+from contextlib import ExitStack
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -28,6 +30,7 @@ from tests.e2e.corridor import (
     Price,
     aadd,
     add,
+    advance,
     app,
     at_the_third_attempt,
     dearest,
@@ -247,3 +250,60 @@ def test_a_rule_sends_a_task_whose_id_its_minute_decides(
     fired = next(each for each in occurrences if each.ready())
     assert datetime.fromisoformat(fired.get()).tzinfo is not None
     assert record_of(fired).door == "lambda"
+
+
+# -- message groups -------------------------------------------------------------------------------
+
+
+def in_turn(results: list[AsyncResult[Any]]) -> bool:
+    """Wait for a group's results; say whether each began when the one before had ended."""
+    times = [result.get(timeout=PATIENCE_S) for result in results]
+    return all(ended <= began for (_, ended), (began, _) in pairwise(times))
+
+
+@pytest.mark.parametrize("queue", ["orders", "parcels"])
+def test_groups_keep_their_order_through_retries_and_dead_letters(
+    deployed: Deployed, queue: str
+) -> None:
+    steps = ("first", "retry", "then", "retry", "refuse", "last")
+    groups = [uuid4().hex for _ in range(3)]
+    with ExitStack() as running:
+        workers = [
+            running.enter_context(deployed.worker("-Q", queue, "-c", "2"))
+            for _ in range(2 if queue == "parcels" else 0)
+        ]
+        sent = {
+            group: [advance.apply_async((group, step), queue=queue) for step in steps]
+            for group in groups
+        }
+        for group in groups:
+            refused = sent[group].pop(steps.index("refuse"))
+            assert in_turn(sent[group])
+            assert [result.attempts for result in sent[group]] == [1, 3, 1, 3, 1]
+            assert ended(refused)
+            assert refused.state == states.FAILURE
+        assert wait_until(lambda: deployed.is_empty(f"{queue}.fifo"))
+        for worker in workers:  # warmly: a long poll that is abandoned may still take a message
+            worker.signal(signal.SIGTERM)
+        assert [worker.exit_code() for worker in workers] == [0] * len(workers)
+
+
+def test_a_group_goes_on_in_its_order_when_another_worker_takes_over(
+    deployed: Deployed, folder: str
+) -> None:
+    group: dict[str, Any] = {"queue": "parcels", "message_group_id": folder}
+    with deployed.worker("-Q", "parcels", "-c", "1") as first:
+        held = hold.apply_async((folder,), **group)
+        behind = mark.apply_async((f"{folder}/behind",), **group)
+        assert wait_until(lambda: keys(f"{folder}/begun"))
+        first.signal(signal.SIGTERM)
+        assert wait_until(lambda: "warm shutdown" in first.text())
+        first.signal(signal.SIGTERM)
+        assert first.exit_code() == 1
+    with deployed.worker("-Q", "parcels", "-c", "2"):
+        assert wait_until(lambda: len(keys(f"{folder}/begun")) == 2)
+        assert not behind.ready()
+        put(f"{folder}/let-go")
+        assert held.get(timeout=PATIENCE_S) == "let go"
+        assert ended(behind)
+        assert len(keys(f"{folder}/behind")) == 1

@@ -195,6 +195,85 @@ def test_a_group_of_a_fifo_queue_is_run_in_its_order(local: Place) -> None:
     assert done == ["first", "second", "third"]
 
 
+def test_a_group_has_one_slot_and_others_go_on_beside_it(local: Place) -> None:
+    app = local.app(Queue("orders.fifo", consumer="ecs"))
+    gate = Gate()
+    done: list[str] = []
+
+    @app.task(queue="orders", message_group_id=lambda step: step[0])
+    def advance(step: str) -> None:
+        if step == "a1":
+            gate.wait()
+        done.append(step)
+
+    results = [advance.delay(step) for step in ("a1", "a2", "a3", "b1", "c1", "b2")]
+    with Running(local, app, concurrency=2):
+        assert gate.reached.wait(PATIENCE_S)
+        wait_until(lambda: len(done) == 3)  # of the others, in the other slot
+        assert "a2" not in done
+        gate.opened.set()
+        for result in results:
+            result.get(timeout=PATIENCE_S)
+    for group in "abc":
+        assert [step for step in done if step[0] == group] == sorted(
+            step for step in done if step[0] == group
+        )
+
+
+def test_a_retry_holds_back_its_group_until_it_is_due_and_no_other(local: Place) -> None:
+    app = local.app(Queue("orders.fifo", consumer="ecs"))
+    done: list[str] = []
+
+    @app.task(bind=True, queue="orders", message_group_id=lambda step: step[0])
+    def advance(self: Any, step: str) -> None:
+        if step == "a1" and self.request.retries == 0:
+            raise self.retry(countdown=2)
+        done.append(step)
+
+    results = [advance.delay(step) for step in ("a1", "a2", "b1", "b2")]
+    with Running(local, app, concurrency=4):
+        for result in results:
+            result.get(timeout=PATIENCE_S)
+    assert done == ["b1", "b2", "a1", "a2"]
+
+
+def test_two_workers_keep_the_order_of_each_group_through_retries(local: Place) -> None:
+    app = local.app(Queue("orders.fifo", consumer="ecs"))
+    done: list[tuple[str, int]] = []
+
+    @app.task(bind=True, queue="orders", message_group_id=lambda group, _number: group)
+    def advance(self: Any, group: str, number: int) -> None:
+        if number % 3 == 1 and self.request.retries < 2:
+            raise self.retry(countdown=0)
+        done.append((group, number))
+
+    results = [advance.delay(group, number) for number in range(5) for group in "abcd"]
+    with Running(local, app, concurrency=3), Running(local, app, concurrency=3):
+        for result in results:
+            result.get(timeout=PATIENCE_S)
+        wait_until(lambda: local.depth(app, "orders") == 0)
+    for group in "abcd":
+        assert [number for each, number in done if each == group] == [0, 1, 2, 3, 4]
+
+
+def test_what_goes_to_the_dead_letter_queue_lets_its_group_go_on(local: Place) -> None:
+    app = local.app(Queue("orders.fifo", consumer="ecs"))
+
+    @app.task(queue="orders", message_group_id="one")
+    def advance(step: str) -> str:
+        if step == "bad":
+            raise Reject("no such order")
+        return step
+
+    refused, passed = advance.delay("bad"), advance.delay("good")
+    with Running(local, app):
+        assert passed.get(timeout=PATIENCE_S) == "good"
+        wait_until(lambda: refused.state == "FAILURE")
+    ((body, reason),) = local.letters(app, "orders")
+    assert refused.id in body
+    assert reason == "no such order"
+
+
 def test_what_cannot_be_run_is_kept_and_the_worker_goes_on(local: Place) -> None:
     app = local.app()
     local.client("sqs").send_message(QueueUrl=local.url(app), MessageBody="garbage")
@@ -409,7 +488,8 @@ def hang():
     threading.Event().wait()
 if __name__ == "__main__":
     set_up_logging(app, "INFO", sys.stdout)
-    worker = ecs.Worker(app, shutdown_timeout_s=3_600)
+    # One slot, which is taken: no poll is under way that could take what is released.
+    worker = ecs.Worker(app, concurrency=1, shutdown_timeout_s=3_600)
     print(worker.banner(), flush=True)
     sys.exit(worker.run())
 """

@@ -348,6 +348,37 @@ def test_a_retry_on_a_fifo_queue_goes_on_before_what_is_behind_it(door: Door) ->
     assert done == ["retry", "second"]
 
 
+def test_a_dead_letter_lets_its_group_go_on_within_the_same_event(door: Door) -> None:
+    done: list[str] = []
+
+    @door.app.task(queue="orders", message_group_id="a")
+    def advance(step: str) -> None:
+        if step == "bad":
+            raise Reject("no such order")
+        done.append(step)
+
+    for step in ("bad", "second", "third"):
+        advance.delay(step)
+    assert door.invoke(door.event("orders")) == []
+    assert done == ["second", "third"]
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_groups_keep_their_order_whatever_is_run_at_a_time(door: Door, concurrency: int) -> None:
+    door.concurrency = concurrency
+    done: list[str] = []
+
+    @door.app.task(queue="orders", message_group_id=lambda step: step[0])
+    def advance(step: str) -> None:
+        done.append(step)
+
+    for step in ("a1", "b1", "a2", "c1", "b2", "a3"):
+        advance.delay(step)
+    assert door.invoke(door.event("orders")) == []
+    for group, wanted in (("a", ["a1", "a2", "a3"]), ("b", ["b1", "b2"]), ("c", ["c1"])):
+        assert [step for step in done if step[0] == group] == wanted
+
+
 def test_a_failed_task_does_not_hold_up_its_group(door: Door) -> None:
     done: list[str] = []
 

@@ -269,3 +269,49 @@ def test_what_waiting_does_not_mend_is_raised_at_once() -> None:
     with pytest.raises(AccessDenied):
         run_now(send_patiently(aws, SITE, call(), {"max_retries": None}))
     assert aws.now() == began
+
+
+# -- message groups ---------------------------------------------------------------------------
+
+
+def sent(**options: Any) -> SendMessage:
+    return run_now(request_to_send(MemoryAws(), SITE, call(**options)))
+
+
+def test_a_group_and_a_deduplication_id_have_two_names_each() -> None:
+    ours = sent(queue="orders", message_group_id="order-7", message_deduplication_id="paid-7")
+    assert (ours.group_id, ours.deduplication_id) == ("order-7", "paid-7")
+    assert ours == sent(queue="orders", MessageGroupId="order-7", MessageDeduplicationId="paid-7")
+
+
+def test_a_call_without_a_deduplication_id_is_known_by_its_task_id() -> None:
+    assert sent(queue="orders", task_id="7").deduplication_id == "7:0"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"message_group_id": "a", "MessageGroupId": "b"}, "give message_group_id or MessageGroup"),
+        ({"MessageGroupId": "a b"}, "message_group_id='a b': expected 1 to 128"),
+        ({"MessageDeduplicationId": 7}, "message_deduplication_id=7: expected 1 to 128"),
+    ],
+)
+def test_a_group_that_sqs_would_refuse_is_refused(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidOption, match=said):
+        call(queue="orders", **options)
+
+
+def test_a_standard_queue_tells_no_duplicates_and_says_what_does() -> None:
+    with pytest.raises(InvalidOption, match=r"queue 'default' is standard.*give a task_id"):
+        call(message_deduplication_id="x")
+
+
+def test_what_a_task_of_a_group_leads_to_stays_in_the_group() -> None:
+    parent = call(queue="orders", message_group_id="order-7").message
+    wire = signature("tell", queue="orders")
+    child = from_signature(SITE, wire, [], parent, "link:0", NOW)
+    assert child.message.group_id == "order-7"
+    named = signature("tell", queue="orders", message_group_id="other")
+    assert from_signature(SITE, named, [], parent, "link:0", NOW).message.group_id == "other"
+    assert call(parent=parent).message.group_id is None  # a standard queue keeps no order
+    assert call(queue="orders").message.group_id == DEFAULT_GROUP

@@ -1089,3 +1089,58 @@ def test_a_failure_that_caraway_itself_finds_has_no_traceback_of_its_own(stage: 
     with pytest.raises(InvalidArguments, match="argument x"):
         result.get()
     assert "running.py" not in str(result.traceback)
+
+
+# -- message groups -----------------------------------------------------------------------------
+
+
+def group_of(stage: Stage, result: Any) -> str | None:
+    (message,) = [each for each in stage.sent("orders") if each.id == result.id]
+    return message.group_id
+
+
+def test_a_task_says_its_group_or_from_which_arguments_it_comes(stage: Stage) -> None:
+    @stage.app.task(queue="orders", message_group_id=lambda order, _step: f"order-{order}")
+    def advance(order: int, _step: str) -> None: ...
+
+    @stage.app.task(queue="orders", message_group_id="one-at-a-time")
+    def tidy() -> None: ...
+
+    assert group_of(stage, advance.delay(7, "pay")) == "order-7"
+    assert group_of(stage, advance.delay(order=8, _step="pay")) == "order-8"
+    assert group_of(stage, advance.s("pay").delay(9)) == "order-9"
+    assert group_of(stage, stage.app.send_task(advance.name, (10, "pay"))) == "order-10"
+    own = advance.apply_async((11, "pay"), MessageGroupId="mine")
+    assert group_of(stage, own) == "mine"
+    assert group_of(stage, tidy.delay()) == "one-at-a-time"
+
+
+def test_a_class_may_have_its_group_as_a_method(stage: Stage) -> None:
+    class Advance(Task[Any, Any]):
+        name = "advance"
+        queue = "orders"
+
+        def message_group_id(self, order: int) -> str:
+            return f"order-{order}"
+
+        def run(self, order: int) -> None: ...
+
+    advance = stage.app.register_task(Advance)
+    assert group_of(stage, advance.delay(7)) == "order-7"
+
+
+def test_a_group_that_cannot_be_told_is_refused_and_arguments_that_do_not_fit_first(
+    stage: Stage,
+) -> None:
+    @stage.app.task(name="advance", queue="orders", message_group_id=lambda order: order["id"])
+    def advance(order: dict[str, str]) -> None: ...
+
+    with pytest.raises(InvalidOption, match=r"advance: its message_group_id raised KeyError"):
+        advance.delay({})
+    with pytest.raises(InvalidArguments, match="missing 1 required positional argument"):
+        advance.apply_async(())
+    with pytest.raises(InvalidOption, match="message_group_id='a b': expected 1 to 128"):
+        advance.delay({"id": "a b"})
+    wrong: Any = 7
+    with pytest.raises(ImproperlyConfigured, match="message_group_id=7: expected text, or"):
+        stage.app.task(name="other", message_group_id=wrong)(lambda: None)

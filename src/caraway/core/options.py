@@ -26,6 +26,7 @@ OPTIONS: Final = frozenset(
         "ignore_result",
         "link",
         "link_error",
+        "message_deduplication_id",
         "message_group_id",
         "queue",
         "retry",
@@ -36,6 +37,11 @@ OPTIONS: Final = frozenset(
         "time_limit",
     }
 )
+AS_IN_SQS: Final = {
+    "MessageDeduplicationId": "message_deduplication_id",
+    "MessageGroupId": "message_group_id",
+}
+"""Options by the names that Celery's users of SQS give them, and by ours."""
 NO_MEANING: Final = {
     "priority": "SQS has no priorities; send urgent tasks to a queue of their own",
     "exchange": "SQS has no exchanges; name the queue",
@@ -58,8 +64,41 @@ def check_options(options: Mapping[str, Any]) -> None:
     for name in options:
         if name in NO_MEANING:
             raise UnknownOption(f"option {name!r} has no meaning here: {NO_MEANING[name]}")
-        if name not in OPTIONS:
+        if name not in OPTIONS and name not in AS_IN_SQS:
             raise UnknownOption(f"no option named {name!r}{nearest(name, OPTIONS)}")
+
+
+def by_our_names(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options with one name each.
+
+    Raises
+    ------
+    InvalidOption
+        If one is given by two names.
+    """
+    named = {name: value for name, value in options.items() if name not in AS_IN_SQS}
+    for name in options.keys() & AS_IN_SQS.keys():
+        ours = AS_IN_SQS[name]
+        if named.get(ours) is not None:
+            raise InvalidOption(f"give {ours} or {name}, not both")
+        named[ours] = options[name]
+    return named
+
+
+def deduplication_id(value: str | None, queue: Queue) -> str | None:
+    """Return the deduplication id that a call asks for.
+
+    Raises
+    ------
+    InvalidOption
+        If the queue is standard: SQS refuses one there.
+    """
+    if value is not None and not queue.fifo:
+        raise InvalidOption(
+            f"queue {queue.name!r} is standard, and SQS tells no duplicates there: give a task_id, "
+            "which runs once however often it is sent, or use a FIFO queue"
+        )
+    return value
 
 
 def time_of(value: Any, what: str) -> datetime | None:
@@ -162,6 +201,7 @@ def _is_group(value: object) -> bool:
 
 GROUP: Final = re.compile("[!-~]{1,128}")
 """What a message group or a deduplication id may be."""
+_GROUP_SAID: Final = "1 to 128 letters, digits and punctuation marks"
 _VALUES: Final[tuple[tuple[str, Callable[[object], bool], str], ...]] = (
     ("task", is_name, f"printable text of at most {NAME_LIMIT} characters"),
     ("task_id", is_name, f"printable text of at most {NAME_LIMIT} characters"),
@@ -173,7 +213,8 @@ _VALUES: Final[tuple[tuple[str, Callable[[object], bool], str], ...]] = (
     ("retry_policy", lambda value: isinstance(value, Mapping), "a dict"),
     ("soft_time_limit", _is_limit, "seconds above 0"),
     ("time_limit", _is_limit, "seconds above 0"),
-    ("message_group_id", _is_group, "1 to 128 letters, digits and punctuation marks"),
+    ("message_group_id", _is_group, _GROUP_SAID),
+    ("message_deduplication_id", _is_group, _GROUP_SAID),
 )
 
 

@@ -13,8 +13,10 @@ from caraway.core.message import Message, digest_of
 from caraway.core.options import (
     GROUP,
     after,
+    by_our_names,
     check_options,
     check_values,
+    deduplication_id,
     delay_for,
     due_time,
     known_compression,
@@ -70,11 +72,20 @@ class Site:
 
 @dataclass(frozen=True)
 class Outgoing:
-    """A message, the queue it goes to, and how long SQS is to hold it (0 to 900 seconds)."""
+    """A message on its way to a queue.
+
+    Attributes
+    ----------
+    delay_s
+        How long SQS is to hold it, 0 to 900 seconds.
+    deduplication_id
+        By which a FIFO queue knows it again for five minutes; None for the attempt's own.
+    """
 
     message: Message
     queue: Queue
     delay_s: int = 0
+    deduplication_id: str | None = None
 
 
 def describe(
@@ -110,6 +121,7 @@ def describe(
         If the call cannot work; nothing has been sent then.
     """
     check_options(options)
+    options = by_our_names(options)
     check_values({**options, "task": task})
     queue = site.router.route(task, args, kwargs, options)
     eta = due_time(options, now)
@@ -117,6 +129,8 @@ def describe(
     if isinstance(expires, int | float | timedelta):
         expires = after(now, expires, "expires")
     group_id = options.get("message_group_id")
+    if group_id is None and queue.fifo:  # what a task of a group leads to stays in the group
+        group_id = (parent.group_id if parent else None) or DEFAULT_GROUP
     wanted = options.get("compression") or site.compression
     digest = digest or digest_of(task, args, kwargs)
     id = options.get("task_id") or new_id(digest)
@@ -139,9 +153,14 @@ def describe(
         time_limit=options.get("time_limit"),
         serializer=None if options.get("serializer") == JSON else options.get("serializer"),
         compression=known_compression(wanted) if wanted else None,
-        group_id=group_id or (DEFAULT_GROUP if queue.fifo else None),
+        group_id=group_id,
     )
-    return Outgoing(message, queue, delay_for(eta, queue, now))
+    return Outgoing(
+        message,
+        queue,
+        delay_for(eta, queue, now),
+        deduplication_id(options.get("message_deduplication_id"), queue),
+    )
 
 
 def from_signature(
@@ -192,11 +211,13 @@ async def request_to_send(aws: Aws, site: Site, outgoing: Outgoing) -> SendMessa
         await pack(aws, site.store, message),
         delay_s=outgoing.delay_s,
         group_id=message.group_id,
-        deduplication_id=_deduplication_id(message) if queue.fifo else None,
+        deduplication_id=(outgoing.deduplication_id or _of_attempt(message))
+        if queue.fifo
+        else None,
     )
 
 
-def _deduplication_id(message: Message) -> str:
+def _of_attempt(message: Message) -> str:
     plain = f"{message.id}:{message.attempt}"
     return plain if GROUP.fullmatch(plain) else sha256(plain.encode()).hexdigest()
 

@@ -176,6 +176,9 @@ class Session:
         """Begin to work on what was received; the messages of a FIFO group one after the other."""
         self._held.update(received)
         for together in _in_order(received):
+            # One of a group runs at a time. No other worker gets those behind it meanwhile, so
+            # that to hold them takes nothing from anybody, and their slots are others'.
+            self._slots.give_back(len(together) - 1)
             job = asyncio.ensure_future(self._work_through(together))
             self._jobs.add(job)
             job.add_done_callback(self._jobs.discard)
@@ -196,34 +199,35 @@ class Session:
     # -- working ------------------------------------------------------------------------------
 
     async def _work_through(self, together: list[Held]) -> None:
-        """Run messages in their order; the first that stays keeps back those behind it."""
+        """Run messages in their order; the first that stays keeps back those behind it.
+
+        They have one slot, which is free before the last of them is acknowledged.
+        """
+        last = len(together) - 1
         for place, held in enumerate(together):
             disposition = await self._work(held)
-            if isinstance(disposition, Leave):
-                for behind in together[place + 1 :]:
-                    self._slots.give_back()
-                    await self._acknowledge(behind, disposition)
+            ends = isinstance(disposition, Leave) or place == last
+            if ends:
+                self._slots.give_back()
+            decided = together[place:] if isinstance(disposition, Leave) else [held]
+            await asyncio.gather(*(self._acknowledge(each, disposition) for each in decided))
+            if ends:
                 return
 
     async def _work(self, held: Held) -> Disposition:
-        """Run one message to its acknowledgement; its slot is free before that."""
-        disposition: Disposition
+        """Run one message; what it raises leaves it on its queue."""
         try:
             if self._stopping.is_set():
-                disposition = Leave(0, "the worker stops")
-            else:
-                held.running = True
-                disposition = await self._executor.execute(self._delivery(held))
-                self._working.succeed(held.message.message_id)
+                return Leave(0, "the worker stops")
+            held.running = True
+            disposition = await self._executor.execute(self._delivery(held))
+            self._working.succeed(held.message.message_id)
         except OperationalError as error:
             wait_s = self._working.fail(error, held.message.message_id)
-            disposition = Leave(ceil(wait_s), str(error))
+            return Leave(ceil(wait_s), str(error))
         except Exception:
             logger.exception("the worker could not handle a message of %s", held.queue.name)
-            disposition = Leave(held.queue.visibility_timeout_s, "it could not be handled")
-        finally:
-            self._slots.give_back()
-        await self._acknowledge(held, disposition)
+            return Leave(held.queue.visibility_timeout_s, "it could not be handled")
         return disposition
 
     @staticmethod

@@ -63,7 +63,12 @@ class DjangoTask(Task[P, R]):
         """
         # Described now: what is wrong is raised inside the transaction, and rolls it back.
         described = describe_call(
-            self.app, self, args, kwargs or {}, self._options(options), self.app.aws.now()
+            self.app,
+            self,
+            args,
+            kwargs or {},
+            self.options_of_call(options, args, kwargs),
+            self.app.aws.now(),
         )
         id = described.message.id
         send = partial(self.apply_async, args, kwargs, **{**options, "task_id": id})
