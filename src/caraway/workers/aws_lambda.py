@@ -49,6 +49,10 @@ if TYPE_CHECKING:
 DOOR: Final = "lambda"
 LAST_S: Final = 2.0
 """What is kept of the function's time to record that a task did not end in it."""
+CHANCE: Final = 0.8
+CHANCE_S: Final = 8.0
+"""A task fails for not ending in its function's time if it had this share of it, and so many
+seconds; one that had less comes back."""
 REQUESTS_AT_ONCE: Final = 10
 
 
@@ -208,18 +212,18 @@ class LambdaWorker:
         """Run user code: coroutines on this loop, functions in a thread beside it.
 
         What has not ended shortly before AWS cuts the function off is ended here, so that its
-        record says so. One that began late in its invocation comes back, to have more time.
+        record says so. One that did not have most of its invocation comes back, to have more time.
         """
         if args[1:]:  # hooks: the ending is recorded, and what they miss a redelivery brings back
             return await self._within(NO_LIMITS, function, *args)
         hard_s, soft_s = limits_of(args)
         until_the_end_s = _left_s(self._invocation)
-        began_late = self._budget_s - until_the_end_s > MARGIN_S
+        had_its_chance = until_the_end_s >= max(CHANCE * self._budget_s, CHANCE_S)
         left_s = max(0.0, until_the_end_s - LAST_S)
         limits = (left_s if hard_s is None else min(hard_s, left_s), soft_s)
         outcome = await self._within(limits, function, *args)
         is_cut_off = isinstance(outcome, Raised) and isinstance(outcome.error, TimeLimitExceeded)
-        if is_cut_off and began_late and limits[0] == left_s:
+        if is_cut_off and limits[0] == left_s and not had_its_chance:
             return Lost(f"the function's time was over after {left_s:.0f} s")
         return outcome
 
