@@ -151,7 +151,8 @@ def test_what_the_sdk_cannot_parse_is_no_answer_of_aws() -> None:
 
 def test_what_is_not_allowed_names_the_action() -> None:
     translated = translate(refused("AccessDenied"), GetItem("tasks", "i"))
-    assert "dynamodb:get_item on table 'tasks'" in str(translated)
+    assert "dynamodb:GetItem on table 'tasks'" in str(translated)  # as a policy spells it
+    assert "s3:ListBucket" in str(translate(refused("403"), HeadBucket("payloads")))
 
 
 SDK_EXCEPTIONS: list[tuple[sdk.BotoCoreError, type[OperationalError], str]] = [

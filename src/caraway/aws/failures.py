@@ -102,7 +102,8 @@ def error_of_code(
         )
     if code in _DENIED:
         return AccessDenied(
-            f"not allowed: {asked}{where} ({message}): grant the action in the role or policy"
+            f"not allowed: {_permission(request)}{where} ({message}): grant that action in the "
+            "role, and see what its policies deny"
         )
     if code in _CREDENTIALS:
         return CredentialsMissing(
@@ -138,6 +139,13 @@ def _not_of_aws(request: Request[Any], why: str) -> EndpointUnreachable:
         f"what answered {request.service}:{request.operation} does not speak as AWS ({why}): check "
         "AWS_ENDPOINT_URL, and any proxy in between"
     )
+
+
+def _permission(request: Request[Any]) -> str:
+    """Return what a policy calls a request: ``sqs:SendMessage``."""
+    if request.operation == "head_bucket":
+        return "s3:ListBucket"
+    return f"{request.service}:{request.operation.title().replace('_', '')}"
 
 
 def translate(error: Exception, request: Request[Any]) -> Exception:
