@@ -254,3 +254,28 @@ def test_the_record_counts_the_attempts_of_the_one_message() -> None:
     assert done == ["a1"]
     assert world.record(sent).attempt == 2
     assert len(world.asked(ReceiveMessages)) == 3
+
+
+def test_an_older_message_that_takes_a_redrive_over_counts_its_retries_from_nothing() -> None:
+    asked_for: list[tuple[int, int]] = []
+    outcomes: list[BaseException | None] = [Retry(), Reject("refused"), None, None]
+
+    def run(request: Context) -> None:
+        asked_for.append((request.attempt, request.retries))
+        if (outcome := outcomes.pop(0)) is not None:
+            raise outcome
+
+    world = World(FakeTask("task", run), queues=[Queue("default", fifo=True)])
+    first = world.send("task", 1, message_group_id="a")
+    world.drain()
+    world.redrive()
+    received = world.receive()
+    assert received is not None
+    stepped = world.worker(SteppedAws(world.aws))
+    redriven = Execution(stepped, world.aws, world.delivery(received))
+    redriven.step()  # it has the claim,
+    redriven.step()  # has run the function,
+    redriven.crash()  # and dies
+    world.aws.pass_time(1_000)
+    world.redeliver(first)  # whose delete was lost
+    assert asked_for == [(0, 0), (1, 1), (2, 0), (2, 0)]

@@ -101,6 +101,19 @@ async def resumed(aws: Aws, site: Site, message: Message, record: Record) -> Mes
     return replace(message, attempt=record.attempt).changed(changes)
 
 
+async def begun_anew(
+    aws: Aws, site: Site, message: Message, token: str, record: Record | None
+) -> str | None:
+    """Return what a record keeps of its retries when a redrive counts them from nothing.
+
+    None when there were none: then the first message and the dead letter ask for the same.
+    """
+    if record is None or record.retry is None:
+        return None
+    text = dumps({**await _changes(aws, site, record), "retries": 0})
+    return await keep_text(aws, site.store, message.id, token, text, "retry")
+
+
 async def _changes(aws: Aws, site: Site, record: Record) -> dict[str, Json]:
     """Return what the retries so far have changed of the first message."""
     if record.retry is None:

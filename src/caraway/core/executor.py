@@ -12,7 +12,7 @@ import random
 from math import ceil
 from typing import TYPE_CHECKING, Final
 
-from caraway.core.attempts import hand_over
+from caraway.core.attempts import begun_anew, hand_over
 from caraway.core.claim_check import unpack
 from caraway.core.claiming import claim
 from caraway.core.disposition import Delete, Delivery, Disposition, Leave
@@ -244,7 +244,10 @@ class Executor:
             self._aws, self._site, message, ending, token=token, keeps=keeps
         )
         if done.dead_lettered:
-            write = records.dead_letter(message, token, now, kept, claimed=is_claimed)
+            changes = await begun_anew(self._aws, self._site, message, token, claimed.record)
+            write = records.dead_letter(
+                message, token, now, kept, claimed=is_claimed, changes=changes
+            )
         else:
             expires_s = self._site.result_expires_s
             expires_at = None if expires_s is None else now + expires_s

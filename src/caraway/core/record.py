@@ -265,12 +265,19 @@ class Records:
         return self._write(id, _mine(token), now, Change({"state": state, "meta": meta}))
 
     def dead_letter(
-        self, message: Message, token: str, now: float, written: Written, *, claimed: bool = True
+        self,
+        message: Message,
+        token: str,
+        now: float,
+        written: Written,
+        *,
+        claimed: bool = True,
+        changes: str | None = None,
     ) -> UpdateItem:
         """Fail the task so that only a redrive, which asks for a later attempt, can take it.
 
-        What an earlier retry changed of the message stays, for deliveries of the first one.
-        ``claimed`` is as in :meth:`finish`.
+        What an earlier retry changed of the message stays, for deliveries of the first one, but
+        for what ``changes`` says instead. ``claimed`` is as in :meth:`finish`.
         """
         assign = {
             "phase": FAILED,
@@ -279,6 +286,7 @@ class Records:
             "held": 0,
             "lost": 0,
             "done_at": now,
+            **({} if changes is None else {"retry": changes}),
             **written.attributes(),
         }
         change = Change(assign, ("meta", *written.missing()))
