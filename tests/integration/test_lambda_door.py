@@ -7,7 +7,6 @@ import json
 import logging
 import sys
 import threading
-import time
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from caraway.exceptions import (
     ImproperlyConfigured,
     Reject,
     ResourceMissing,
+    SoftTimeLimitExceeded,
     TimeLimitExceeded,
 )
 from caraway.workers import aws_lambda
@@ -677,16 +677,23 @@ def test_a_middleware_that_fails_fails_the_attempt_of_a_message(door: Door) -> N
 # -- tasks that do not end in time ----------------------------------------------------------------
 
 
-def run_on() -> None:
-    while True:
-        time.sleep(0.001)
+@pytest.fixture
+def endless() -> Iterator[Callable[[], None]]:
+    """Return a function that does not end before the test."""
+    over = threading.Event()
+
+    def wait_for_the_end() -> None:
+        over.wait()
+
+    yield wait_for_the_end
+    over.set()
 
 
 def test_a_task_that_does_not_end_in_the_functions_time_is_recorded_before_it_is_cut_off(
-    door: Door, monkeypatch: pytest.MonkeyPatch
+    door: Door, endless: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(aws_lambda, "LAST_S", 59.95)  # of the minute that there is
-    result = door.app.task(name="work")(run_on).delay()
+    result = door.app.task(name="work")(endless).delay()
     assert door.invoke() == []
     with pytest.raises(TimeLimitExceeded):
         result.get(timeout=0)
@@ -695,9 +702,9 @@ def test_a_task_that_does_not_end_in_the_functions_time_is_recorded_before_it_is
 @pytest.mark.parametrize("budget_s", [900.0, MARGIN_S + 0.5])
 @pytest.mark.parametrize("left_s", [LAST_S + 0.05, 0.0])
 def test_a_task_that_had_little_of_its_functions_time_comes_back_for_more(
-    door: Door, budget_s: float, left_s: float
+    door: Door, endless: Any, budget_s: float, left_s: float
 ) -> None:
-    result = door.app.task(name="work")(run_on).delay()
+    result = door.app.task(name="work")(endless).delay()
     left = iter([budget_s, MARGIN_S + 0.4])
     event = door.event()
     (first,) = [record["messageId"] for record in event["Records"]]
@@ -707,10 +714,30 @@ def test_a_task_that_had_little_of_its_functions_time_comes_back_for_more(
     assert (record.phase, record.open_at) == ("running", 0)
 
 
-def test_a_task_with_a_limit_of_its_own_is_ended_by_it_and_the_next_one_runs(door: Door) -> None:
-    slow = door.app.task(name="slow", time_limit=0.05)(run_on).delay()
+def test_a_task_with_a_limit_of_its_own_is_ended_by_it_and_the_next_one_runs(
+    door: Door, endless: Any
+) -> None:
+    slow = door.app.task(name="slow", time_limit=0.05)(endless).delay()
     fine = door.app.task(name="fine")(lambda: "fine").delay()
     assert door.invoke() == []
     with pytest.raises(TimeLimitExceeded):
         slow.get(timeout=0)
     assert fine.get(timeout=0) == "fine"
+
+
+def test_a_soft_limit_reaches_coroutines_and_is_said_not_to_reach_functions(
+    door: Door, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @door.app.task(name="told", soft_time_limit=0.05)
+    async def told() -> str:
+        try:
+            await asyncio.Event().wait()
+        except SoftTimeLimitExceeded:
+            return "tidied up"
+        return "never here"
+
+    plain = door.app.task(name="plain", soft_time_limit=60)(lambda: 5)
+    results = [told.delay(), plain.delay(), plain.delay()]
+    assert door.invoke() == []
+    assert [result.get(timeout=0) for result in results] == ["tidied up", 5, 5]
+    assert capsys.readouterr().out.count("Task plain has a soft time limit") == 1

@@ -6,7 +6,6 @@ import asyncio
 import os
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,6 @@ from caraway.workers.ecs import Worker
 from caraway.workers.limits import NO_LIMITS, call_async_within, call_by_alarm, limits_of
 from caraway.workers.pools.processes import Limits, ProcessPool
 from caraway.workers.pools.threads import ThreadPool
-from caraway.workers.thread_call import ThreadCall
 from tests.integration.test_processes import come_true, is_there, pid, with_pool
 
 if TYPE_CHECKING:
@@ -200,43 +198,6 @@ def test_an_alarm_is_put_back_as_it_was() -> None:
     assert outcome == Returned(1)
     assert signal.getsignal(signal.SIGALRM) is before
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
-
-
-# -- functions in threads -------------------------------------------------------------------------
-
-
-def in_thread(hard_s: float | None, soft_s: float | None, function: Any) -> Any:
-    async def scene() -> Any:
-        with ThreadPoolExecutor(1) as threads:
-            call = ThreadCall(function, Context())
-            outcome = await call.within((hard_s, soft_s), threads)
-            again = await ThreadCall(lambda _context: 5, Context()).within(NO_LIMITS, threads)
-            assert again == Returned(5)  # the thread has taken no harm
-            return outcome
-
-    return asyncio.run(scene())
-
-
-def test_a_function_in_a_thread_is_told_to_end_between_its_steps() -> None:
-    assert in_thread(None, SOON_S, tidy_up) == Returned("tidied up")
-    assert isinstance(error_of(in_thread(None, SOON_S, run_on)), SoftTimeLimitExceeded)
-    assert isinstance(error_of(in_thread(SOON_S, None, run_on)), TimeLimitExceeded)
-
-
-def test_the_outcome_of_a_function_that_cannot_be_ended_is_decided_all_the_same() -> None:
-    gate = threading.Event()
-
-    async def scene() -> tuple[Any, bool]:
-        with ThreadPoolExecutor(1) as threads:
-            call = ThreadCall(lambda _context: gate.wait(), Context())
-            outcome = await call.within((SOON_S, None), threads)
-            was_over = call.is_over
-            gate.set()
-            return outcome, was_over
-
-    outcome, was_over = asyncio.run(scene())
-    assert isinstance(error_of(outcome), TimeLimitExceeded)
-    assert not was_over
 
 
 # -- pools that cannot ----------------------------------------------------------------------------

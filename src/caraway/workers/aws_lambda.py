@@ -23,6 +23,7 @@ except ModuleNotFoundError as missing:
 
 from caraway import signals
 from caraway.aws.asyncio_aws import AsyncioAws, ThreadWire
+from caraway.aws.user_code import call_blocking
 from caraway.core.disposition import Delivery, Leave
 from caraway.core.executor import Executor
 from caraway.core.port import Lost, Raised
@@ -35,7 +36,6 @@ from caraway.workers.function_time import ADVISED_S, MARGIN_S, shortage
 from caraway.workers.limits import NO_LIMITS, call_async_within, limits_of
 from caraway.workers.logs import announce_loggers, announce_set_up
 from caraway.workers.observing import observer
-from caraway.workers.thread_call import ThreadCall
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
     from caraway.app import Caraway
+    from caraway.core.context import Context
     from caraway.core.disposition import Disposition
     from caraway.core.port import Outcome
 
@@ -98,6 +99,7 @@ class LambdaWorker:
         self._has_begun = False
         self._concurrency = concurrency
         self._tasks_threads = self._new_threads()
+        self._limited: set[str | None] = set()
         self._invocation: Any = None
         self._budget_s = 0.0
         self._requests_threads = ThreadPoolExecutor(REQUESTS_AT_ONCE, thread_name_prefix="aws")
@@ -232,12 +234,28 @@ class LambdaWorker:
     ) -> Outcome[Any]:
         if inspect.iscoroutinefunction(function):
             return await call_async_within(limits, function, *args)
-        call = ThreadCall(function, *args)
-        outcome = await call.within(limits, self._tasks_threads)
-        if not call.is_over:  # it goes on, fenced off, in a thread that nobody waits for
-            self._tasks_threads.shutdown(wait=False)
-            self._tasks_threads = self._new_threads()
-        return outcome
+        hard_s, soft_s = limits
+        if soft_s is not None:
+            self._say_that_a_thread_is_not_told(args[0])
+        running = self._loop.run_in_executor(self._tasks_threads, call_blocking, function, *args)
+        await asyncio.wait([running], timeout=hard_s)
+        if running.done():
+            return running.result()
+        # It goes on, fenced off, in a thread that nobody waits for. (PyThreadState_SetAsyncExc
+        # would not end one that waits, and leaves CPython 3.11 with an evaluation breaker that is
+        # set for ever, on which a traced program spins.)
+        self._tasks_threads.shutdown(wait=False)
+        self._tasks_threads = self._new_threads()
+        return Raised(TimeLimitExceeded(hard_s))
+
+    def _say_that_a_thread_is_not_told(self, context: Context) -> None:
+        if context.task not in self._limited:
+            self._limited.add(context.task)
+            self._logger.warning(
+                "Task %s has a soft time limit, which does not reach a plain function on Lambda: "
+                "make it an 'async def', or use time_limit",
+                context.task,
+            )
 
     def close(self) -> None:
         """Close its connections, threads and event loop; Lambda itself never does."""
