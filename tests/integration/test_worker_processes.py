@@ -320,10 +320,9 @@ def test_a_gevent_child_that_dies_is_replaced(shop: Shop) -> None:
 
 
 def test_a_gevent_child_that_cannot_import_the_app_ends_the_worker(shop: Shop) -> None:
-    broken = MODULE.replace(
-        "HERE = ", "assert 'gevent' not in sys.modules, 'written for threads'\nHERE = "
-    )
-    (shop.folder / "shop.py").write_text(broken)
+    module = shop.folder / "shop.py"
+    wish = "assert 'gevent' not in sys.modules, 'written for threads'\n"
+    module.write_text(module.read_text().replace("HERE = ", f"{wish}HERE = "))
     with pytest.raises(LocalError, match="written for threads"), shop.worker("-P", "gevent"):
         pass
 
