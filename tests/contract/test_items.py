@@ -8,7 +8,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from caraway.requests.dynamodb import ConditionFailed, DescribeTable, GetItem, UpdateItem
+from caraway.core.reading import get_items
+from caraway.requests.dynamodb import (
+    READ_LIMIT,
+    BatchGetItem,
+    ConditionFailed,
+    DescribeTable,
+    Found,
+    GetItem,
+    UpdateItem,
+)
 from caraway.requests.items import (
     Absent,
     Always,
@@ -177,6 +186,31 @@ def test_reserved_words_are_names_like_others(harness: Harness) -> None:
 
 def test_an_item_that_is_not_there_reads_as_none(harness: Harness) -> None:
     assert harness.perform(GetItem(harness.table(), "nobody")) is None
+
+
+@pytest.mark.parametrize("consistent", [True, False])
+def test_many_items_are_read_at_once_and_those_that_are_not_there_are_left_out(
+    harness: Harness, consistent: bool
+) -> None:
+    table = harness.table()
+    present: list[Item] = [
+        {"id": "a\tb", "n": 1.5, "s": {"x", "y"}},
+        {"id": "i", "nothing": None},
+    ]
+    for item in present:
+        harness.put_item(table, item)
+    read = harness.perform(BatchGetItem(table, ("a\tb", "nobody", "i"), consistent))
+    assert read == Found({item["id"]: item for item in present})
+    assert harness.perform(BatchGetItem(table, ("nobody",), consistent)) == Found()
+
+
+def test_more_items_than_one_request_can_read_are_read_all_the_same(harness: Harness) -> None:
+    table = harness.table()
+    ids = [f"item {number}" for number in range(READ_LIMIT + 1)]
+    for id in ids:
+        harness.put_item(table, {"id": id})
+    read = harness.run(get_items(harness.aws, table, [*ids, "nobody", ids[0]]))
+    assert read == {id: {"id": id} for id in ids}
 
 
 def test_writes_of_many_answer_each_for_itself(harness: Harness) -> None:

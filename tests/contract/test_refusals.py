@@ -17,7 +17,7 @@ from caraway.exceptions import (
     RequestFailed,
     ResourceMissing,
 )
-from caraway.requests.dynamodb import DescribeTable, GetItem, UpdateItem
+from caraway.requests.dynamodb import BatchGetItem, DescribeTable, GetItem, UpdateItem
 from caraway.requests.items import Absent, Change
 from caraway.requests.s3 import GetObject, HeadBucket, PutObject
 from caraway.requests.sqs import (
@@ -47,6 +47,7 @@ def said_in_one_line(error: OperationalError, *parts: str) -> bool:
     [
         ("queue 'absent'", GetQueueUrl("absent")),
         ("table 'absent'", GetItem("absent", "i")),
+        ("table 'absent'", BatchGetItem("absent", ("i", "j"))),
         ("table 'absent'", UpdateItem("absent", "i", WRITE, Absent("id"))),
         ("table 'absent'", DescribeTable("absent")),
         ("bucket 'absent'", GetObject("absent", "k")),

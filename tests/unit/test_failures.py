@@ -20,7 +20,7 @@ from caraway.exceptions import (
     ResourceMissing,
     Throttled,
 )
-from caraway.requests.dynamodb import ConditionFailed, GetItem, UpdateItem
+from caraway.requests.dynamodb import BatchGetItem, ConditionFailed, GetItem, UpdateItem
 from caraway.requests.items import Absent, Change
 from caraway.requests.s3 import GetObject, HeadBucket, PutObject
 from caraway.requests.sqs import (
@@ -126,6 +126,7 @@ PAGE = {"ResponseMetadata": {"HTTPHeaders": {"content-type": "text/html; charset
         DeleteMessage("q", "r"),
         UpdateItem("tasks", "id", Change({}), Absent("id")),
         GetItem("tasks", "id"),
+        BatchGetItem("tasks", ("id", "another")),
         PutObject("bucket", "key", b""),
     ],
     ids=lambda request: request.operation,

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caraway.requests.dynamodb import ConditionFailed, GetItem, UpdateItem
+from caraway.requests.dynamodb import BatchGetItem, ConditionFailed, Found, GetItem, UpdateItem
 from caraway.requests.items import (
     Absent,
     AtMost,
@@ -167,6 +167,18 @@ def test_a_failed_condition_brings_the_item_as_it_is_or_an_empty_one() -> None:
         assert isinstance(refusal, ConditionFailed)
         assert refusal.item == item
     assert update.refusal("Another", {}) is None
+
+
+def test_a_read_of_many_says_what_was_found_and_what_was_left_out() -> None:
+    get = BatchGetItem("t", ("i", "j", "k"), consistent=False)
+    keys = [{"id": {"S": id}} for id in get.ids]
+    assert get.params() == {"RequestItems": {"t": {"Keys": keys, "ConsistentRead": False}}}
+    response = {
+        "Responses": {"t": [{"id": {"S": "j"}, "n": {"N": "2"}}]},
+        "UnprocessedKeys": {"t": {"Keys": [keys[2]], "ConsistentRead": False}},
+    }
+    assert get.answer(response) == Found({"j": {"id": "j", "n": 2}}, ("k",))
+    assert get.answer({"Responses": {"t": []}, "UnprocessedKeys": {}}) == Found()
 
 
 def test_an_item_that_does_not_exist_is_none() -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
 
 from caraway.aws.user_code import call_blocking
 from caraway.exceptions import EndpointUnreachable, PayloadMissing, RequestFailed
-from caraway.requests.dynamodb import ConditionFailed, GetItem, UpdateItem
+from caraway.requests.dynamodb import BatchGetItem, ConditionFailed, Found, GetItem, UpdateItem
 from caraway.requests.s3 import GetObject, HeadBucket, PutObject
 from caraway.requests.sqs import (
     ChangeMessageVisibility,
@@ -161,6 +161,11 @@ class MemoryAws:
             case GetItem():
                 item = self.items.get((request.table, request.id))
                 return None if item is None else dict(item)
+            case BatchGetItem():
+                keys = {id: (request.table, id) for id in request.ids}
+                return Found(
+                    {id: dict(self.items[key]) for id, key in keys.items() if key in self.items}
+                )
             case UpdateItem():
                 return self._update(request)
             case PutObject():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from caraway.requests.base import Request
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 ITEM_LIMIT_BYTES: Final = 400 * 1024
 """Largest item (Amazon DynamoDB Developer Guide, "Quotas in Amazon DynamoDB")."""
+READ_LIMIT: Final = 100
+"""Most items of one BatchGetItem (Amazon DynamoDB API Reference, "BatchGetItem")."""
 
 
 class ConditionFailed(Exception):
@@ -49,6 +51,48 @@ class GetItem(Request["Item | None"]):
 
     def answer(self, response: Mapping[str, Any]) -> Item | None:
         return from_item(response["Item"]) if "Item" in response else None
+
+    def subject(self) -> str:
+        return f"table {self.table!r}"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a read of many items has found.
+
+    Attributes
+    ----------
+    items
+        Those that are there, by their ids.
+    unprocessed
+        Ids that have to be asked for again: the answer would have been above 16 MB, or DynamoDB
+        is asked for too much.
+    """
+
+    items: Mapping[str, Item] = field(default_factory=dict)
+    unprocessed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class BatchGetItem(Request[Found]):
+    """Read up to :data:`READ_LIMIT` items, each id named once."""
+
+    service: ClassVar[str] = "dynamodb"
+    operation: ClassVar[str] = "batch_get_item"
+
+    table: str
+    ids: tuple[str, ...]
+    consistent: bool = True
+
+    def params(self) -> dict[str, Any]:
+        keys = [to_item({"id": id}) for id in self.ids]
+        return {"RequestItems": {self.table: {"Keys": keys, "ConsistentRead": self.consistent}}}
+
+    def answer(self, response: Mapping[str, Any]) -> Found:
+        read = [from_item(item) for item in response["Responses"].get(self.table, ())]
+        left = response.get("UnprocessedKeys", {}).get(self.table, {})
+        unprocessed = tuple(from_item(key)["id"] for key in left.get("Keys", ()))
+        return Found({item["id"]: item for item in read}, unprocessed)
 
     def subject(self) -> str:
         return f"table {self.table!r}"
