@@ -58,6 +58,7 @@ class FakeTask:
     ignore_result: bool = False
     time_limit: float | None = None
     soft_time_limit: float | None = None
+    queue: str | None = None
     track_started: bool = False
     store_errors_even_if_ignored: bool = False
     hooks: Callable[[Context, Ending], Any] | None = None

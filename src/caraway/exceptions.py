@@ -31,6 +31,7 @@
     |   +-- TimeoutError                (builtin TimeoutError) a result did not come in time
     |   +-- MaxRetriesExceededError
     |   +-- TaskRevokedError
+    |   +-- NotReplayable               a task that cannot be run again from its record
     |   +-- SoftTimeLimitExceeded       raised inside a task whose soft_time_limit has passed
     |   +-- TimeLimitExceeded           a task was ended, as its time_limit has passed
     |   +-- WorkerLostError             workers ended without finishing the task
@@ -199,6 +200,10 @@ class MaxRetriesExceededError(TaskError):
 
 class TaskRevokedError(TaskError):
     """The task was revoked, or expired before it ran."""
+
+
+class NotReplayable(TaskError):
+    """A task that cannot be run again from its record; the message says why."""
 
 
 class SoftTimeLimitExceeded(TaskError):

@@ -16,7 +16,9 @@ from caraway.core.codec import decode
 from caraway.core.context import current
 from caraway.core.port import run_now
 from caraway.core.record import DONE
+from caraway.core.replay import replay
 from caraway.current import current_app
+from caraway.exceptions import NotReplayable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,7 +79,7 @@ class AsyncResult(Generic[R_co]):
         return self.app.aws
 
     def _look(self) -> Seen:
-        """Look once; what has ended is remembered, as it does not change any more."""
+        """Look once; an ending that cannot change any more is remembered."""
         if self._seen is not None:
             return self._seen
         return self._remember(run_now(results.look(self._port(), self.app.site, self.id)))
@@ -88,7 +90,8 @@ class AsyncResult(Generic[R_co]):
         return self._remember(await results.look(self.app.aio, self.app.site, self.id))
 
     def _remember(self, seen: Seen) -> Seen:
-        if seen.record.phase == DONE:  # not FAILED: a redrive of its dead letter may change that
+        # Not a failure: a replay, or a redrive of its dead letter, may change that.
+        if seen.record.phase == DONE and seen.state != states.FAILURE:
             self._seen = seen
         return seen
 
@@ -247,6 +250,35 @@ class AsyncResult(Generic[R_co]):
         run_now(results.forget(self._port(), self.app.site, self.id))
         self._seen = None
 
+    def replay(self, *, queue: str | None = None) -> None:
+        """Run a task that failed again, from the message that its record keeps.
+
+        It keeps its id and its arguments, and is sent at once: an eta and ``expires`` have passed.
+        Its retries are counted from nothing. What followed from the failure has followed. Repeating
+        the call is safe: until the task runs it sends the same attempt.
+
+        Parameters
+        ----------
+        queue
+            The queue's name; the one that it ran from when None.
+
+        Raises
+        ------
+        NotReplayable
+            If the task has not failed, or its message was not kept or is not to be had any more.
+        QueueNotFound
+            If no queue of that name is declared.
+        OperationalError
+            If AWS did not answer: call it again, or the task may wait for ever.
+        """
+        run_now(replay(self._port(), self.app.site, self.app.tasks, self.id, queue))
+        self._seen = None
+
+    async def areplay(self, *, queue: str | None = None) -> None:
+        """Run a task that failed again, as :meth:`replay` does, from asynchronous code."""
+        await replay(self.app.aio, self.app.site, self.app.tasks, self.id, queue)
+        self._seen = None
+
     # -- identity -----------------------------------------------------------------------------
 
     def __eq__(self, other: object) -> bool:
@@ -285,6 +317,14 @@ class EagerResult(AsyncResult[R_co]):
 
     def _port(self) -> Aws:
         return self._memory
+
+    def replay(self, *, queue: str | None = None) -> None:  # noqa: ARG002 - as for any result
+        """Refuse: no worker has run it."""
+        raise NotReplayable(f"task {self.id} ran in this process: call it again")
+
+    async def areplay(self, *, queue: str | None = None) -> None:
+        """Refuse: no worker has run it."""
+        self.replay(queue=queue)
 
 
 def _refuse_inside_a_task() -> None:

@@ -46,6 +46,7 @@ class FakeTask:
     ignore_result: bool = False
     time_limit: float | None = None
     soft_time_limit: float | None = None
+    queue: str | None = None
     track_started: bool = False
     store_errors_even_if_ignored: bool = False
     hooks: None = None

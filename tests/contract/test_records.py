@@ -57,7 +57,7 @@ items = st.builds(
         digest=st.just("digest"),
     ),
     optional(
-        state=st.sampled_from([states.STARTED, states.RETRY, "MINE"]),
+        state=st.sampled_from([states.STARTED, states.RETRY, states.FAILURE, "MINE"]),
         result=st.just("1"),
         traceback=st.just("Traceback"),
         message=st.just("{}"),
@@ -112,6 +112,13 @@ TRANSITIONS: dict[str, st.SearchStrategy[UpdateItem]] = {
         tokens,
         written,
         booleans,
+    ),
+    "reopen": st.builds(
+        lambda phase, attempt: RECORDS.reopen(
+            "i", NOW, Record("i", phase, attempt=attempt), changes='{"retries":null}'
+        ),
+        st.sampled_from([DONE, FAILED]),
+        st.integers(0, 3),
     ),
     "revoke": st.builds(
         lambda kept, expires_at: RECORDS.revoke("i", NOW, kept, expires_at), written, expiries

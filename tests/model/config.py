@@ -22,6 +22,7 @@ class Config:
     """Requests whose answer is lost, and which the SDK therefore makes twice."""
     revoke: int = 0
     redrive: int = 0
+    replay: int = 0
     requeue: int = 0
     drain: int = 0
     """Workers that release a running claim and go away."""
@@ -45,6 +46,12 @@ SMALL: Final = (
     Config("retry, revoke", retry=1, revoke=1),
     Config("reject, redrive", reject=1, redrive=1),
     Config("reject, redrive, ghost", reject=1, redrive=1, ghost=1),
+    Config("failure, replay", failure=1, replay=2),
+    Config("failure, replay, ghost", failure=1, replay=1, ghost=1),
+    Config("failure, replay, revoke", failure=1, replay=1, revoke=1),
+    Config("reject, replay, redrive", reject=1, replay=1, redrive=1),
+    Config("fifo: failure, replay", fifo=True, failure=1, replay=1, ghost=1),
+    Config("idempotent: failure, replay", idempotent=True, failure=1, replay=1),
     Config("worn, ghost", worn=1, ghost=1),
     Config("requeue, drain, ghost", requeue=1, drain=1, ghost=1),
     Config("late heartbeat", late_heartbeat=1, failure=1),

@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 from caraway import states
 from caraway.core.ids import derived_id
-from caraway.core.record import DONE, FAILED
+from caraway.core.record import DONE, FAILED, RETRY
 from tests.model.program import ID
 from tests.model.steps import State, Steps, shown
 from tests.stepping import UserCode
@@ -66,6 +66,7 @@ class Explorer:
         with (
             patch("caraway.core.executor.new_token", lambda: "mine"),
             patch("caraway.core.claiming.new_token", lambda: "mine"),
+            patch("caraway.core.replay.new_token", lambda: "mine"),
         ):
             self._visit_all()
         self.findings.states = len(self._way)
@@ -112,15 +113,18 @@ class Explorer:
 
     def _check_step(self, state: State, after: State, name: str) -> None:
         before, now = dict(state.record or ()), dict(after.record or ())
-        if before.get("phase") == DONE and shown(before) != shown(now):
+        replayed = before.get("state") == states.FAILURE and now.get("phase") == RETRY
+        if before.get("phase") == DONE and shown(before) != shown(now) and not replayed:
             self._fault("a final record has changed", state, name)
         if now.get("attempt", 0) < before.get("attempt", 0):
             self._fault("the attempts have gone backwards", state, name)
-        if before.get("phase") == FAILED and now["phase"] != FAILED:
-            errback = derived_id(f"link_error:0:{before['attempt'] - 1}", ID)
+        if replayed or (before.get("phase") == FAILED and now["phase"] != FAILED):
+            attempt = before["attempt"] - (before["phase"] == FAILED)
+            errback = derived_id(f"link_error:0:{attempt}", ID)
             # Without a claim, a retry that nobody recorded may do what a redrive does.
-            if errback not in _ids(state.sent) and not self.config.idempotent:
-                self._fault("a failure was redriven before its errback was sent", state, name)
+            unseen = self.config.idempotent and not replayed
+            if errback not in _ids(state.sent) and not unseen:
+                self._fault("a failure was run again before its errback was sent", state, name)
         for body in after.sent - state.sent:
             if not self._says_what_the_record_says(json.loads(body), now, after.failures):
                 self._fault("a follow-up does not say what the record says", state, name)
@@ -151,6 +155,8 @@ class Explorer:
                 errback = derived_id(f"link_error:0:{record['attempt'] - 1}", ID)
                 letters = [json.loads(letter)["attempt"] for letter in state.letters]
                 ended = errback in sent and record["attempt"] in letters
+            case "retry", _:  # a replay was interrupted, and whoever asked for it knows
+                ended = "message" in record
             case _:
                 ended = False
         if not ended:
@@ -162,11 +168,21 @@ class Explorer:
         ending = self._from_where_one_reaches(at_rest)
         finals = [state for state in at_rest if dict(state.record or ())["phase"] == DONE]
         finishing = self._from_where_one_reaches(finals)
+        successes = [state for state in finals if dict(state.record or ())["state"] == "SUCCESS"]
+        succeeding = self._from_where_one_reaches(successes)
         for state in self._way:
             if state not in ending:
                 self._fault("there is no way to an end", state)
             elif self._steps.may(state, "redrive") and state not in finishing:
                 self._fault("a redrive changes nothing", state)
+            elif self._can_be_replayed(state) and state not in succeeding:
+                self._fault("a replay changes nothing", state)
+
+    def _can_be_replayed(self, state: State) -> bool:
+        record = dict(state.record or ())
+        interrupted = record.get("phase") == RETRY and "message" in record
+        failed = record.get("phase") == DONE and record["state"] == states.FAILURE
+        return self._steps.may(state, "replay") and (interrupted or failed)
 
     def _from_where_one_reaches(self, goals: list[State]) -> set[State]:
         reaching, waiting = set(goals), list(goals)

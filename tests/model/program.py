@@ -6,13 +6,14 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, cast
 
 from caraway.aws.user_code import call_blocking
-from caraway.core.disposition import Delivery
+from caraway.core.disposition import Delete, Delivery
 from caraway.core.executor import Executor
 from caraway.core.message import Message
 from caraway.core.publish import Site
 from caraway.core.record import Records
+from caraway.core.replay import replay
 from caraway.core.routing import Queue, Router
-from caraway.exceptions import Reject, Retry
+from caraway.exceptions import NotReplayable, Reject, Retry
 from caraway.requests.dynamodb import ConditionFailed
 from caraway.requests.sqs import GetQueueUrl
 from tests.stepping import StandStill, UserCode
@@ -23,17 +24,19 @@ if TYPE_CHECKING:
 
     from caraway.core.context import Context
     from caraway.core.disposition import Disposition
-    from caraway.core.port import Outcome
+    from caraway.core.port import Aws, Outcome
     from caraway.requests.base import Request
     from tests.model.config import Config
     from tests.stepping import Next
 
 LEASE_S: Final = 30.0
 ID: Final = "i"
+REPLAY: Final = "replay"
+"""Stands for a body, where an execution is a replay's."""
 
 Frozen: TypeAlias = "tuple[tuple[str, Any], ...]"
-Answer: TypeAlias = "tuple[Literal['written', 'refused'], Frozen] | str"
-"""What an execution is answered: a write's item, "sent", or how user code ends."""
+Answer: TypeAlias = "tuple[Literal['written', 'refused', 'read'], Frozen] | str"
+"""What an execution is answered: an item, "sent", or how user code ends."""
 
 
 class Execution(NamedTuple):
@@ -120,6 +123,14 @@ class Program:
                 raise ValueError("no")
         return request.attempt
 
+    async def _asked_for(self, port: Aws) -> Disposition:
+        """Replay the task; there is no message that it would answer for."""
+        try:
+            await replay(port, self.site, self.tasks, ID)
+        except NotReplayable as refused:
+            return Delete(str(refused))
+        return Delete("replayed")
+
     def next(self, execution: Execution) -> Next | Disposition:
         """Return what an execution stands before, or what it ended with."""
         known = self._known.get(execution)
@@ -137,7 +148,10 @@ class Program:
         )
         port = _Replay(self, execution.answers)
         executor = Executor(port, self.site, self.tasks, door="explored")
-        coroutine = executor.execute(delivery)
+        if execution.body == REPLAY:
+            coroutine = self._asked_for(port)
+        else:
+            coroutine = executor.execute(delivery)
         try:
             before: Next = coroutine.send(None)
         except StopIteration as stop:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from caraway import states
 from caraway.core.disposition import Delete
 from caraway.core.record import RUNNING, Written
-from caraway.requests.dynamodb import UpdateItem
+from caraway.requests.dynamodb import GetItem, UpdateItem
 from caraway.requests.sqs import SendMessage
-from tests.model.program import ID, LEASE_S, Execution, Program
+from tests.model.program import ID, LEASE_S, REPLAY, Execution, Program
 from tests.stepping import UserCode
 
 if TYPE_CHECKING:
@@ -63,6 +63,9 @@ class Steps:
         idle = state.workers.index(None) if None in state.workers else None
         if idle is not None:
             yield from self._receives(state, idle)
+            if self.may(state, "replay") and state.record is not None:
+                begun = self._works(self._spend(state, "replay"), idle, Execution(REPLAY))
+                yield "a replay begins", begun
         for number, execution in enumerate(state.workers):
             if execution is not None:
                 yield "a worker crashes", self._ends(state, number)
@@ -119,12 +122,8 @@ class Steps:
                     again = once._replace(workers=state.workers)
                     again = self._write(self._spend(again, "repeat"), number, execution, request)
                     yield f"writes {phase} twice", again
-            case SendMessage() as request:
-                sent = self._send(state, request)
-                yield (
-                    f"sends to {request.queue_url}",
-                    self._answered(sent, number, execution, "sent"),
-                )
+            case GetItem() | SendMessage() as request:
+                yield self._asked(state, number, execution, request)
             case UserCode():
                 yield "returns", self._answered(state, number, execution, "return")
                 if self.may(state, "drain"):
@@ -140,6 +139,14 @@ class Steps:
                 )
             case _:
                 yield "leaves", self._ends(state, number)
+
+    def _asked(
+        self, state: State, number: int, execution: Execution, request: GetItem | SendMessage
+    ) -> tuple[str, State]:
+        if isinstance(request, GetItem):
+            return "reads the record", self._answered(state, number, execution, _read(state))
+        sent = self._send(state, request)
+        return f"sends to {request.queue_url}", self._answered(sent, number, execution, "sent")
 
     def _write(self, state: State, number: int, execution: Execution, request: UpdateItem) -> State:
         item = _seen_by(number, state.record)
@@ -222,6 +229,10 @@ class Steps:
         if record is not None and (owner := _owner(record)) != NOBODY:
             record = _frozen({**dict(record), "token": 1 - owner})
         return state._replace(record=record, workers=(second, first))
+
+
+def _read(state: State) -> Answer:
+    return "read", _frozen(_seen_by(NOBODY, state.record))
 
 
 def _order(execution: Execution | None) -> int:

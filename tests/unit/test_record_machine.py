@@ -23,9 +23,10 @@ from caraway.core.disposition import Delivery
 from caraway.core.ids import derived_id
 from caraway.core.message import Message
 from caraway.core.port import run_now
-from caraway.core.record import DONE, FAILED, RUNNING, Written
+from caraway.core.record import DONE, FAILED, RETRY, RUNNING, Written
+from caraway.core.replay import replay
 from caraway.core.routing import Queue
-from caraway.exceptions import EndpointUnreachable, Ignore, Reject, Retry
+from caraway.exceptions import EndpointUnreachable, Ignore, NotReplayable, Reject, Retry
 from caraway.requests.dynamodb import ConditionFailed, UpdateItem
 from caraway.requests.items import Item
 from caraway.requests.sqs import ReceivedMessage
@@ -127,6 +128,7 @@ class RecordMachine(RuleBasedStateMachine):
             (1, idle and bool(self.bodies), self.receive_what_was_received_before),
             (2, True, self.time_passes),
             (2, bool(self.world.dead_letters()), self.redrive),
+            (2, bool(self.failures), self.replay),
             (1, len(self.sent) < MOST_TASKS, self.send),
             (1, len(self.sent) == MOST_TASKS and not self.revoke_asked, self.revoke),
             (1, bool(self.claims), self.heartbeat),
@@ -206,6 +208,18 @@ class RecordMachine(RuleBasedStateMachine):
     def redrive(self, _data: st.DataObject) -> None:
         self.world.redrive()
 
+    def replay(self, data: st.DataObject) -> None:
+        """Run a failure again, or be interrupted before any of the requests."""
+        id = data.draw(st.sampled_from(sorted(self.failures)))
+        left = iter(range(data.draw(st.integers(0, 6))))
+        aws, fate = self.world.aws, self.world.aws.fate
+        aws.fate = lambda _request: "fail" if next(left, None) is None else "ok"
+        try:
+            with suppress(NotReplayable, EndpointUnreachable):
+                run_now(replay(aws, self.world.site, self.world.tasks, id))
+        finally:
+            aws.fate = fate
+
     def revoke(self, _data: st.DataObject) -> None:
         self.revoke_asked, id = True, self.sent[-1]
         records, now = self.world.site.records, self.world.aws.now().timestamp()
@@ -243,17 +257,21 @@ class RecordMachine(RuleBasedStateMachine):
         self._follow_ups_say_what_the_record_says()
 
     def _goes_on_as_it_may(self, id: str, before: Item, after: Item) -> None:
+        replayed = before.get("state") == states.FAILURE and after["phase"] == RETRY
         if before.get("phase") == DONE:
-            assert after == before, "a final record has changed"
+            assert after == before or replayed, "a final record has changed"
         assert after.get("attempt", 0) >= before.get("attempt", 0), "the attempts go backwards"
         now = self.world.aws.now().timestamp()
         if before.get("phase") == RUNNING and after["phase"] == RUNNING and before["open_at"] > now:
             assert after["token"] == before["token"], "a living claim was taken over"
-        if before.get("phase") == FAILED and after["attempt"] == before["attempt"]:
-            errback = derived_id(f"link_error:0:{before['attempt'] - 1}", id)
+        if replayed:
+            self.revoked.discard(id)
+        if replayed or (before.get("phase") == FAILED and after["attempt"] == before["attempt"]):
+            attempt = before["attempt"] - (before["phase"] == FAILED)
+            errback = derived_id(f"link_error:0:{attempt}", id)
             # Without a claim, a retry that nobody recorded may do what a redrive does.
-            redriven = after["phase"] != FAILED and not self.idempotent
-            assert not redriven or errback in ids(self.world.messages("errbacks"))
+            again = replayed or (after["phase"] != FAILED and not self.idempotent)
+            assert not again or errback in ids(self.world.messages("errbacks"))
 
     def _follow_ups_say_what_the_record_says(self) -> None:
         meanings: dict[str, str] = {}
@@ -278,6 +296,10 @@ class RecordMachine(RuleBasedStateMachine):
         for worker in self.workers:
             worker.execution.crash()
         self.outcome = "return"
+        self._drain()
+        for id in self.sent:
+            if self.world.record(id).is_reopened:  # whoever was interrupted tries again
+                run_now(replay(self.world.aws, self.world.site, self.world.tasks, id))
         self._drain()
         for id in self.sent:
             self._has_ended_with_its_follow_ups(id)

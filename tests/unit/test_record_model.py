@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,6 +15,9 @@ from caraway.requests.items import Absent, AtMost, Change, Condition, Equals, On
 from tests.model.__main__ import main
 from tests.model.config import CONFIGS, SMALL, Config
 from tests.model.explorer import Explorer, Findings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def explored(config: Config) -> Findings:
@@ -110,6 +114,27 @@ def test_an_idempotent_ending_that_is_written_only_where_there_is_none_ends_no_r
     monkeypatch.setattr(Records, "_unclaimed", unclaimed)
     faults = explored(CONFIGS["idempotent: reject, redrive"]).faults
     assert "a redrive changes nothing" in faults
+
+
+def test_a_replay_that_completes_nothing_loses_what_a_crash_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    faults = broken(monkeypatch, "replay._send_errbacks", nothing, "failure, replay")
+    assert "a failure was run again before its errback was sent" in faults
+
+
+def test_on_fifo_an_older_message_that_runs_a_replay_can_lose_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(record, "Absent", _AlwaysAbsentMessage)
+    faults = explored(CONFIGS["fifo: failure, replay"]).faults
+    assert "the task, or what follows from its ending, is lost" in faults
+
+
+@dataclass(frozen=True)
+class _AlwaysAbsentMessage(Absent):
+    def holds(self, item: Mapping[str, Any]) -> bool:
+        return self.name == "message" or super().holds(item)
 
 
 def test_a_revoke_of_what_has_ended_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from caraway import AsyncResult, Queue, allow_join_result
 from caraway.exceptions import (
     EncodeError,
+    NotReplayable,
     RemoteError,
     Retry,
     TaskRevokedError,
@@ -327,3 +328,55 @@ def test_a_large_result_travels_through_the_bucket() -> None:
     result = returning(stage, "x" * 10_000)
     assert len(stage.memory.objects) == 1
     assert result.get() == "x" * 10_000
+
+
+# -- running a failure again ----------------------------------------------------------------------
+
+
+def failing_once(stage: Stage) -> Any:
+    """Return a task that fails at its first attempt."""
+    seen: list[int] = []
+
+    @stage.app.task(name="flaky")
+    def flaky(x: int) -> int:
+        seen.append(x)
+        if len(seen) == 1:
+            raise ValueError("no")
+        return x * len(seen)
+
+    return flaky
+
+
+def test_a_failure_can_be_replayed_and_its_result_is_waited_for_anew(stage: Stage) -> None:
+    result = failing_once(stage).delay(5)
+    elsewhere = AsyncResult(result.id, stage.app)
+    stage.work()
+    assert result.failed()
+    assert elsewhere.failed()
+    result.replay()
+    assert result.state == elsewhere.state == "RETRY"
+    stage.work()
+    assert result.get(timeout=1) == elsewhere.get(timeout=1) == 10
+
+
+def test_a_failure_can_be_replayed_from_asynchronous_code(stage: Stage) -> None:
+    result = failing_once(stage).delay(5)
+    stage.work()
+    asyncio.run(result.areplay())
+    stage.work()
+    assert asyncio.run(result.aget(timeout=1)) == 10
+
+
+def test_a_task_that_has_not_failed_cannot_be_replayed(stage: Stage) -> None:
+    result = returning(stage, 1)
+    with pytest.raises(NotReplayable, match="only one that has failed"):
+        result.replay()
+    assert result.get() == 1
+
+
+def test_an_eager_result_is_not_replayed(stage: Stage) -> None:
+    result = failing_once(stage).apply((5,))
+    with pytest.raises(NotReplayable, match="ran in this process: call it again"):
+        result.replay()
+    with pytest.raises(NotReplayable, match="ran in this process"):
+        asyncio.run(result.areplay())

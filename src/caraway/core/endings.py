@@ -175,12 +175,7 @@ async def follow_up(
         callback that nobody could send as it is. A redrive tries again.
     """
     message = done.message
-    calls = [
-        await _callback(aws, site, message, role, wire, arguments)
-        for role, wire, arguments in _calls(done, tasks)
-    ]
-    requests = [call for call in calls if isinstance(call, SendMessage)]
-    faults = [call for call in calls if isinstance(call, str)]
+    requests, faults = await callbacks_of(aws, site, tasks, done)
     if requests:
         await send_all(aws, requests)
     if done.dead_lettered:
@@ -190,6 +185,18 @@ async def follow_up(
     elif faults:
         await dead_letter(aws, site, delivery, message, "; ".join(faults))
     return "; ".join(faults) or None
+
+
+async def callbacks_of(
+    aws: Aws, site: Site, tasks: Mapping[str, Definition], done: Recorded
+) -> tuple[list[SendMessage], list[str]]:
+    """Return the requests that send an ending's callbacks, and why others cannot be sent."""
+    calls = [
+        await _callback(aws, site, done.message, role, wire, arguments)
+        for role, wire, arguments in _calls(done, tasks)
+    ]
+    requests = [call for call in calls if isinstance(call, SendMessage)]
+    return requests, [call for call in calls if isinstance(call, str)]
 
 
 async def _callback(

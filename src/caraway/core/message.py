@@ -143,6 +143,11 @@ class Message:
         """Return the message of the attempt after this one."""
         return replace(self, attempt=self.attempt + 1)
 
+    def changeable(self) -> dict[str, Json]:
+        """Return all that a retry can change, as :meth:`changed` takes it."""
+        envelope = self.to_json()
+        return {name: envelope.get(name) for name in sorted(_CHANGEABLE)}
+
     def changed(self, changes: Mapping[str, Json]) -> Message:
         """Return the message with the changes of a retry; None takes a field back to its default.
 

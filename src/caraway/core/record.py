@@ -6,6 +6,7 @@ r"""The task record: one DynamoDB item per task, its state machine, and nothing 
                         |  \--retry, release--> retry --claim--> running
                         |  \--lease ran out--> running (new token, lost + held)
                         \--dead-letter--> failed (attempt + 1) --redrive: claim--> running
+    failed | done: FAILURE --replay--> retry
     (none) | retry --revoke--> done: REVOKED          running --revoke--> flag
 
 ``phase`` is the machine's, ``state`` is what users see. ``open_at`` is when a claim may take the
@@ -93,6 +94,11 @@ class Record:
         """Return the record of an item; attributes that are none of its own are passed over."""
         return cls(**{name: item[name] for name in _RECORD_FIELDS if name in item})
 
+    @property
+    def is_reopened(self) -> bool:
+        """Whether it waits for the attempt of a replay: it still keeps the message then."""
+        return self.phase == RETRY and self.message is not None
+
 
 _RECORD_FIELDS: Final = tuple(Record.__dataclass_fields__)
 
@@ -135,8 +141,10 @@ def _claimable(message: Message, now: float, *, fifo: bool, may_create: bool) ->
     free: Condition = AtMost("open_at", now)
     not_overtaken: Condition = AtMost("attempt", message.attempt)
     if fifo:
-        # On FIFO the one message stays through all attempts, so the record counts them.
-        not_overtaken = OneOf("phase", (RUNNING, RETRY)) | not_overtaken
+        # On FIFO the one message stays through all attempts, so the record counts them. A replay
+        # sends another: what runs must have a message on the queue, to be delivered again.
+        stays = OneOf("phase", (RUNNING, RETRY)) & Absent("message")
+        not_overtaken = stays | not_overtaken
     same_call = Absent("digest") | Equals("digest", message.digest)
     existing = free & not_overtaken & same_call
     return Absent("id") | existing if may_create else existing
@@ -293,6 +301,28 @@ class Records:
         if claimed:
             return self._write(message.id, _mine(token), now, change)
         return self._unclaimed(message, token, now, change)
+
+    def reopen(self, id: str, now: float, ended: Record, *, changes: str) -> UpdateItem:
+        """Hand a task that failed to one attempt more: a replay, for which it keeps its message.
+
+        ``ended`` is the failure as it was read, ``changes`` what :attr:`Record.retry` holds.
+        """
+        same = (
+            Equals("phase", ended.phase)
+            & Equals("state", states.FAILURE)
+            & Equals("attempt", ended.attempt)
+        )
+        change = {
+            "phase": RETRY,
+            "attempt": ended.attempt + (ended.phase == DONE),
+            "open_at": 0,
+            "held": 0,
+            "lost": 0,
+            "retry": changes,
+            "state": states.RETRY,
+        }
+        removed = ("revoked", "done_at", "expires_at", "meta")
+        return self._write(id, same, now, Change(change, removed))
 
     def revoke(self, id: str, now: float, written: Written, expires_at: float | None) -> UpdateItem:
         """End a task that does not run now. When this fails, :meth:`flag_revoked` is next."""

@@ -62,7 +62,8 @@ async def _overtaken(
         done = await Recorded.read(aws, site, message, record)
         fault = await follow_up(aws, site, tasks, delivery, done)
         return Delete(fault or f"it is {record.state} already", undeliverable=fault is not None)
-    overtaken = message.attempt < record.attempt and not delivery.queue.fifo
+    replaced = not delivery.queue.fifo or record.is_reopened
+    overtaken = message.attempt < record.attempt and replaced
     if overtaken and record.phase == RUNNING:
         return Delete(f"attempt {record.attempt} runs")
     if overtaken and record.phase == RETRY:

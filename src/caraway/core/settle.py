@@ -155,6 +155,11 @@ class Definition(Protocol):
         ...
 
     @property
+    def queue(self) -> str | None:
+        """The queue that its declaration names."""
+        ...
+
+    @property
     def ignore_result(self) -> bool:
         """Whether its result is dropped."""
         ...
@@ -208,6 +213,7 @@ class Unregistered:
     store_errors_even_if_ignored: bool = False
     time_limit: None = None
     soft_time_limit: None = None
+    queue: None = None
     hooks: None = None
 
     def runner(self, _context: Context) -> Product:
