@@ -32,6 +32,7 @@
     |   +-- MaxRetriesExceededError
     |   +-- TaskRevokedError
     |   +-- NotReplayable               a task that cannot be run again from its record
+    |   +-- ChordError                  a chord cannot complete: a member has no value
     |   +-- SoftTimeLimitExceeded       raised inside a task whose soft_time_limit has passed
     |   +-- TimeLimitExceeded           a task was ended, as its time_limit has passed
     |   +-- WorkerLostError             workers ended without finishing the task
@@ -204,6 +205,10 @@ class TaskRevokedError(TaskError):
 
 class NotReplayable(TaskError):
     """A task that cannot be run again from its record; the message says why."""
+
+
+class ChordError(TaskError):
+    """A chord cannot complete: a member of it failed, or has no value; the message names it."""
 
 
 class SoftTimeLimitExceeded(TaskError):

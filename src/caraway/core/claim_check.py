@@ -39,7 +39,7 @@ from caraway.requests.s3 import GetObject, PutObject
 from caraway.requests.sqs import MESSAGE_LIMIT_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from caraway.core.compression import Compression
     from caraway.core.port import Aws
@@ -54,6 +54,8 @@ INLINE_LIMIT_BYTES: Final = {
 """Longest texts kept inline without a bucket, so that an item's 400 KB hold those that are kept
 together: a result alone; a retry with the error of its attempt, or with the message of a failure,
 or with a ``meta``."""
+OBJECTS_AT_ONCE: Final = 16
+"""Objects that are fetched at a time, which are in memory together."""
 NOTHING: Final = "null"
 """The JSON of None, which is kept inline wherever results are: an object would hold nothing."""
 
@@ -172,22 +174,56 @@ async def load_text(aws: Aws, store: Store, kept: str) -> str:
     PayloadMissing
         If it is not in S3 any more.
     """
-    is_inline = kept.startswith("data:")
-    if not is_inline and not kept.startswith("s3://"):
-        return kept
-    from caraway.core.compression import NAMES, by_media_type, compression
+    return (await load_texts(aws, store, [kept]))[0]
 
+
+async def load_texts(aws: Aws, store: Store, kept: Sequence[str]) -> list[str]:
+    """Return the JSON texts that :func:`keep_text` kept, those in S3 some at a time.
+
+    Raises as :func:`load_text` does.
+    """
+    texts = list(kept)
+    places = [place for place, each in enumerate(kept) if each.startswith("s3://")]
+    for start in range(0, len(places), OBJECTS_AT_ONCE):
+        some = places[start : start + OBJECTS_AT_ONCE]
+        gets = [GetObject(store.bucket or "", store.key_of(kept[place])) for place in some]
+        for place, payload in zip(some, await aws.perform_all(gets), strict=True):
+            if isinstance(payload, Exception):
+                raise payload
+            texts[place] = _text_of_object(kept[place], payload)
+    for place, each in enumerate(kept):
+        if each.startswith("data:"):
+            texts[place] = _text_of_data(each)
+    return texts
+
+
+def _text_of_object(uri: str, payload: bytes) -> str:
+    """Return the text of an object, which is named after its compression."""
+    from caraway.core.compression import NAMES, compression
+
+    suffix = uri.rpartition("/")[2].rpartition(".")[2]
     try:
-        if is_inline:
-            head, _, data = kept.removeprefix("data:").partition(";base64,")
-            return by_media_type(head).decompress(from_base64(data)).decode()
-        payload = await get(aws, store, kept)
-        suffix = kept.rpartition("/")[2].rpartition(".")[2]
-        if suffix in NAMES:
-            payload = compression(suffix).decompress(payload)
-        return payload.decode()
-    except (DecodeError, ImproperlyConfigured, UnicodeDecodeError) as error:
-        raise InvalidMessage(f"what is kept at {kept:.80} cannot be read: {error}") from error
+        return (compression(suffix).decompress(payload) if suffix in NAMES else payload).decode()
+    except _UNREADABLE as error:
+        raise _not_readable(uri, error) from error
+
+
+def _text_of_data(kept: str) -> str:
+    """Return the text of a ``data:`` address."""
+    from caraway.core.compression import by_media_type
+
+    head, _, data = kept.removeprefix("data:").partition(";base64,")
+    try:
+        return by_media_type(head).decompress(from_base64(data)).decode()
+    except _UNREADABLE as error:
+        raise _not_readable(kept, error) from error
+
+
+_UNREADABLE: Final = (DecodeError, ImproperlyConfigured, UnicodeDecodeError)
+
+
+def _not_readable(kept: str, error: Exception) -> InvalidMessage:
+    return InvalidMessage(f"what is kept at {kept:.80} cannot be read: {error}")
 
 
 async def put(
