@@ -7,6 +7,8 @@ import json
 import logging
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,9 +25,9 @@ from caraway.exceptions import (
     SoftTimeLimitExceeded,
     TimeLimitExceeded,
 )
-from caraway.workers import aws_lambda
-from caraway.workers.aws_lambda import LAST_S, LambdaWorker, lambda_handler
-from caraway.workers.function_time import MARGIN_S
+from caraway.workers import aws_lambda, function_time, main_thread
+from caraway.workers.aws_lambda import LambdaWorker, lambda_handler
+from caraway.workers.function_time import LAST_S, MARGIN_S
 from tests.listening import listening
 
 if TYPE_CHECKING:
@@ -692,7 +694,7 @@ def endless() -> Iterator[Callable[[], None]]:
 def test_a_task_that_does_not_end_in_the_functions_time_is_recorded_before_it_is_cut_off(
     door: Door, endless: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(aws_lambda, "LAST_S", 59.95)  # of the minute that there is
+    monkeypatch.setattr(function_time, "LAST_S", 59.95)  # of the minute that there is
     result = door.app.task(name="work")(endless).delay()
     assert door.invoke() == []
     with pytest.raises(TimeLimitExceeded):
@@ -725,19 +727,120 @@ def test_a_task_with_a_limit_of_its_own_is_ended_by_it_and_the_next_one_runs(
     assert fine.get(timeout=0) == "fine"
 
 
-def test_a_soft_limit_reaches_coroutines_and_is_said_not_to_reach_functions(
-    door: Door, capsys: pytest.CaptureFixture[str]
-) -> None:
-    @door.app.task(name="told", soft_time_limit=0.05)
-    async def told() -> str:
-        try:
-            await asyncio.Event().wait()
-        except SoftTimeLimitExceeded:
-            return "tidied up"
-        return "never here"
+def tell(*_args: Any) -> str:
+    """Wait until told to end."""
+    try:
+        threading.Event().wait()
+    except SoftTimeLimitExceeded:
+        return "tidied up"
+    return "never here"
 
-    plain = door.app.task(name="plain", soft_time_limit=60)(lambda: 5)
-    results = [told.delay(), plain.delay(), plain.delay()]
+
+async def atell() -> str:
+    try:
+        await asyncio.Event().wait()
+    except SoftTimeLimitExceeded:
+        return "tidied up"
+    return "never here"
+
+
+@pytest.mark.parametrize("function", [tell, atell])
+def test_a_soft_limit_is_raised_in_the_task(door: Door, function: Any) -> None:
+    result = door.app.task(name="told", soft_time_limit=0.05)(function).delay()
     assert door.invoke() == []
-    assert [result.get(timeout=0) for result in results] == ["tidied up", 5, 5]
+    assert result.get(timeout=0) == "tidied up"
+
+
+def test_a_function_that_is_ended_has_ended(door: Door) -> None:
+    over: list[bool] = []
+
+    @door.app.task(time_limit=0.05)
+    def slow() -> None:
+        try:
+            threading.Event().wait()
+        finally:
+            over.append(True)
+
+    result = slow.delay()
+    assert door.invoke() == []
+    assert over == [True]
+    assert isinstance(result.result, TimeLimitExceeded)
+
+
+def test_a_function_that_cannot_be_ended_is_recorded_and_the_next_one_waits_for_it(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(main_thread, "PARTING_S", 0.0)
+    order: list[str] = []
+
+    @door.app.task(time_limit=0.05)
+    def stubborn() -> None:
+        while stuck.state != "FAILURE":  # as code outside of Python would
+            with suppress(BaseException):
+                threading.Event().wait(0.01)
+        order.append("stubborn")
+
+    stuck = stubborn.delay()
+    fine = door.app.task(name="fine")(lambda: order.append("fine")).delay()
+    assert door.invoke() == []
+    assert isinstance(stuck.result, TimeLimitExceeded)
+    assert fine.state == "SUCCESS"
+    assert order == ["stubborn", "fine"]
+
+
+def test_functions_run_in_the_main_thread_and_coroutines_beside_it(door: Door) -> None:
+    async def where() -> str:
+        return threading.current_thread().name
+
+    here = door.app.task(name="here")(lambda: threading.current_thread().name).delay()
+    there = door.app.task(name="there")(where).delay()
+    assert door.invoke() == []
+    assert here.get(timeout=0) == threading.main_thread().name
+    assert there.get(timeout=0).startswith("loop")
+
+
+def test_a_function_may_run_an_event_loop_of_its_own(door: Door) -> None:
+    result = door.app.task(name="own")(lambda: asyncio.run(asyncio.sleep(0, 5))).delay()
+    assert door.invoke() == []
+    assert result.get(timeout=0) == 5
+
+
+def test_ctrl_c_goes_through_and_the_next_invocation_works(door: Door) -> None:
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    door.app.task(name="stop")(stop).delay()
+    with pytest.raises(KeyboardInterrupt):
+        door.invoke()
+    result = door.app.task(name="fine")(lambda: 5).delay()
+    assert door.invoke() == []
+    assert result.get(timeout=0) == 5
+
+
+@pytest.mark.parametrize("concurrency", [1, 2])
+def test_a_soft_limit_is_said_not_to_reach_a_function_in_another_thread(
+    moto: Place, capsys: pytest.CaptureFixture[str], concurrency: int
+) -> None:
+    door = Door(moto, moto.app(Queue("default")), concurrency)
+    plain = door.app.task(name="plain", soft_time_limit=60)(lambda: 5)
+    results = [plain.delay(), plain.delay()]
+    event = door.event()
+    if concurrency == 1:  # a handler that somebody calls elsewhere than in the main thread
+        with ThreadPoolExecutor(1) as thread:
+            assert thread.submit(door.invoke, event).result() == []
+    else:
+        assert door.invoke(event) == []
+    assert [result.get(timeout=0) for result in results] == [5, 5]
     assert capsys.readouterr().out.count("Task plain has a soft time limit") == 1
+
+
+@pytest.mark.parametrize("concurrency", [1, 2])
+def test_a_function_in_another_thread_is_fenced_off_when_its_time_is_over(
+    moto: Place, endless: Any, concurrency: int
+) -> None:
+    door = Door(moto, moto.app(Queue("default")), concurrency)
+    result = door.app.task(name="slow", time_limit=0.05)(endless).delay()
+    event = door.event()
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(door.invoke, event).result() == []
+    assert isinstance(result.result, TimeLimitExceeded)

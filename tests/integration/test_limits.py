@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from caraway import Caraway, Queue
+from caraway.aws.user_code import call_blocking
 from caraway.core.context import Context
 from caraway.core.port import Raised, Returned
 from caraway.exceptions import (
@@ -194,10 +195,52 @@ def test_an_alarm_is_put_back_as_it_was() -> None:
     import signal
 
     before = signal.getsignal(signal.SIGALRM)
-    outcome = call_by_alarm(SOON_S, lambda function, *args: function(*args), lambda: Returned(1))
-    assert outcome == Returned(1)
-    assert signal.getsignal(signal.SIGALRM) is before
-    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+    for limits in ((None, NEVER_S), (NEVER_S, None), (SOON_S, None)):
+        call_by_alarm(limits, call_blocking, run_on if SOON_S in limits else pid, Context())
+        assert signal.getsignal(signal.SIGALRM) is before
+        assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("function", [run_on, wait_on])
+def test_a_function_in_the_main_thread_is_ended_by_the_hard_limit(function: Any) -> None:
+    error = error_of(call_by_alarm((SOON_S, None), call_blocking, function, Context()))
+    assert isinstance(error, TimeLimitExceeded)
+    assert error.args == (SOON_S,)
+
+
+def test_a_function_that_swallows_its_end_is_ended_again() -> None:
+    seen: list[str] = []
+
+    def swallow(context: Context) -> str:
+        try:
+            run_on(context)
+        except BaseException as error:
+            seen.append(type(error).__name__)
+            if len(seen) < 3:
+                swallow(context)
+        return "it is too late for that"
+
+    outcome = call_by_alarm((2 * SOON_S, SOON_S), call_blocking, swallow, Context())
+    assert seen == ["SoftTimeLimitExceeded", "_TimeIsOver", "_TimeIsOver"]
+    assert isinstance(error_of(outcome), TimeLimitExceeded)
+
+
+def test_an_alarm_rings_in_the_function_only() -> None:
+    """Before the function and after it an exception would be nobody's."""
+
+    def slowly(function: Any, *args: Any) -> Outcome[Any]:
+        run_for(2 * SOON_S)
+        outcome = call_blocking(function, *args)
+        run_for(2 * SOON_S)
+        return outcome
+
+    def run_for(seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            time.sleep(0.001)
+
+    assert call_by_alarm((SOON_S, None), slowly, lambda: 5) == Returned(5)
+    assert call_by_alarm((None, SOON_S), slowly, tidy_up, Context()) == Returned("tidied up")
 
 
 # -- pools that cannot ----------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import inspect
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, Any, Final
 
 try:
@@ -32,9 +33,10 @@ from caraway.core.routing import Queue
 from caraway.exceptions import ImproperlyConfigured, OperationalError, TimeLimitExceeded
 from caraway.loader import load_app
 from caraway.requests.sqs import ChangeMessageVisibility
-from caraway.workers.function_time import ADVISED_S, MARGIN_S, shortage
+from caraway.workers.function_time import ADVISED_S, MARGIN_S, Share, left_s, shortage
 from caraway.workers.limits import NO_LIMITS, call_async_within, limits_of
 from caraway.workers.logs import announce_loggers, announce_set_up
+from caraway.workers.main_thread import MainThread
 from caraway.workers.observing import observer
 
 if TYPE_CHECKING:
@@ -48,12 +50,6 @@ if TYPE_CHECKING:
     from caraway.core.port import Outcome
 
 DOOR: Final = "lambda"
-LAST_S: Final = 2.0
-"""What is kept of the function's time to record that a task did not end in it."""
-CHANCE: Final = 0.8
-CHANCE_S: Final = 8.0
-"""A task fails for not ending in its function's time if it had this share of it, and so many
-seconds; one that had less comes back."""
 REQUESTS_AT_ONCE: Final = 10
 
 
@@ -95,6 +91,8 @@ class LambdaWorker:
         self._logger = Logger(service=app.main or "caraway")
         _share_logging(self._logger)
         self._loop = asyncio.new_event_loop()
+        self._main = MainThread(self._loop)
+        self._is_main = False
         self._turns = asyncio.Semaphore(concurrency)
         self._has_begun = False
         self._concurrency = concurrency
@@ -123,11 +121,12 @@ class LambdaWorker:
         """Run an event's messages; name those that are to come back."""
         _check_event(event)
         if event["Records"]:
-            self._invocation, self._budget_s = context, _left_s(context)
+            self._invocation, self._budget_s = context, left_s(context)
             _check_time(self._budget_s)  # so that at least the first message is begun
         self._has_begun = False
         self._logger.append_keys(function_request_id=getattr(context, "aws_request_id", None))
-        failures = self._loop.run_until_complete(self._batch(SQSEvent(event), context))
+        self._is_main = self._concurrency == 1 and current_thread() is main_thread()
+        failures = self._main.run(self._batch(SQSEvent(event), context))
         return {"batchItemFailures": [{"itemIdentifier": id} for id in failures]}
 
     async def _batch(self, event: SQSEvent, context: Any) -> list[str]:
@@ -170,16 +169,16 @@ class LambdaWorker:
 
     async def _one(self, received: _Received, context: Any) -> Disposition:
         async with self._turns:
-            record = received.record
-            left_s = _left_s(context)
-            if left_s <= MARGIN_S and self._has_begun:
-                return Leave(0, f"only {left_s:.1f} s are left")
+            await self._main.is_free()
+            record, lasts_s = received.record, left_s(context)
+            if lasts_s <= MARGIN_S and self._has_begun:
+                return Leave(0, f"only {lasts_s:.1f} s are left")
             self._has_begun = True
             attributes = record.attributes
             delivery = Delivery(
                 body=record.body,
                 queue=received.queue,
-                lease_s=left_s + MARGIN_S,
+                lease_s=lasts_s + MARGIN_S,
                 receive_count=int(attributes.get("ApproximateReceiveCount") or 1),
                 sent_at_s=int(attributes.get("SentTimestamp") or 0) / 1000,
                 group_id=attributes.get("MessageGroupId"),
@@ -211,22 +210,19 @@ class LambdaWorker:
             self._logger.warning("message stays hidden until its timeout: %s", error)
 
     async def _call(self, function: Callable[..., Any], *args: Any) -> Outcome[Any]:
-        """Run user code: coroutines on this loop, functions in a thread beside it.
+        """Run user code: coroutines on this loop, functions in the main thread.
 
         What has not ended shortly before AWS cuts the function off is ended here, so that its
         record says so. One that did not have most of its invocation comes back, to have more time.
         """
         if args[1:]:  # hooks: the ending is recorded, and what they miss a redelivery brings back
             return await self._within(NO_LIMITS, function, *args)
-        hard_s, soft_s = limits_of(args)
-        until_the_end_s = _left_s(self._invocation)
-        had_its_chance = until_the_end_s >= max(CHANCE * self._budget_s, CHANCE_S)
-        left_s = max(0.0, until_the_end_s - LAST_S)
-        limits = (left_s if hard_s is None else min(hard_s, left_s), soft_s)
-        outcome = await self._within(limits, function, *args)
+        own_s, soft_s = limits_of(args)
+        share = Share.of(self._budget_s, left_s(self._invocation), own_s)
+        outcome = await self._within((share.hard_s, soft_s), function, *args)
         is_cut_off = isinstance(outcome, Raised) and isinstance(outcome.error, TimeLimitExceeded)
-        if is_cut_off and limits[0] == left_s and not had_its_chance:
-            return Lost(f"the function's time was over after {left_s:.0f} s")
+        if is_cut_off and share.is_the_functions and not share.is_a_chance:
+            return Lost(f"the function's time was over after {share.hard_s:.0f} s")
         return outcome
 
     async def _within(
@@ -234,6 +230,8 @@ class LambdaWorker:
     ) -> Outcome[Any]:
         if inspect.iscoroutinefunction(function):
             return await call_async_within(limits, function, *args)
+        if self._is_main:
+            return await self._main.call(limits, function, *args)
         hard_s, soft_s = limits
         if soft_s is not None:
             self._say_that_a_thread_is_not_told(args[0])
@@ -252,13 +250,14 @@ class LambdaWorker:
         if context.task not in self._limited:
             self._limited.add(context.task)
             self._logger.warning(
-                "Task %s has a soft time limit, which does not reach a plain function on Lambda: "
-                "make it an 'async def', or use time_limit",
+                "Task %s has a soft time limit, which does not reach a plain function of a handler "
+                "with a concurrency: make it an 'async def', or use time_limit",
                 context.task,
             )
 
     def close(self) -> None:
         """Close its connections, threads and event loop; Lambda itself never does."""
+        self._main.close()
         self._loop.run_until_complete(self._aws.close())
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
@@ -268,18 +267,12 @@ class LambdaWorker:
         signals.worker_shutdown.send(self)
 
 
-def _left_s(context: Any) -> float:
-    """Return the seconds that are left of an invocation."""
-    left_ms: int = context.get_remaining_time_in_millis()
-    return left_ms / 1000
-
-
-def _check_time(left_s: float) -> None:
+def _check_time(budget_s: float) -> None:
     """Refuse an invocation that begins with too little time for any message.
 
     Leaving its messages would be silent, and they would come back for ever.
     """
-    if why := shortage(left_s):
+    if why := shortage(budget_s):
         raise ImproperlyConfigured(
             f"this invocation can run no task: {why}. Set the function's Timeout to {ADVISED_S} s "
             "or more, and its queues' VisibilityTimeout to six times that (caraway doctor)"

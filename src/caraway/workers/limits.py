@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from math import inf
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from caraway.aws.user_code import call_async
 from caraway.core.context import Context
@@ -18,14 +20,19 @@ from caraway.exceptions import ImproperlyConfigured, SoftTimeLimitExceeded, Time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
+    from types import CodeType, FrameType
 
     from caraway.app import Caraway
     from caraway.core.port import Outcome
     from caraway.core.routing import Queue
 
+T = TypeVar("T")
+
 NO_LIMITS: Final = (None, None)
 _PARTING_S: Final = 1.0
 """What a coroutine that is cancelled gets to clean up."""
+_AGAIN_S: Final = 0.05
+"""After which an alarm rings again that did not end its function."""
 
 
 def limits_of(args: tuple[Any, ...]) -> tuple[float | None, float | None]:
@@ -154,33 +161,88 @@ async def call_async_within(
 
 
 def call_by_alarm(
-    soft_s: float | None, call: Callable[..., Outcome[Any]], function: Any, *args: Any
+    limits: tuple[float | None, float | None],
+    call: Callable[..., Outcome[Any]],
+    function: Any,
+    *args: Any,
 ) -> Outcome[Any]:
-    """Call a function in the main thread; a signal raises the soft limit in it.
+    """Call a plain function in the main thread; a signal raises in it when a limit has passed.
 
     What blocks in a system call is interrupted, too (PEP 475: the handler's exception ends it).
+    After the hard limit it is raised again and again: a function may swallow what it does not know.
+
+    Parameters
+    ----------
+    limits
+        The hard and the soft one, in seconds.
+    call
+        Calls the function, and returns how it ended.
     """
-    if soft_s is None:
+    if limits == NO_LIMITS:
         return call(function, *args)
-    try:
-        with _alarm(soft_s):
-            return call(function, *args)
-    except SoftTimeLimitExceeded as late:  # it rang when the function had just returned
-        return Raised(late)
+    alarm = _Alarm(*limits)
+    with alarm.armed():
+        outcome = call(alarm.within, function, *args)
+    return Raised(TimeLimitExceeded(limits[0])) if alarm.has_ended_it else outcome
 
 
-@contextmanager
-def _alarm(soft_s: float) -> Iterator[None]:
-    def ring(*_: object) -> None:
-        if is_set:
-            raise SoftTimeLimitExceeded(soft_s)
+class _TimeIsOver(BaseException):
+    """Ends a function; no Exception, which it might catch in passing."""
 
-    is_set = True
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, soft_s)
-    try:
-        yield
-    finally:
-        is_set = False
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+
+class _Alarm:
+    """Raises in a function, and nowhere else, when a limit has passed."""
+
+    def __init__(self, hard_s: float | None, soft_s: float | None) -> None:
+        now = time.monotonic()
+        self.has_ended_it = False
+        self._soft_s = soft_s
+        self._hard_at = inf if hard_s is None else now + hard_s
+        self._soft_at = inf if soft_s is None else now + soft_s
+        self._rings = False
+
+    def within(self, function: Callable[..., T], *args: Any) -> T:
+        """Call a function: what this frame has called is interrupted, and nothing else."""
+        return function(*args)
+
+    @contextmanager
+    def armed(self) -> Iterator[None]:
+        """Let it ring until this ends."""
+        self._rings = True
+        before = signal.signal(signal.SIGALRM, self._ring)
+        self._wind()
+        try:
+            yield
+        finally:
+            self._rings = False
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+
+    def _wind(self) -> None:
+        """Let it ring at the next limit; soon again when one has passed."""
+        next_s = min(self._soft_at, self._hard_at) - time.monotonic()
+        if next_s < inf:
+            signal.setitimer(signal.ITIMER_REAL, max(next_s, _AGAIN_S))
+
+    def _ring(self, _number: int, frame: FrameType | None) -> None:
+        if not self._rings:
+            return
+        now, is_within = time.monotonic(), _is_called_by(frame, _Alarm.within.__code__)
+        is_soft, is_hard = now >= self._soft_at, now >= self._hard_at
+        if is_within and is_soft:
+            self._soft_at = inf
+        self._wind()
+        if is_within and is_hard:
+            self.has_ended_it = True
+            raise _TimeIsOver
+        if is_within and is_soft:
+            raise SoftTimeLimitExceeded(self._soft_s)
+
+
+def _is_called_by(frame: FrameType | None, code: CodeType) -> bool:
+    """Say whether a frame is that of a call, direct or not, which this code has made."""
+    while frame is not None and frame.f_code is not code and frame.f_back is not None:
+        frame = frame.f_back
+        if frame.f_code is code:
+            return True
+    return False

@@ -73,7 +73,7 @@ class Coroutines:
         if inspect.iscoroutinefunction(function):
             return self.call(function, *args)
         _, soft_s = limits_of(args)
-        return call_by_alarm(soft_s, call_blocking, function, *args)
+        return call_by_alarm((None, soft_s), call_blocking, function, *args)
 
     def call(self, function: Callable[..., Any], *args: Any) -> Outcome[Any]:
         """Run a coroutine function to its end."""
