@@ -19,6 +19,7 @@ from caraway.requests.dynamodb import ConditionFailed, UpdateItem
 from caraway.requests.sqs import ChangeMessageVisibility, ReceiptExpired, ReceivedMessage
 from caraway.workers.holding import (
     FAULTS_KNOWN,
+    FEW,
     FIRST_PAUSE_S,
     LONGEST_PAUSE_S,
     QUIET_S,
@@ -202,6 +203,33 @@ def test_an_outage_of_everything_is_over_with_the_first_success(
     backoff.fail(DOWN)
     backoff.succeed()
     assert caplog.text.count("answers again") == 1
+
+
+def test_what_one_message_meets_between_others_that_succeed_holds_up_nobody() -> None:
+    clock = Hands()
+    backoff = Backoff(shared=True, _clock=clock)
+    for number in range(100):
+        clock.at += 1
+        assert backoff.fail(DOWN, f"m{number}") >= FIRST_PAUSE_S  # its message is left alone
+        backoff.fail(DOWN, f"n{number}")
+        assert backoff.longest_s == 0
+        backoff.succeed("another")
+
+
+def test_several_that_fail_in_a_row_hold_up_all_until_one_succeeds() -> None:
+    async def scene() -> list[float]:
+        backoff, stopping = Backoff(shared=True), asyncio.Event()
+        stopping.set()
+        longest = []
+        for number in range(FEW + 2):
+            backoff.fail(DOWN, f"m{number}")
+            longest.append(backoff.longest_s)
+            await backoff.pause(stopping)
+        backoff.succeed("m")
+        backoff.fail(DOWN, "another")
+        return [*longest, backoff.longest_s]
+
+    assert asyncio.run(scene()) == [0, 0, FIRST_PAUSE_S, 2, 4, 0]
 
 
 def test_faults_without_number_do_not_fill_the_memory() -> None:

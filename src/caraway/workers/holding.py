@@ -33,6 +33,9 @@ FIRST_PAUSE_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 30.0
 QUIET_S: Final = 2 * LONGEST_PAUSE_S
 """What has not failed for so long is mended, or nothing asks for it any more."""
+FEW: Final = 3
+"""Messages in a row that must fail before receiving is held back. One that fails between others that
+succeed met a fault of its own; where the table is down, the first three say so."""
 FAULTS_KNOWN: Final = 100
 WITNESSES: Final = 100
 _OF_ONE_THING: Final = (AccessDenied, RequestFailed, ResourceMissing)
@@ -139,7 +142,8 @@ class Backoff:
     ----------
     shared
         Whether what succeeds may need other things than what failed: then a success does not say
-        that a missing queue is there now, unless the message that missed it succeeds.
+        that a missing queue is there now, unless the message that missed it succeeds; and what one
+        message meets holds up no other: only several in a row do.
 
     Attributes
     ----------
@@ -149,6 +153,7 @@ class Backoff:
 
     shared: bool = False
     failures: int = 0
+    _in_a_row: int = 0
     _is_counted: bool = False
     _faults: dict[str, _Fault] = field(default_factory=dict)
     _rng: random.Random = field(default_factory=random.Random)
@@ -162,6 +167,7 @@ class Backoff:
     def succeed(self, who: str = "") -> None:
         """AWS answers again, unless what fails of it is another thing than ``who`` needed."""
         self.failures = 0
+        self._in_a_row = 0
         self._is_counted = False
         if not self._faults:
             return
@@ -185,9 +191,11 @@ class Backoff:
         float
             Seconds for which the message that met it is better left alone.
         """
+        self._in_a_row += 1
         another = not self._is_counted
-        self._is_counted = True
-        self.failures += another
+        if another and (not self.shared or self._in_a_row >= FEW):
+            self._is_counted = True
+            self.failures += 1
         said, now = str(error), self._clock()
         if said not in self._faults and len(self._faults) >= FAULTS_KNOWN:
             self._faults.clear()
