@@ -26,6 +26,8 @@ _NO_SETTINGS: Final = frozenset(
         "CARAWAY_APP",
         "CARAWAY_CACHE",
         "CARAWAY_FOLDER",
+        "CARAWAY_HEALTH_HOST",
+        "CARAWAY_HEALTH_PORT",
         "CARAWAY_SCHEDULE_STATE",
         "CARAWAY_TRACEBACK",
     }

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
+import socket
 import subprocess
 import sys
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -133,6 +137,35 @@ def shutdown_timeout(shop: Shop) -> None:
         assert shop.place.record(shop.app, result.id).phase == "retry"
 
 
+def health_port(shop: Shop) -> None:
+    port = free_port()
+    with shop.worker("--health-port", str(port)):
+        shop.get("where")
+        status, told = health(port)
+        assert (status, told["status"], told["stopping"]) == (200, "ok", False)
+        assert set(told["queues"]) == {"default", "reports"}
+        assert told["aws_answered_s_ago"] is not None
+    assert shop.said(f"/health is served on 127.0.0.1:{port}")
+
+
+def health_host(shop: Shop) -> None:
+    with shop.worker("--health-port", "0", "--health-host", "localhost"):
+        wait_until(lambda: shop.said("/health is served on localhost:"))
+
+
+def health(port: int) -> tuple[int, Any]:
+    with closing(HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)) as connection:
+        connection.request("GET", "/health")
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
 SCENES: Final[dict[str, Callable[[Shop], Any]]] = {
     f"--{scene.__name__.replace('_', '-')}": scene
     for scene in (
@@ -147,6 +180,8 @@ SCENES: Final[dict[str, Callable[[Shop], Any]]] = {
         heartbeat_interval,
         without_heartbeat,
         shutdown_timeout,
+        health_port,
+        health_host,
     )
 }
 

@@ -14,6 +14,7 @@ from caraway.core.message import parse_envelope, read_message
 from caraway.core.record import HORIZON_S
 from caraway.core.routing import Queue
 from caraway.local.template import load_template
+from caraway.workers.session import PARTING_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -443,7 +444,9 @@ def test_the_ecs_stack_finds_the_other_by_its_prefix() -> None:
         "CARAWAY_QUEUE_NAME_PREFIX": "shop-",
         "CARAWAY_TASK_TABLE": sam.of_type("AWS::DynamoDB::Table")["TaskTable"]["TableName"],
         "CARAWAY_PAYLOAD_BUCKET": sam.of_type("AWS::S3::Bucket")["PayloadBucket"]["BucketName"],
+        "CARAWAY_HEALTH_PORT": "8080",
     }
+    assert container["HealthCheck"]["Command"] == ["CMD", "caraway", "health"]
     queue = sam.of_type("AWS::SQS::Queue")["LargeQueue"]["QueueName"]
     (consume,) = (one for one in statements(ecs) if one["Sid"] == "Consume")
     assert consume["Resource"] == f"arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}"
@@ -467,6 +470,16 @@ def test_the_ecs_service_scales_on_the_backlog_per_running_worker() -> None:
     assert sources["waiting"]["Dimensions"] == [{"Name": "QueueName", "Value": "caraway-large"}]
     # What the scaling chose survives a deployment.
     assert "DesiredCount" not in stack.of_type("AWS::ECS::Service")["Service"]
+
+
+def test_an_ecs_worker_ends_before_ecs_kills_it() -> None:
+    (container,) = Stack(ECS).of_type("AWS::ECS::TaskDefinition")["TaskDefinition"][
+        "ContainerDefinitions"
+    ]
+    command = container["Command"]
+    granted_s = int(command[command.index("--shutdown-timeout") + 1])
+    # Four steps of the shutdown ask AWS for something, each for PARTING_S at the most.
+    assert granted_s + 4 * PARTING_S < container["StopTimeout"]
 
 
 def test_an_ecs_worker_has_all_the_time_that_fargate_grants_to_finish() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import time
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from caraway.aws.blocking_aws import Boto3
@@ -139,6 +140,12 @@ class AsyncioAws:
         The SDK; :func:`best_wire` by default.
     caller
         Runs user code; :func:`call_anywhere` by default.
+
+    Attributes
+    ----------
+    heard_at
+        When AWS last answered anything, a refusal included, by the monotonic clock; minus infinity
+        before the first answer.
     """
 
     def __init__(
@@ -150,6 +157,7 @@ class AsyncioAws:
         self._wire = wire or best_wire(settings or ClientSettings())
         self._caller = caller
         self._clock = Clock()
+        self.heard_at = float("-inf")
         self._remembered: dict[Request[Any], asyncio.Future[Any]] = {}
         self._gathering: dict[Any, _Gathering] = {}
         self._flights: dict[Any, asyncio.Task[None]] = {}
@@ -242,7 +250,15 @@ class AsyncioAws:
         self, service: str, operation: str, params: dict[str, Any]
     ) -> dict[str, Any]:
         asked = self._clock.wall()
-        response = await self._wire.send(service, operation, params)
+        try:
+            response = await self._wire.send(service, operation, params)
+        except Exception as error:
+            refusal = getattr(error, "response", None)  # of botocore's ClientError
+            if isinstance(refusal, dict):
+                self.heard_at = time.monotonic()
+                self._clock.learn(refusal, asked)
+            raise
+        self.heard_at = time.monotonic()
         self._clock.learn(response, asked)
         return response
 

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from botocore.config import Config
+
+ATTEMPTS: Final = 3
+CONNECT_TIMEOUT_S: Final = 5
+READ_TIMEOUT_S: Final = 40
+"""Above the longest long poll (20 s): a receive that is given up on may still take a message with
+it."""
+GIVEN_UP_S: Final = ATTEMPTS * (CONNECT_TIMEOUT_S + READ_TIMEOUT_S)
+"""After so long an SDK that keeps its time-outs has given up on a request, pauses aside."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +38,9 @@ class ClientSettings:
         return config_class(
             max_pool_connections=self.connections,
             # Three tries in all with jittered back-off; the caller decides about more.
-            retries={"mode": "standard", "total_max_attempts": 3},
-            connect_timeout=5,
-            # Above the longest long poll (20 s): a receive that is given up on may still take a
-            # message with it.
-            read_timeout=40,
+            retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+            connect_timeout=CONNECT_TIMEOUT_S,
+            read_timeout=READ_TIMEOUT_S,
             tcp_keepalive=True,
             # TLS guards the way already; a checksum of every body costs CPU.
             request_checksum_calculation="when_required",

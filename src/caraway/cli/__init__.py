@@ -33,6 +33,7 @@ _LAZY: Final = {
     "call": Lazy("caraway.cli.call", "Send a task by its name."),
     "result": Lazy("caraway.cli.result", "Show what is known of a task."),
     "status": Lazy("caraway.cli.status", "Show the workers that are there."),
+    "health": Lazy("caraway.cli.health", "Ask the worker on this machine how it is."),
     "inspect": Lazy("caraway.cli.inspect", "Show what workers say of themselves."),
     "queues": Lazy("caraway.cli.queues", "Show how full the app's queues are."),
     "purge": Lazy("caraway.cli.purge", "Delete all messages of queues."),

@@ -120,6 +120,21 @@ def _autoscale(
     help="How often 'caraway status' hears of it; worker_heartbeat_interval (30) by default.",
 )
 @click.option("--without-heartbeat", is_flag=True, help="Do not show it to 'caraway status'.")
+@click.option(
+    "--health-port",
+    type=click.IntRange(0, 65_535),
+    envvar="CARAWAY_HEALTH_PORT",
+    metavar="PORT",
+    help="Serve /health there, for a liveness probe; CARAWAY_HEALTH_PORT by default.",
+)
+@click.option(
+    "--health-host",
+    default="127.0.0.1",
+    envvar="CARAWAY_HEALTH_HOST",
+    show_default=True,
+    metavar="ADDRESS",
+    help="Where /health listens; 0.0.0.0 for a probe from outside the container.",
+)
 @refuses(WORKER_OPTIONS)
 @pass_session
 def command(
@@ -135,6 +150,8 @@ def command(
     shutdown_timeout: float | None,
     heartbeat_interval: float | None,
     without_heartbeat: bool,
+    health_port: int | None,
+    health_host: str,
 ) -> None:
     """Run tasks from queues until told to stop.
 
@@ -165,6 +182,8 @@ def command(
         hostname=hostname,
         shutdown_timeout_s=shutdown_timeout,
         heartbeat_interval_s=0 if without_heartbeat else heartbeat_interval,
+        health_port=health_port,
+        health_host=health_host,
     )
     click.echo(f"\n{worker.banner()}\n", err=True)
     click.get_current_context().exit(worker.run())

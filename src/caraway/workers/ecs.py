@@ -8,7 +8,7 @@ import platform
 import socket
 import sys
 import threading
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from caraway import signals
@@ -18,9 +18,10 @@ from caraway.workers.limits import refuse_limits
 from caraway.workers.logs import stdouts_logged
 from caraway.workers.pools import PoolOptions, make_pool
 from caraway.workers.session import Session
+from caraway.workers.vitals import Vitals
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from caraway.app import Caraway
     from caraway.core.routing import Queue
@@ -54,6 +55,8 @@ class Worker:
     heartbeat_interval_s
         Seconds between two heartbeats; 0: none. The setting ``worker_heartbeat_interval`` by
         default.
+    health_port, health_host
+        Where ``/health`` is served; without a port it is not. 0 takes a free port.
     """
 
     def __init__(
@@ -70,6 +73,8 @@ class Worker:
         hostname: str | None = None,
         shutdown_timeout_s: float | None = None,
         heartbeat_interval_s: float | None = None,
+        health_port: int | None = None,
+        health_host: str = "127.0.0.1",
     ) -> None:
         self.app = app.finalize()
         self.hostname = hostname or f"caraway@{socket.gethostname()}"
@@ -95,6 +100,8 @@ class Worker:
         self.heartbeat_interval_s = (
             conf.worker_heartbeat_interval if heartbeat_interval_s is None else heartbeat_interval_s
         )
+        self.health = health_host, health_port
+        self.vitals = Vitals(self.hostname)
         self._running: tuple[asyncio.AbstractEventLoop, Session] | None = None
         self._stops = 0
         signals.celeryd_after_setup.send(self.hostname, instance=self, conf=conf)
@@ -119,7 +126,7 @@ class Worker:
         """
         signals.worker_init.send(self)
         try:
-            with stdouts_logged(self.app):
+            with stdouts_logged(self.app), self._health_served():
                 self.pool.start()
                 code, unfinished = asyncio.run(self._work())
         finally:
@@ -131,6 +138,17 @@ class Worker:
             os._exit(code)
         return code
 
+    @contextmanager
+    def _health_served(self) -> Iterator[None]:
+        host, port = self.health
+        if port is None:
+            yield
+            return
+        from caraway.workers.health import serving
+
+        with serving(self.vitals.report, host, port):
+            yield
+
     async def _work(self) -> tuple[int, bool]:
         try:
             session = Session(
@@ -141,6 +159,7 @@ class Worker:
                 shutdown_timeout_s=self.shutdown_timeout_s,
                 heartbeat_interval_s=self.heartbeat_interval_s,
                 on_ready=lambda: signals.worker_ready.send(self),
+                vitals=self.vitals,
             )
             self._running = asyncio.get_running_loop(), session
             for _ in range(self._stops):

@@ -15,6 +15,7 @@ from caraway.exceptions import AccessDenied, RequestFailed, ResourceMissing
 from caraway.requests.dynamodb import ConditionFailed
 from caraway.requests.sqs import ChangeMessageVisibility, ReceiptExpired
 from caraway.utils.log import get_logger
+from caraway.workers.vitals import SLACK_S, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -34,8 +35,8 @@ LONGEST_PAUSE_S: Final = 30.0
 QUIET_S: Final = 2 * LONGEST_PAUSE_S
 """What has not failed for so long is mended, or nothing asks for it any more."""
 FEW: Final = 3
-"""Messages in a row that must fail before receiving is held back. One that fails between others that
-succeed met a fault of its own; where the table is down, the first three say so."""
+"""Messages in a row that must fail before receiving is held back. One that fails between others
+that succeed met a fault of its own; where the table is down, the first three say so."""
 FAULTS_KNOWN: Final = 100
 WITNESSES: Final = 100
 _OF_ONE_THING: Final = (AccessDenied, RequestFailed, ResourceMissing)
@@ -235,20 +236,35 @@ class Heartbeat:
     """
 
     def __init__(
-        self, aws: AsyncioAws, records: Records, executor: Executor, held: Iterable[Held]
+        self,
+        aws: AsyncioAws,
+        records: Records,
+        executor: Executor,
+        held: Iterable[Held],
+        watch: Watch | None = None,
     ) -> None:
         self._aws = aws
         self._records = records
         self._executor = executor
         self._held = held
+        self._watch = watch or Watch("the heartbeat")
         self._leases: dict[str, float] = {}
 
     async def run(self, shortest_visibility_s: float) -> None:
-        """Beat until cancelled."""
+        """Beat until cancelled.
+
+        A beat that AWS does not answer in the time until renewals are due again is given up for the
+        next: a connection that hangs must not cost the leases that another could renew.
+        """
+        patience_s = shortest_visibility_s / BEATS
         while True:
-            await asyncio.sleep(shortest_visibility_s / BEATS / 2)
+            self._watch.expect(patience_s * 1.5 + SLACK_S)
+            await asyncio.sleep(patience_s / 2)
             try:
-                await self._beat()
+                await asyncio.wait_for(self._beat(), patience_s)
+                self._watch.done()
+            except asyncio.TimeoutError:
+                logger.warning("AWS does not answer the heartbeat, which is tried again")
             except Exception:
                 # Whatever it is, the messages that are held depend on the next beat.
                 logger.exception("the heartbeat failed and goes on")

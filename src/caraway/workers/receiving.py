@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
+from caraway.aws.clients import GIVEN_UP_S
 from caraway.core.publish import queue_url
-from caraway.exceptions import OperationalError
+from caraway.exceptions import EndpointUnreachable, OperationalError
 from caraway.requests.sqs import BATCH_LIMIT, ChangeMessageVisibility, ReceiveMessages
 from caraway.utils.log import get_logger
-from caraway.workers.holding import Backoff, Held
+from caraway.workers.holding import LONGEST_PAUSE_S, Backoff, Held
+from caraway.workers.vitals import SLACK_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from caraway.core.publish import Site
     from caraway.core.routing import Queue
     from caraway.workers.holding import Slots
+    from caraway.workers.vitals import Watch
 
 logger = get_logger("worker")
 
@@ -27,6 +30,10 @@ still take messages with it; twenty seconds would save a fraction of a cent a da
 BUSY_POLL_S: Final = 1
 """The same where several queues share the slots, for a queue that had messages a moment ago: its
 poll keeps slots that another queue could use."""
+RECEIVE_S: Final = GIVEN_UP_S + 15.0
+"""After so long a receive is given up, whatever it hangs on. The SDK's own time-outs come first,
+and it asks again over another connection; what they do not see is a name that is not resolved, or
+an answer that comes byte by byte."""
 PATIENCE_S: Final = 0.01
 """How long a receive waits for one more slot to be free, on its way to ten."""
 
@@ -46,6 +53,8 @@ class Receiver:
         Whether records can be written; while they cannot, one message at a time is asked for.
     begin
         Takes on what was received: its slots are taken.
+    watch
+        Hears what the loop does.
     """
 
     def __init__(
@@ -59,6 +68,7 @@ class Receiver:
         working: Backoff,
         stopping: asyncio.Event,
         begin: Callable[[list[Held]], None],
+        watch: Watch,
     ) -> None:
         self._aws = aws
         self._site = site
@@ -68,20 +78,25 @@ class Receiver:
         self._working = working
         self._stopping = stopping
         self._begin = begin
+        self.watch = watch
         self._is_busy = False
         self._receiving = Backoff()  # its own: a queue that is missing does not hold up the others
 
     async def run(self) -> None:
         """Poll until the worker stops."""
         while not self._stopping.is_set():
+            self.watch.expect(2 * LONGEST_PAUSE_S + SLACK_S)
             await self._receiving.pause(self._stopping)
             await self._working.pause(self._stopping)
+            self.watch.rest()  # every slot may be taken for as long as tasks are
             reserved = await self._unless_stopping(self._free_slots())
             if reserved is None:
                 return
             received: list[Held] = []
             try:
-                received = await self._receive(reserved)
+                self.watch.expect(RECEIVE_S + SLACK_S)
+                received = await self._in_time(self._receive(reserved))
+                self.watch.done()
                 self._receiving.succeed()
             except Exception as error:
                 if not isinstance(error, OperationalError):
@@ -99,6 +114,15 @@ class Receiver:
         await self._slots.wait_for(wanted, PATIENCE_S)
         return 0
 
+    async def _in_time(self, receive: Coroutine[Any, Any, list[Held]]) -> list[Held]:
+        try:
+            return await asyncio.wait_for(receive, RECEIVE_S)
+        except asyncio.TimeoutError:
+            raise EndpointUnreachable(
+                f"AWS does not answer: receiving from {self._queue.name} was given up after "
+                f"{RECEIVE_S:g} s"
+            ) from None
+
     async def _receive(self, reserved: int) -> list[Held]:
         limit = reserved or (1 if self._working.failures else self._slots.free)
         url = await queue_url(self._aws, self._site, self._queue)
@@ -114,6 +138,9 @@ class Receiver:
         return [Held(self._queue, url, message, now) for message in messages]
 
     async def _take_on(self, received: list[Held], reserved: int) -> None:
+        if self._stopping.is_set():
+            await release(self._aws, received)
+            return
         self._is_busy = bool(received)
         room = reserved or max(0, self._slots.free)
         if not reserved:

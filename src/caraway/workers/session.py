@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
+from contextlib import suppress
 from math import ceil
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,7 +20,8 @@ from caraway.utils.log import get_logger
 from caraway.workers.holding import Backoff, Heartbeat, Held, Slots
 from caraway.workers.observing import observer
 from caraway.workers.presence import Attendance, Tally
-from caraway.workers.receiving import Receiver, release
+from caraway.workers.receiving import POLL_S, Receiver, release
+from caraway.workers.vitals import LoopFailedError, Vitals, kept_running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from caraway.core.disposition import Disposition
     from caraway.core.routing import Queue
     from caraway.workers.pools import Pool
+    from caraway.workers.vitals import Watch
 
 logger = get_logger("worker")
 
@@ -51,8 +54,10 @@ class Session:
         shutdown_timeout_s: float,
         heartbeat_interval_s: float | None = None,
         on_ready: Callable[[], object] = lambda: None,
+        vitals: Vitals | None = None,
     ) -> None:
         self._queues = queues
+        self._vitals = vitals or Vitals(hostname)
         self._on_ready = on_ready
         self._hostname = hostname
         self._shutdown_timeout_s = shutdown_timeout_s
@@ -82,10 +87,13 @@ class Session:
             tally=tally,
             interval_s=heartbeat_interval_s,
         )
-        self._jobs: set[asyncio.Task[None]] = set()
+        self._jobs: dict[asyncio.Task[None], list[Held]] = {}
         self._stopping = asyncio.Event()
         self._cold = asyncio.Event()
-        self._deadline = 0.0
+        self._failed = False
+        self._stopped_at = 0.0
+        self._vitals.heard_at = lambda: self._aws.heard_at
+        self._vitals.running = lambda: len(self._executor.running)
         self._receivers = [
             Receiver(
                 self._aws,
@@ -96,6 +104,7 @@ class Session:
                 working=self._working,
                 stopping=self._stopping,
                 begin=self._begin,
+                watch=self._vitals.watch_queue(queue.name),
             )
             for queue in queues
         ]
@@ -104,21 +113,20 @@ class Session:
         """Work until told to stop; return the exit code, and whether user code still runs."""
         if threading.current_thread() is threading.main_thread():
             self._listen_to_signals()
-        heartbeat = asyncio.ensure_future(
-            Heartbeat(self._aws, self._site.records, self._executor, self._held).run(
-                min(queue.visibility_timeout_s for queue in self._queues)
-            )
-        )
+        background = [
+            asyncio.ensure_future(each) for each in (self._vitals.turn(), self._keep_heartbeat())
+        ]
         await self._pool.open()
         if self._attendance:
             self._attendance.begin()
         logger.info("%s ready.", self._hostname)
+        self._vitals.ready = True
         self._on_ready()
         try:
-            await self._receive()
-            unfinished = await self._drain()
+            unfinished = await self._work_until_stopped()
         finally:
-            heartbeat.cancel()
+            for each in background:
+                each.cancel()
             if self._attendance:
                 await self._within_reason(self._attendance.end())
         for job in self._jobs:
@@ -126,7 +134,7 @@ class Session:
         await asyncio.gather(*self._jobs, return_exceptions=True)
         if not await self._within_reason(self._aws.close()):
             unfinished = True
-        return EXIT_COLD if self._cold.is_set() else EXIT_WARM, unfinished
+        return EXIT_COLD if self._cold.is_set() or self._failed else EXIT_WARM, unfinished
 
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -152,25 +160,59 @@ class Session:
                 self._shutdown_timeout_s,
             )
             # From now on, not from the end of the long poll: ECS counts from its signal, too.
-            self._deadline = asyncio.get_running_loop().time() + self._shutdown_timeout_s
+            self._stopped_at = asyncio.get_running_loop().time()
+            self._vitals.stopping = True
             self._stopping.set()
 
     # -- receiving ----------------------------------------------------------------------------
 
-    async def _receive(self) -> None:
-        """Poll until the worker stops, then await the receives in flight while there is time.
+    async def _work_until_stopped(self) -> bool:
+        """Poll until the worker stops, then drain; say if user code was left running.
 
-        A receive that is given up on may have taken messages: they wait out their visibility.
+        The receives in flight are awaited, also by a cold shutdown: SQS may hand messages to one
+        that is given up, and they would be hidden for their visibility timeout. What they bring is
+        released. No task waits for that: they run, or are released, meanwhile.
         """
-        polls = [asyncio.ensure_future(each.run()) for each in self._receivers]
+        polls = [asyncio.ensure_future(self._keep_polling(each)) for each in self._receivers]
         await self._stopping.wait()
-        cold = asyncio.ensure_future(self._cold.wait())
-        ended = asyncio.gather(*polls)
-        either: list[asyncio.Future[Any]] = [ended, cold]
-        await asyncio.wait(either, timeout=self._remaining_s(), return_when=asyncio.FIRST_COMPLETED)
-        for each in (cold, *polls):
-            each.cancel()
-        await asyncio.gather(ended, return_exceptions=True)
+        unfinished = await self._drain()
+        _, silent = await asyncio.wait(polls, timeout=self._remaining_s(POLL_S + PARTING_S))
+        for poll in silent:
+            poll.cancel()
+        if silent:
+            logger.warning(
+                "AWS does not answer %d receives: what they may have taken stays hidden for its "
+                "visibility timeout",
+                len(silent),
+            )
+        await asyncio.gather(*polls, return_exceptions=True)
+        return unfinished
+
+    async def _keep_polling(self, receiver: Receiver) -> None:
+        await self._keep(receiver.watch.name, receiver.run, receiver.watch)
+
+    async def _keep_heartbeat(self) -> None:
+        watch = self._vitals.watch("the heartbeat")
+        heartbeat = Heartbeat(self._aws, self._site.records, self._executor, self._held, watch)
+        shortest_s = min(queue.visibility_timeout_s for queue in self._queues)
+        await self._keep(watch.name, lambda: heartbeat.run(shortest_s), watch)
+
+    async def _keep(
+        self, name: str, loop: Callable[[], Coroutine[Any, Any, None]], watch: Watch
+    ) -> None:
+        """Run a loop that the worker cannot do without; if it fails for good, the worker ends."""
+        try:
+            await kept_running(name, loop, self._unless_stopping, lambda: watch.done_at)
+        except LoopFailedError as error:
+            logger.critical("%s: the worker ends, for another to take its place", error)
+            self._failed = True
+            if not self._stopping.is_set():
+                self.stop(name)
+
+    async def _unless_stopping(self, seconds: float) -> None:
+        """Wait, but not longer than the worker works."""
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
 
     def _begin(self, received: list[Held]) -> None:
         """Begin to work on what was received; the messages of a FIFO group one after the other."""
@@ -180,12 +222,12 @@ class Session:
             # that to hold them takes nothing from anybody, and their slots are others'.
             self._slots.give_back(len(together) - 1)
             job = asyncio.ensure_future(self._work_through(together))
-            self._jobs.add(job)
-            job.add_done_callback(self._jobs.discard)
+            self._jobs[job] = together
+            job.add_done_callback(self._jobs.pop)
 
-    def _remaining_s(self) -> float:
-        """Return the seconds that a warm shutdown still has."""
-        return max(0.0, self._deadline - asyncio.get_running_loop().time())
+    def _remaining_s(self, granted_s: float) -> float:
+        """Return what is left of the seconds that were granted when the worker was told to stop."""
+        return max(0.0, self._stopped_at + granted_s - asyncio.get_running_loop().time())
 
     async def _within_reason(self, step: Coroutine[Any, Any, None]) -> bool:
         """Take a step of the shutdown; say whether AWS answered in time for it."""
@@ -270,16 +312,19 @@ class Session:
             finishing = asyncio.ensure_future(asyncio.wait(running))
             await asyncio.wait(
                 [finishing, cold],
-                timeout=self._remaining_s(),
+                timeout=self._remaining_s(self._shutdown_timeout_s),
                 return_when=asyncio.FIRST_COMPLETED,
             )
             cold.cancel()
             finishing.cancel()
         left = [each for each in self._held if each.running]
+        parting = [job for job, its in self._jobs.items() if self._held.isdisjoint(its)]
         if left:
             logger.warning("%d running tasks are released to run again", len(left))
             await self._within_reason(self._release_claims())
             await self._within_reason(self._release(left))
+        if parting:  # their tasks have ended: what is being acknowledged is soon, and not again
+            await self._within_reason(_all_of(parting))
         return bool(left)
 
     async def _release_claims(self) -> None:
@@ -301,6 +346,10 @@ class Session:
         for each in several:
             self._held.discard(each)
         await release(self._aws, several)
+
+
+async def _all_of(jobs: list[asyncio.Task[None]]) -> None:
+    await asyncio.wait(jobs)
 
 
 def _in_order(received: list[Held]) -> list[list[Held]]:
