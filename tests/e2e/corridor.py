@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from dataclasses import dataclass
 from datetime import date
@@ -14,7 +15,7 @@ from uuid import UUID, uuid4
 from pydantic import BaseModel
 
 from caraway import Caraway, Queue
-from caraway.exceptions import Ignore, Reject
+from caraway.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 
 # Two queues of the template, two that only workers consume which a test has started, and two of
 # groups, one for each door.
@@ -52,6 +53,15 @@ class Order(BaseModel):
 
 class NoSuchShelf(Exception):
     """An exception type of the user's own."""
+
+
+@app.task
+def wait_until_told() -> str:
+    try:
+        threading.Event().wait()
+    except SoftTimeLimitExceeded:
+        return "told"
+    return "never here"
 
 
 @app.task

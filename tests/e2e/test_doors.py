@@ -42,6 +42,7 @@ from tests.e2e.corridor import (
     mark,
     postponed,
     put,
+    wait_until_told,
 )
 
 if TYPE_CHECKING:
@@ -105,6 +106,21 @@ def test_a_failure_is_raised_as_what_it_was_with_the_traceback_of_the_worker(que
     with pytest.raises(NoSuchShelf, match="top"):
         sent.get(timeout=PATIENCE_S)
     assert "raise NoSuchShelf(shelf)" in (sent.traceback or "")
+
+
+def test_a_failure_can_be_run_again(queue: str) -> None:
+    sent = fail.apply_async(("top",), queue=queue)
+    assert ended(sent)
+    sent.replay()
+    with pytest.raises(NoSuchShelf, match="top"):
+        sent.get(timeout=PATIENCE_S)
+    assert sent.attempts == 2
+
+
+@pytest.mark.usefixtures("deployed")
+def test_a_plain_function_on_lambda_is_told_when_its_time_is_over() -> None:
+    sent = wait_until_told.apply_async(soft_time_limit=0.2)
+    assert sent.get(timeout=PATIENCE_S) == "told"
 
 
 def test_a_task_is_retried_until_it_succeeds(queue: str) -> None:
