@@ -12,6 +12,7 @@ from caraway.core.publish import Site
 from caraway.core.record import Records
 from caraway.core.routing import Router
 from caraway.core.serializers import Accepted, Contents, other_than_json
+from caraway.core.signing import Signing
 from caraway.exceptions import ImproperlyConfigured, NotRegistered, nearest
 from caraway.middleware import Middleware, Onion, layer_of
 from caraway.settings import Settings
@@ -93,7 +94,13 @@ class AppBase(ABC):
     @property
     def eager_site(self) -> Site:
         """The same for eager tasks, whose payloads stay in memory."""
-        return replace(self.site, store=Store("memory"), keeps_results=True, result_expires_s=None)
+        return replace(
+            self.site,
+            store=Store("memory"),
+            keeps_results=True,
+            result_expires_s=None,
+            signing=None,
+        )
 
     # -- middleware ---------------------------------------------------------------------------
 
@@ -213,7 +220,8 @@ def site_of(conf: Settings) -> Site:
     Raises
     ------
     ImproperlyConfigured
-        If settings contradict each other, or name a serializer that is not there.
+        If settings contradict each other, name a serializer that is not there, or a key that is
+        none.
     """
     return Site(
         router=Router(conf.task_queues, conf.task_routes, conf.task_default_queue),
@@ -225,6 +233,9 @@ def site_of(conf: Settings) -> Site:
         result_expires_s=conf.result_expires,
         max_deliveries=conf.task_max_deliveries,
         keeps_results=conf.result_backend != "disabled",
+        signing=Signing.of(
+            conf.task_signing_keys, conf.task_signing_key_id, required=conf.task_require_signature
+        ),
     )
 
 

@@ -131,7 +131,7 @@ _REPLACED: dict[str, str] = {
         control_queue_durable control_queue_exclusive control_queue_expires
         control_queue_ttl worker_enable_remote_control
     """,
-    "IAM says who may send and read: messages are not signed": """
+    "keys of messages are the settings task_signing_keys and task_signing_key_id": """
         security_cert_store security_certificate security_digest security_key
         security_key_password
     """,

@@ -35,16 +35,24 @@ class Kind(Generic[T]):
         any, is added to the message.
     parse
         Turns the text of an environment variable into what ``read`` takes.
+    secret
+        What is given is shown in no error.
     """
 
-    __slots__ = ("expected", "parse", "read")
+    __slots__ = ("expected", "parse", "read", "secret")
 
     def __init__(
-        self, expected: str, read: Callable[[Any], T], parse: Callable[[str], object]
+        self,
+        expected: str,
+        read: Callable[[Any], T],
+        parse: Callable[[str], object],
+        *,
+        secret: bool = False,
     ) -> None:
         self.expected = expected
         self.read = read
         self.parse = parse
+        self.secret = secret
 
     def value(self, name: str, given: object) -> T:
         """Return ``given`` as a value of this kind.
@@ -71,8 +79,9 @@ class Kind(Generic[T]):
             return read()
         except (TypeError, ValueError) as error:
             detail = f" ({error})" if str(error) else ""
+            shown = "..." if self.secret else _shown(given)
             raise ImproperlyConfigured(
-                f"{name} = {_shown(given)}: expected {self.expected}{detail}"
+                f"{name} = {shown}: expected {self.expected}{detail}"
             ) from None
 
 
@@ -118,7 +127,7 @@ def optional(kind: Kind[T]) -> Kind[T | None]:
     def read(given: Any) -> T | None:
         return None if given is None else kind.read(given)
 
-    return Kind(f"{kind.expected}, or None", read, parse)
+    return Kind(f"{kind.expected}, or None", read, parse, secret=kind.secret)
 
 
 def text(expected: str = "a text", alphabet: str = "", shortest: int = 1) -> Kind[str]:
@@ -298,6 +307,21 @@ def _read_schedule(given: object) -> dict[str, Any]:
     raise ValueError
 
 
+class Secrets(dict[str, str]):
+    """Texts by name that no repr shows."""
+
+    def __repr__(self) -> str:
+        return repr(dict.fromkeys(self, "..."))
+
+
+def _read_secrets(given: object) -> Secrets:
+    if not isinstance(given, Mapping):
+        raise TypeError
+    if all(isinstance(each, str) and each for pair in given.items() for each in pair):
+        return Secrets(given)
+    raise ValueError
+
+
 _ALNUM: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 BOOL: Final = Kind("True or False", _read_bool, _bool_of_text)
@@ -344,4 +368,5 @@ ROUTES: Final = Kind[Any](
     "{pattern: queue}, a router function, or a list of these", _read_routes, _json
 )
 SCHEDULE: Final = Kind("{name: entry}", _read_schedule, _json)
+SIGNING_KEYS: Final = Kind("{id: secret or PEM}", _read_secrets, _json, secret=True)
 POLICY: Final = Kind("{name: number}", _read_schedule, _json)

@@ -146,6 +146,24 @@ class Settings(SettingsMapping):
         "What is smaller is not compressed.",
     )
 
+    task_signing_keys = Setting(
+        kinds.optional(kinds.SIGNING_KEYS),
+        None,
+        "The keys of messages by id: secrets for HMAC-SHA256, or Ed25519 keys as PEM. A message "
+        "that any of them has signed is accepted.",
+    )
+    task_signing_key_id = Setting(
+        kinds.optional(kinds.TEXT),
+        None,
+        "Which of them signs what is sent; None: nothing is signed.",
+    )
+    task_require_signature = Setting(
+        kinds.BOOL,
+        False,
+        "Whether a message without a signature goes to the dead-letter queue. One whose signature "
+        "does not hold always does, where there are keys.",
+    )
+
     task_time_limit = Setting(
         kinds.optional(kinds.seconds()),
         None,

@@ -41,6 +41,7 @@ from caraway.core.options import NO_MEANING, OPTIONS
 from caraway.core.port import run_now
 from caraway.core.record import Record
 from caraway.core.serializers import BUILT_IN, Accepted
+from caraway.core.signing import Signing
 from caraway.current import current_app
 from caraway.declare import _NEEDLESS, _REFUSED
 from caraway.requests.sqs import (
@@ -418,7 +419,7 @@ def messages_of_the_format() -> list[str]:
 
 
 def test_every_field_of_a_message_is_in_the_table() -> None:
-    expected = {"caraway", "payload", *(each.name for each in fields(Message))}
+    expected = {"caraway", "payload", "signature", *(each.name for each in fields(Message))}
     assert set(table_after(FORMAT, "Fields")) == expected
 
 
@@ -427,6 +428,13 @@ def test_every_message_of_the_format_can_be_read() -> None:
         message = read_message(parse_envelope(body))
         assert message.task.startswith("shop.")
         assert message.to_json().items() >= {"caraway": 1, "task": message.task}.items()
+
+
+def test_the_signature_of_the_format_is_made_as_it_is_described() -> None:
+    (text,) = [body for body in messages_of_the_format() if '"signature"' in body]
+    signing = Signing.of({"2026-11": "s" * 32}, None, required=True)
+    assert signing is not None
+    signing.verify(json.loads(text), datetime.now(timezone.utc))
 
 
 def test_the_body_on_the_command_line_is_the_smallest_message() -> None:

@@ -8,7 +8,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from caraway.core.claim_check import Store
@@ -16,7 +16,8 @@ from caraway.core.context import Context
 from caraway.core.disposition import Delete, Leave
 from caraway.core.record import DONE, FAILED, RETRY
 from caraway.core.routing import Queue
-from caraway.exceptions import Ignore, Reject, Retry
+from caraway.core.signing import Signing
+from caraway.exceptions import EncodeError, Ignore, Reject, Retry
 from caraway.requests.dynamodb import ITEM_LIMIT_BYTES, UpdateItem
 from tests.support import FakeTask, World, signature
 
@@ -150,6 +151,33 @@ def test_any_body_that_is_delivered_twice_has_the_effect_of_one(
     assert endings(there) == endings(once)
     runs = {name: len(task.runs) for name, task in there.tasks.items()}
     assert runs == {name: len(task.runs) for name, task in once.tasks.items()}
+
+
+SIGNING = Signing.of({"k": "s" * 32}, "k", required=True)
+
+
+@settings(max_examples=300, deadline=None)
+@given(mutated(), st.sampled_from([*ENVELOPE, "later", "signature"]), plausible | anything, stores)
+def test_a_signed_message_that_was_changed_anywhere_is_a_dead_letter(
+    text: str, name: str, value: Any, store: Store
+) -> None:
+    assert SIGNING is not None
+    envelope = json.loads(text)
+    try:
+        signed = {**envelope, "signature": SIGNING.value_of(envelope)}
+    except EncodeError:  # a number that cannot be written
+        return
+    changed = {**signed, name: value}
+    assume(json.dumps(changed, sort_keys=True) != json.dumps(signed, sort_keys=True))
+    assume("id" in envelope or name != "scheduled_time")  # EventBridge fills it in
+    there = World(*world(fifo=False, store=store).tasks.values(), store=store, signing=SIGNING)
+    there.put(json.dumps(changed))
+    first = there.deliver()
+    assert isinstance(first, Delete)
+    assert first.undeliverable
+    assert there.dead_letters()
+    assert there.aws.items == {}
+    assert not any(task.runs for task in there.tasks.values())
 
 
 def endings(there: World) -> dict[str, tuple[Any, ...]]:

@@ -46,7 +46,7 @@ def in_full(app: Caraway, letter: DeadLetter) -> dict[str, Any]:
     """Return a letter with its arguments, and what the record says now."""
     shown = as_json(letter, app.aws.now().timestamp())
     try:
-        message = run_now(unpack(app.aws, app.site.store, letter.received.body))
+        message = run_now(unpack(app.aws, app.site.store, letter.received.body, app.site.signing))
     except (InvalidMessage, PayloadMissing) as error:
         return {**shown, "unreadable": str(error), "body": letter.received.body}
     now = run_now(look(app.aws, app.site, message.id))

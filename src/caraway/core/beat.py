@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from caraway.core.arguments import untyped_to_wire
 from caraway.core.cron import expression
 from caraway.core.publish import describe
+from caraway.core.signing import FIELD
 from caraway.exceptions import (
     ImproperlyConfigured,
     InvalidOption,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from caraway.core.message import Message
     from caraway.core.publish import Site
+    from caraway.core.signing import Signing
     from caraway.requests.base import Json
 
 PATHS: Final = {"time": "$.time"}
@@ -279,7 +281,7 @@ def _rule(
         name=owner.rule_name(entry.name),
         expression=expression(entry.schedule, zone, now),
         queue=described.queue.sqs_name(site.queue_prefix),
-        template=_template(message),
+        template=_template(message, site.signing),
         entry=entry.name,
         description=f"{entry.task} {entry.schedule!r}{where}"[:DESCRIPTION_LIMIT],
         enabled=entry.enabled,
@@ -291,7 +293,7 @@ _DECIDED_AT_RECEPTION: Final = ("id", "root_id", "sent_at", "digest")
 _ESCAPED = re.compile(r"\\(?:u[0-9a-f]{4}|.)|[<>]")
 
 
-def _template(message: Message) -> str:
+def _template(message: Message, signing: Signing | None) -> str:
     r"""Return a message as an InputTemplate.
 
     ``<`` and ``>`` can stand for themselves nowhere in a template ("Transforming input", Amazon
@@ -303,6 +305,9 @@ def _template(message: Message) -> str:
         for name, value in message.to_json().items()
         if name not in _DECIDED_AT_RECEPTION
     }
+    signature = None if signing is None else signing.value_of(envelope)
+    if signature is not None:
+        envelope[FIELD] = signature
     text = json.dumps(envelope, separators=(",", ":"), ensure_ascii=False)
     text = _ESCAPED.sub(_by_number, text)
     template = f'{text[:-1]},"scheduled_time":"<time>"}}'

@@ -25,6 +25,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from caraway.core.codec import dumps
 from caraway.core.decoding import from_base64
 from caraway.core.encoding import to_base64
 from caraway.core.message import (
@@ -34,6 +35,7 @@ from caraway.core.message import (
     parse_envelope,
     read_message,
 )
+from caraway.core.signing import SIGNED_BYTES, sealed
 from caraway.exceptions import DecodeError, ImproperlyConfigured, InvalidMessage
 from caraway.requests.s3 import GetObject, PutObject
 from caraway.requests.sqs import MESSAGE_LIMIT_BYTES
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 
     from caraway.core.compression import Compression
     from caraway.core.port import Aws
+    from caraway.core.signing import Signing
     from caraway.requests.base import Json
 
 INLINE_LIMIT_BYTES: Final = {
@@ -266,26 +269,33 @@ async def get(aws: Aws, store: Store, uri: str) -> bytes:
 # -- messages --------------------------------------------------------------------------------
 
 
-async def pack(aws: Aws, store: Store, message: Message) -> str:
-    """Return the body to send for a message: compressed, or its content in S3, when it is large."""
-    body = message.to_body()
+async def pack(aws: Aws, store: Store, message: Message, signing: Signing | None = None) -> str:
+    """Return the body to send for a message: compressed, or its content in S3, when it is large.
+
+    It is signed as it is sent: a pointer with what it points to.
+    """
+    envelope = message.to_json()
+    body = dumps(envelope)
     limit = store.message_limit_bytes if store.bucket else MESSAGE_LIMIT_BYTES
+    if signing is not None:
+        limit -= SIGNED_BYTES
     # Most bodies are small: characters * 4 bounds the bytes without encoding.
     if message.compression is None and len(body) * 4 <= limit:
-        return body
+        return sealed(signing, envelope, body)
     payload = body.encode()
     compressed = store.compressed(message.compression, payload)
     if compressed is None:
         if len(payload) <= limit:
-            return body
-        return _envelope(message, VERSION, await _stored(aws, store, message, payload))
+            return sealed(signing, envelope, body)
+        stored = await _stored(aws, store, message, payload)
+        return _pointer(message, VERSION, stored, signing)
     method, smaller = compressed
     said = {"compression": method.name}
-    inline = _envelope(message, COMPRESSED_VERSION, {**said, "data": to_base64(smaller)})
-    if len(inline) <= limit:
-        return inline
+    inline = {**said, "data": to_base64(smaller)}
+    if len(body := _pointer(message, COMPRESSED_VERSION, inline, signing)) <= limit:
+        return body
     stored = await _stored(aws, store, message, smaller, method.media_type)
-    return _envelope(message, COMPRESSED_VERSION, {**said, **stored})
+    return _pointer(message, COMPRESSED_VERSION, {**said, **stored}, signing)
 
 
 async def _stored(
@@ -299,7 +309,9 @@ async def _stored(
     return {"s3": uri, "sha256": sha256, "bytes": len(payload)}
 
 
-def _envelope(message: Message, version: int, payload: dict[str, Json]) -> str:
+def _pointer(
+    message: Message, version: int, payload: dict[str, Json], signing: Signing | None
+) -> str:
     envelope = {
         "caraway": version,
         "id": message.id,
@@ -307,20 +319,24 @@ def _envelope(message: Message, version: int, payload: dict[str, Json]) -> str:
         "attempt": message.attempt,
         "payload": payload,
     }
-    return json.dumps(envelope, separators=(",", ":"))
+    return sealed(signing, envelope, json.dumps(envelope, separators=(",", ":")))
 
 
-async def unpack(aws: Aws, store: Store, body: str) -> Message:
+async def unpack(aws: Aws, store: Store, body: str, signing: Signing | None = None) -> Message:
     """Return the message of a body: fetched from S3 and decompressed, where it says so.
+
+    The signature is looked at first.
 
     Raises
     ------
     InvalidMessage
-        If the body, or what it points to, is not a task message.
+        If the body, or what it points to, is not a task message, or its signature is not accepted.
     PayloadMissing
         If the payload is not in S3 any more.
     """
     envelope = parse_envelope(body)
+    if signing is not None:
+        signing.verify(envelope, aws.now())
     if "payload" not in envelope:
         return read_message(envelope)
     pointer = envelope["payload"]

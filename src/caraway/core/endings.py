@@ -234,7 +234,7 @@ async def dead_letter(
     body = delivery.body
     if message is not None:
         with suppress(ImproperlyConfigured):  # larger than what was received, by a field or two
-            body = await pack(aws, site.store, message)
+            body = await pack(aws, site.store, message, site.signing)
     if len(body.encode()) > MESSAGE_LIMIT_BYTES - ATTRIBUTES_BYTES:
         attributes = {}  # they count as part of the message
     await aws.perform(

@@ -131,11 +131,11 @@ class Executor:
     def _now(self) -> float:
         return self._aws.now().timestamp()
 
-    # -- decode: what cannot be read goes to the dead-letter queue ------------------------------
+    # -- decode: what cannot be read or trusted goes to the dead-letter queue -------------------
 
     async def _decode(self, delivery: Delivery) -> Message:
         try:
-            message = await unpack(self._aws, self._site.store, delivery.body)
+            message = await unpack(self._aws, self._site.store, delivery.body, self._site.signing)
         except (InvalidMessage, PayloadMissing) as error:
             reason = str(error)
             raise Decided(

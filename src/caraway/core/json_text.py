@@ -43,6 +43,17 @@ def canonical(data: Json) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
+def in_order(data: Json) -> bytes:
+    """Return data as compact UTF-8 text with sorted keys, for signatures: lists stay as they are.
+
+    Raises
+    ------
+    EncodeError
+        If ``data`` is not JSON, or holds an integer of thousands of digits.
+    """
+    return _write(_sorted, data).encode("utf-8", "surrogatepass")
+
+
 def _pairs_sorted(data: Json) -> Json:
     """Return data with the pairs of its ``dict`` tags, which keep their order, sorted."""
     if isinstance(data, list):

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from caraway.core.port import Aws
     from caraway.core.routing import Queue, Router
+    from caraway.core.signing import Signing
     from caraway.requests.base import Json
 
 DEFAULT_GROUP: Final = "default"
@@ -56,6 +57,8 @@ class Site:
         Claims without a finish after which a task is quarantined.
     carried_headers
         Names of the headers that callbacks take over from the message that leads to them.
+    signing
+        How messages are signed and verified, None for neither.
     """
 
     router: Router
@@ -68,6 +71,7 @@ class Site:
     contents: Contents = field(default_factory=Contents)
     compression: str | None = None
     carried_headers: frozenset[str] = frozenset()
+    signing: Signing | None = None
 
 
 @dataclass(frozen=True)
@@ -208,7 +212,7 @@ async def request_to_send(aws: Aws, site: Site, outgoing: Outgoing) -> SendMessa
     message, queue = outgoing.message, outgoing.queue
     return SendMessage(
         await queue_url(aws, site, queue),
-        await pack(aws, site.store, message),
+        await pack(aws, site.store, message, site.signing),
         delay_s=outgoing.delay_s,
         group_id=message.group_id,
         deduplication_id=(outgoing.deduplication_id or _of_attempt(message))
