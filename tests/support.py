@@ -60,6 +60,7 @@ class FakeTask:
     soft_time_limit: float | None = None
     queue: str | None = None
     track_started: bool = False
+    trail: bool = True
     store_errors_even_if_ignored: bool = False
     hooks: Callable[[Context, Ending], Any] | None = None
     runs: list[Context] = field(default_factory=list)

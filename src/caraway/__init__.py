@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     from caraway.core.routing import Queue
     from caraway.current import current_app
     from caraway.middleware import Middleware, Publication
-    from caraway.result import AsyncResult, EagerResult, allow_join_result
+    from caraway.result import (
+        AsyncResult,
+        EagerResult,
+        GroupResult,
+        ResultSet,
+        allow_join_result,
+        result_from_tuple,
+    )
     from caraway.schedules import crontab, schedule
     from caraway.shared import shared_task
     from caraway.task import Task
@@ -38,9 +45,12 @@ __all__ = [
     "AsyncResult",
     "Context",
     "EagerResult",
+    "GroupResult",
+    "ResultSet",
     "Signature",
     "allow_join_result",
     "register_type",
+    "result_from_tuple",
     "signature",
     # time
     "crontab",
@@ -54,9 +64,11 @@ _WHERE = {
     "Caraway": "caraway.app",
     "Context": "caraway.core.context",
     "EagerResult": "caraway.result",
+    "GroupResult": "caraway.result",
     "Middleware": "caraway.middleware",
     "Publication": "caraway.middleware",
     "Queue": "caraway.core.routing",
+    "ResultSet": "caraway.result",
     "Signature": "caraway.canvas",
     "Task": "caraway.task",
     "allow_join_result": "caraway.result",
@@ -64,6 +76,7 @@ _WHERE = {
     "current_app": "caraway.current",
     "lambda_handler": "caraway.workers.aws_lambda",
     "register_type": "caraway.core.codec",
+    "result_from_tuple": "caraway.result",
     "schedule": "caraway.schedules",
     "shared_task": "caraway.shared",
     "signature": "caraway.canvas",

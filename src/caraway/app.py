@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
@@ -15,6 +16,9 @@ from caraway.declare import as_task_instance, check_values, make_task, origin
 from caraway.exceptions import AlreadyRegistered, ImproperlyConfigured, UnknownOption
 from caraway.fixups import Fixup, fit_to_environment
 from caraway.result import AsyncResult as Result
+from caraway.result import GroupResult as ResultOfGroup
+from caraway.result import ResultSet as Results
+from caraway.result import result_from_tuple
 from caraway.signals import Signal, import_modules
 from caraway.task import AsyncTask
 from caraway.task import Task as BaseTask
@@ -302,6 +306,20 @@ class Caraway(AppBase):
     def AsyncResult(self, id: str, task_name: str | None = None) -> Result[Any]:  # noqa: N802
         """Return the result of a task by its id."""
         return Result(id, self, task_name)
+
+    @cached_property
+    def ResultSet(self) -> type[Results]:  # noqa: N802 - Celery's name
+        """:class:`caraway.ResultSet` of this app."""
+        return type("ResultSet", (Results,), {"bound_to": self})
+
+    @cached_property
+    def GroupResult(self) -> type[ResultOfGroup]:  # noqa: N802 - Celery's name
+        """:class:`caraway.GroupResult` of this app."""
+        return type("GroupResult", (ResultOfGroup,), {"bound_to": self})
+
+    def result_from_tuple(self, data: Any) -> Any:
+        """Return the result that its ``as_tuple`` described."""
+        return result_from_tuple(data, self)
 
     def __repr__(self) -> str:
         return f"<Caraway {self.main or '__main__'}>"

@@ -2,47 +2,33 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Generic
 
 from typing_extensions import TypeVar
 
 from caraway import states
-from caraway.core import results
+from caraway.core import results, trail
 from caraway.core.codec import decode
-from caraway.core.context import current
 from caraway.core.port import run_now
 from caraway.core.record import DONE
 from caraway.core.replay import replay
 from caraway.current import current_app
-from caraway.exceptions import NotReplayable
+from caraway.joining import refuse_inside_a_task
+from caraway.result_base import ResultBase
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
     from caraway.base import AppBase
     from caraway.core.port import Aws
     from caraway.core.results import Seen
+    from caraway.requests.base import Json
 
 R_co = TypeVar("R_co", covariant=True, default=Any)
 
-_join_allowed: ContextVar[bool] = ContextVar("caraway_join_allowed", default=False)
 
-
-@contextmanager
-def allow_join_result() -> Iterator[None]:
-    """Allow waiting for results inside a task: for those who know that it cannot deadlock."""
-    token = _join_allowed.set(True)
-    try:
-        yield
-    finally:
-        _join_allowed.reset(token)
-
-
-class AsyncResult(Generic[R_co]):
+class AsyncResult(ResultBase, Generic[R_co]):
     """The result of a task that may be anywhere: queued, running, done, or unknown.
 
     Parameters
@@ -53,6 +39,8 @@ class AsyncResult(Generic[R_co]):
         The app whose records are asked; the current app when None.
     task_name
         Lets the value be rebuilt to the function's return annotation.
+    parent
+        The result before this one in its chain.
     ignored
         The task was sent with its result ignored: :meth:`get` returns None at once, as in Celery.
     """
@@ -63,36 +51,37 @@ class AsyncResult(Generic[R_co]):
         app: AppBase | None = None,
         task_name: str | None = None,
         *,
+        parent: ResultBase | None = None,
         ignored: bool = False,
     ) -> None:
-        self.id = id
+        self.id: str = id
+        self.parent = parent
         self.app = app or current_app()
         self.ignored = ignored
         self._task_name = task_name
-        self._seen: Seen | None = None
+        self.known: Seen | None = None
+        """What was seen of an ending that does not change any more."""
 
     task_id = property(lambda self: self.id, doc="The task's id.")
 
     # -- looking ------------------------------------------------------------------------------
 
-    def _port(self) -> Aws:
-        return self.app.aws
-
     def _look(self) -> Seen:
-        """Look once; an ending that cannot change any more is remembered."""
-        if self._seen is not None:
-            return self._seen
-        return self._remember(run_now(results.look(self._port(), self.app.site, self.id)))
+        return run_now(self._seen_of(self._port()))
 
     async def _alook(self) -> Seen:
-        if self._seen is not None:
-            return self._seen
-        return self._remember(await results.look(self.app.aio, self.app.site, self.id))
+        return await self._seen_of(self._aport())
 
-    def _remember(self, seen: Seen) -> Seen:
+    async def _seen_of(self, aws: Aws) -> Seen:
+        if self.known is not None:
+            return self.known
+        return self.remember(await results.look(aws, self.app.site, self.id))
+
+    def remember(self, seen: Seen) -> Seen:
+        """Keep what was seen in mind, if it cannot change any more; return it."""
         # Not a failure: a replay, or a redrive of its dead letter, may change that.
         if seen.record.phase == DONE and seen.state != states.FAILURE:
-            self._seen = seen
+            self.known = seen
         return seen
 
     @property
@@ -117,8 +106,7 @@ class AsyncResult(Generic[R_co]):
     @property
     def date_done(self) -> datetime | None:
         """When the task ended, in UTC."""
-        done_at = self._look().record.done_at
-        return None if done_at is None else datetime.fromtimestamp(done_at, timezone.utc)
+        return _utc(self._look().record.done_at)
 
     @property
     def name(self) -> str | None:
@@ -133,9 +121,15 @@ class AsyncResult(Generic[R_co]):
             return 0
         return record.attempt if record.phase in ("failed", "retry") else record.attempt + 1
 
-    def ready(self) -> bool:
-        """Whether the task has ended."""
-        return self._look().ready
+    @property
+    def queue(self) -> str | None:
+        """The queue that the task ran from, when it is known."""
+        return self._look().record.queue
+
+    @property
+    def retries(self) -> int:
+        """Attempts begun after the first."""
+        return max(0, self.attempts - 1)
 
     def successful(self) -> bool:
         """Whether the task returned a value."""
@@ -144,6 +138,14 @@ class AsyncResult(Generic[R_co]):
     def failed(self) -> bool:
         """Whether the task failed."""
         return self.state == states.FAILURE
+
+    async def asuccessful(self) -> bool:
+        """Say whether the task returned a value, from asynchronous code."""
+        return await self.astate() == states.SUCCESS
+
+    async def afailed(self) -> bool:
+        """Say whether the task failed, from asynchronous code."""
+        return await self.astate() == states.FAILURE
 
     async def astate(self) -> str:
         """Return the task's state now, from asynchronous code."""
@@ -162,8 +164,7 @@ class AsyncResult(Generic[R_co]):
         timeout: float | None = None,
         propagate: bool = True,
         interval: float | None = None,
-        *,
-        disable_sync_subtasks: bool = True,
+        **options: Any,
     ) -> R_co:
         """Wait for the task to end, and return its value; None where the result is ignored.
 
@@ -175,9 +176,18 @@ class AsyncResult(Generic[R_co]):
             Raise the task's exception; False returns it.
         interval
             Seconds between looks; None looks early and then less and less often, up to 1 s.
+        callback
+            Is called with the id and the value.
+        on_message
+            Is called with what is known of the task, as a dict, whenever that changes.
+        on_interval
+            Is called after each look that has not seen the end.
+        follow_parents
+            Take the failure of a task before this one in its chain for its own (the default): it
+            is never sent then.
         disable_sync_subtasks
-            Refuse to wait inside a task, as in Celery: a worker that waits for another task can
-            wait for itself.
+            Refuse to wait inside a task (the default), as in Celery: a worker that waits for
+            another task can wait for itself.
 
         Raises
         ------
@@ -190,15 +200,7 @@ class AsyncResult(Generic[R_co]):
         BaseException
             What the task raised, where ``propagate`` is set.
         """
-        if self.ignored:
-            return None  # type: ignore[return-value]  # nothing may ever be recorded
-        if disable_sync_subtasks:
-            _refuse_inside_a_task()
-        seen = self._seen
-        if seen is None:
-            waiting = results.wait(self._port(), self.app.site, self.id, timeout, interval)
-            seen = self._remember(run_now(waiting))
-        return self._outcome(seen, propagate)
+        return run_now(self._value_of(self._port(), timeout, propagate, interval, **options))
 
     wait = get
 
@@ -207,21 +209,51 @@ class AsyncResult(Generic[R_co]):
         timeout: float | None = None,
         propagate: bool = True,
         interval: float | None = None,
-        *,
-        disable_sync_subtasks: bool = True,
+        **options: Any,
     ) -> R_co:
         """Wait as :meth:`get` does, without blocking the event loop."""
-        if self.ignored:
-            return None  # type: ignore[return-value]
-        if disable_sync_subtasks:
-            _refuse_inside_a_task()
-        seen = self._seen
-        if seen is None:
-            waiting = results.wait(self.app.aio, self.app.site, self.id, timeout, interval)
-            seen = self._remember(await waiting)
-        return self._outcome(seen, propagate)
+        return await self._value_of(self._aport(), timeout, propagate, interval, **options)
 
-    def _outcome(self, seen: Seen, propagate: bool) -> R_co:
+    async def _value_of(
+        self,
+        aws: Aws,
+        timeout: float | None = None,
+        propagate: bool = True,
+        interval: float | None = None,
+        *,
+        callback: Callable[[str, Any], object] | None = None,
+        on_message: Callable[[dict[str, Any]], object] | None = None,
+        on_interval: Callable[[], object] | None = None,
+        follow_parents: bool = True,
+        disable_sync_subtasks: bool = True,
+    ) -> R_co:
+        if self.ignored:
+            return None  # type: ignore[return-value]  # nothing may ever be recorded
+        if disable_sync_subtasks:
+            refuse_inside_a_task()
+        seen = self.known
+        if seen is None:
+            waiting = results.wait(
+                aws,
+                self.app.site,
+                self.id,
+                timeout,
+                interval,
+                None if on_message is None else lambda now: on_message(self.meta_of(now)),
+                parents=self._ancestors() if follow_parents else (),
+                on_interval=on_interval,
+            )
+            try:
+                seen = self.remember(await waiting)
+            except results.ParentFailed as failed:
+                seen = failed.seen
+        value = self.outcome_of(seen, propagate)
+        if callback is not None:
+            callback(self.id, value)
+        return value
+
+    def outcome_of(self, seen: Seen, propagate: bool) -> R_co:
+        """Return the value that was seen, or raise the exception."""
         if propagate and seen.state in states.PROPAGATE_STATES:
             raise (
                 seen.result
@@ -241,14 +273,81 @@ class AsyncResult(Generic[R_co]):
             return decode(seen.result, read)
         return task.parameters.result_from_wire(seen.result, read)
 
-    def maybe_throw(self, propagate: bool = True) -> Any:
+    def maybe_throw(
+        self, propagate: bool = True, callback: Callable[[str, Any], object] | None = None
+    ) -> Any:
         """Raise the task's exception if it has failed; else return its value so far."""
-        return self._outcome(self._look(), propagate)
+        value = self.outcome_of(self._look(), propagate)
+        if callback is not None:
+            callback(self.id, value)
+        return value
+
+    maybe_reraise = maybe_throw
+
+    def meta_of(self, seen: Seen) -> dict[str, Any]:
+        """Return what was seen, as callbacks are told it: Celery's names."""
+        return {
+            "task_id": self.id,
+            "status": seen.state,
+            "result": self._value(seen),
+            "traceback": seen.record.traceback,
+            "date_done": _utc(seen.record.done_at),
+        }
+
+    # -- what it has led to -------------------------------------------------------------------
+
+    @property
+    def children(self) -> list[Any] | None:
+        """The results of what the task has sent, and of what its success led to.
+
+        None until it has ended, and for a task with ``trail=False`` the empty list.
+
+        Raises
+        ------
+        TrailTooLong
+            If it has sent more than a record lists.
+        """
+        return self._children_in(self._look())
+
+    async def achildren(self) -> list[Any] | None:
+        """Return the children, from asynchronous code."""
+        return self._children_in(await self._alook())
+
+    def _children_in(self, seen: Seen) -> list[Any] | None:
+        if not seen.ready:
+            return None
+        return [self._child(each) for each in trail.read(self.id, seen.record.children)]
+
+    def _child(self, data: Json) -> ResultBase:
+        child: ResultBase = self.app.result_from_tuple(data)
+        return child
+
+    async def _children_of(self, aws: Aws) -> list[ResultBase]:
+        return self._children_in(await self._seen_of(aws)) or []
+
+    async def _is_ready(self, aws: Aws) -> bool:
+        return (await self._seen_of(aws)).ready
+
+    def _own_ids(self) -> list[str]:
+        return [] if self.known is not None and self.known.state == states.SUCCESS else [self.id]
+
+    def as_tuple(self) -> Any:
+        """Return it as plain data: ``((id, parent), None)``."""
+        return (self.id, self.parent and self.parent.as_tuple()), None
+
+    def as_list(self) -> list[str]:
+        """Return its id, and those of the tasks before it in its chain."""
+        return [self.id, *_ids_of(self.parent)]
 
     def forget(self) -> None:
         """Hide the result. The task's id stays known, so that it does not run again."""
         run_now(results.forget(self._port(), self.app.site, self.id))
-        self._seen = None
+        self.known = None
+
+    async def aforget(self) -> None:
+        """Hide the result, from asynchronous code."""
+        await results.forget(self._aport(), self.app.site, self.id)
+        self.known = None
 
     def replay(self, *, queue: str | None = None) -> None:
         """Run a task that failed again, from the message that its record keeps.
@@ -272,12 +371,12 @@ class AsyncResult(Generic[R_co]):
             If AWS did not answer: call it again, or the task may wait for ever.
         """
         run_now(replay(self._port(), self.app.site, self.app.tasks, self.id, queue))
-        self._seen = None
+        self.known = None
 
     async def areplay(self, *, queue: str | None = None) -> None:
         """Run a task that failed again, as :meth:`replay` does, from asynchronous code."""
-        await replay(self.app.aio, self.app.site, self.app.tasks, self.id, queue)
-        self._seen = None
+        await replay(self._aport(), self.app.site, self.app.tasks, self.id, queue)
+        self.known = None
 
     # -- identity -----------------------------------------------------------------------------
 
@@ -296,42 +395,11 @@ class AsyncResult(Generic[R_co]):
         return f"<{type(self).__name__}: {self.id}>"
 
 
-class EagerResult(AsyncResult[R_co]):
-    """The result of a task that has run in this process; its record is in memory.
-
-    A failed task's exception is the one that it raised, with its traceback.
-    """
-
-    def __init__(
-        self,
-        id: str,
-        app: AppBase,
-        task_name: str | None,
-        port: Aws,
-        error: BaseException | None = None,
-    ) -> None:
-        super().__init__(id, app, task_name)
-        self._memory = port
-        seen = run_now(results.look(port, app.eager_site, id))
-        self._seen = seen if error is None else replace(seen, result=error)
-
-    def _port(self) -> Aws:
-        return self._memory
-
-    def replay(self, *, queue: str | None = None) -> None:  # noqa: ARG002 - as for any result
-        """Refuse: no worker has run it."""
-        raise NotReplayable(f"task {self.id} ran in this process: call it again")
-
-    async def areplay(self, *, queue: str | None = None) -> None:
-        """Refuse: no worker has run it."""
-        self.replay(queue=queue)
+def _utc(at: float | None) -> datetime | None:
+    return None if at is None else datetime.fromtimestamp(at, timezone.utc)
 
 
-def _refuse_inside_a_task() -> None:
-    context = current.get()
-    running = context.running() if context is not None else None
-    if running is not None and not running.is_eager and not _join_allowed.get():
-        raise RuntimeError(
-            f"never call result.get() within a task ({running.task}): it can wait for itself; link "
-            "the tasks instead, or pass disable_sync_subtasks=False if you know better"
-        )
+def _ids_of(parent: ResultBase | None) -> list[str]:
+    if isinstance(parent, AsyncResult):
+        return parent.as_list()
+    return [] if parent is None else [parent.id, *_ids_of(parent.parent)]

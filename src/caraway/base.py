@@ -72,6 +72,10 @@ class AppBase(ABC):
     ) -> Any:
         """Send a task by its name, from asynchronous code; returns its result."""
 
+    @abstractmethod
+    def result_from_tuple(self, data: Any) -> Any:
+        """Return the result that its ``as_tuple`` described."""
+
     # -- where things are ---------------------------------------------------------------------
 
     @property

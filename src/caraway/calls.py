@@ -16,6 +16,7 @@ from caraway.core.ids import new_id
 from caraway.core.message import digest_of
 from caraway.core.port import run_now
 from caraway.core.publish import Outgoing, describe, send_patiently
+from caraway.core.trail import of_task
 from caraway.exceptions import (
     EncodeError,
     InvalidArguments,
@@ -76,8 +77,12 @@ def _say_it_is_sent(name: str) -> None:
 
 
 def _result(app: AppBase, task: Runnable | str, outgoing: Outgoing) -> AsyncResult[Any]:
-    """Return the result of a call that was sent."""
+    """Return the result of a call that was sent; a task that sent it keeps it in mind."""
     message = outgoing.message
+    context = current.get()
+    running = context.running() if context is not None else None
+    if running is not None:
+        running.trail.add(of_task(message.id))
     ignored = message.ignore_result
     if ignored is None:
         ignored = app.conf.task_ignore_result if isinstance(task, str) else task.ignore_result

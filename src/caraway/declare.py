@@ -24,7 +24,6 @@ _NEEDLESS: Final = {
     "acks_on_failure_or_timeout": "a failed task's message goes once its failure is recorded",
     "reject_on_worker_lost": "a lost worker's message comes back by itself",
     "send_events": "the task records are the monitor",
-    "trail": "the ids of children derive from their parent's",
 }
 """Celery's task options that need no setting here, and why: accepted with one line."""
 _REFUSED: Final = {
@@ -42,6 +41,7 @@ _FLAGS: Final = (
     "retry_jitter",
     "store_errors_even_if_ignored",
     "track_started",
+    "trail",
     "typing",
 )
 

@@ -199,6 +199,14 @@ class MaxRetriesExceededError(TaskError):
         self.task_kwargs = task_kwargs or {}
 
 
+class IncompleteStream(TaskError):
+    """A walk along results has come to one that has not ended."""
+
+
+class TrailTooLong(TaskError):
+    """A task has sent more tasks than its record lists."""
+
+
 class TaskRevokedError(TaskError):
     """The task was revoked, or expired before it ran."""
 
@@ -245,6 +253,12 @@ class RemoteError(TaskError):
 
     def __str__(self) -> str:
         return f"{self.exc_type}({', '.join(map(repr, self.args))})"
+
+    def __repr__(self) -> str:
+        return f"<RemoteError: {self.exc_module}.{self}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.exc_type, self.exc_module, *self.args)
 
 
 class TaskPredicate(CarawayError):

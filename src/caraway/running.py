@@ -46,6 +46,8 @@ class Runnable:
     """The function may run twice: no claim is taken, which saves two writes."""
     at_most_once: bool = False
     """Once it has started it is never run again: a worker that dies makes it a failure."""
+    trail: bool = True
+    """The record lists what the task has sent: ``children`` of its result."""
     ignore_result: bool
     time_limit: float | None
     soft_time_limit: float | None

@@ -94,6 +94,7 @@ class Task(Inside, Generic[P, R]):
             "throws",
             "time_limit",
             "track_started",
+            "trail",
             "typing",
         }
     )

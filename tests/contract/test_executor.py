@@ -49,6 +49,7 @@ class FakeTask:
     queue: str | None = None
     track_started: bool = False
     store_errors_even_if_ignored: bool = False
+    trail: bool = True
     hooks: None = None
     ran: list[tuple[Any, ...]] = field(default_factory=list)
 

@@ -21,7 +21,16 @@ import pytest
 
 import caraway
 import caraway.core.errors
-from caraway import AsyncResult, Caraway, Context, Queue, Signature, exceptions, signals
+from caraway import (
+    AsyncResult,
+    Caraway,
+    Context,
+    GroupResult,
+    Queue,
+    Signature,
+    exceptions,
+    signals,
+)
 from caraway.aws.memory import MemoryAws
 from caraway.base import AppBase
 from caraway.beat import rules_of
@@ -52,6 +61,7 @@ from caraway.requests.sqs import (
 )
 from caraway.setting_mapping import _NO_SETTINGS
 from caraway.settings import SETTINGS
+from caraway.utils.graph import DependencyGraph
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -84,7 +94,7 @@ PAGES_THAT_RUN = [
 ]
 NOT_THERE = {"add_to_chord"}
 """What the pages say is not there yet: when it comes, the pages are to change."""
-ARGUMENTS = {"disable_sync_subtasks", "dispatch_uid"}
+ARGUMENTS = {"disable_sync_subtasks", "dispatch_uid", "no_ack", "on_interval", "on_message"}
 """Names of arguments: they are attributes of nothing."""
 
 
@@ -322,6 +332,8 @@ def known_names() -> set[str]:
         DjangoTask,
         Caraway,
         AsyncResult,
+        GroupResult,
+        DependencyGraph,
         Signature,
         Context,
         Queue,

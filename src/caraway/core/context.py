@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from caraway.core.codec import decode, register_type
 from caraway.core.ids import derived_id, new_id
+from caraway.core.trail import Trail
 from caraway.exceptions import DecodeError
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class Context:
     requested_retry: Retry | None = field(default=None, repr=False)
     """Set by ``retry(throw=False)``: how the attempt ends, whatever it returns."""
     described: Counter[str] = field(default_factory=Counter, repr=False)
+    trail: Trail = field(default_factory=Trail, repr=False)
     is_unpacked: bool = field(default=False, repr=False)
     """Whether args, kwargs and headers are the function's, and not those of the message."""
 

@@ -100,6 +100,23 @@ def error_from_json(data: Json) -> BaseException:
     return RemoteError(name, module, *arguments)
 
 
+class RemoteTraceback(Exception):  # noqa: N818 - it is shown, never raised
+    """The traceback of an exception that was raised in a worker: its cause, as it is shown."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return f"\n{self.text}"
+
+
+def with_far_traceback(error: BaseException, text: str) -> BaseException:
+    """Return an exception that shows where it was raised in the worker when it is raised here."""
+    error.__cause__ = RemoteTraceback(text)
+    return error
+
+
 def error_argument(data: Json) -> Json:
     """Return a recorded error as an argument of a task: it arrives as the exception."""
     return {TYPE: "exception", VALUE: json.dumps(data)}

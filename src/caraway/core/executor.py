@@ -9,6 +9,7 @@ message needs nothing further raises :class:`Decided`, with the disposition.
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from math import ceil
 from typing import TYPE_CHECKING, Final
 
@@ -42,6 +43,7 @@ from caraway.core.settle import (
     format_traceback,
     settle,
 )
+from caraway.core.trail import led_to, text_of
 from caraway.exceptions import (
     ImproperlyConfigured,
     InvalidMessage,
@@ -243,6 +245,9 @@ class Executor:
         ending, done, kept = await write_down(
             self._aws, self._site, message, ending, token=token, keeps=keeps
         )
+        if claimed.job.task.trail:
+            following = led_to(done.message, done.state)
+            kept = replace(kept, children=text_of(claimed.context.trail, following))
         if done.dead_lettered:
             changes = await begun_anew(self._aws, self._site, message, token, claimed.record)
             write = records.dead_letter(

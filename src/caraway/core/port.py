@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
     from datetime import datetime
 
     from caraway.requests.base import Request
@@ -97,3 +97,20 @@ def run_now(decision: Coroutine[Any, Any, T]) -> T:
         return result
     decision.close()
     raise RuntimeError("the decision suspended: run it on an event loop, its port is asynchronous")
+
+
+def iterate_now(decision: AsyncGenerator[T, None]) -> Iterator[T]:
+    """Iterate over a decision that gives its answers one by one, as :func:`run_now` runs one."""
+
+    async def following() -> T:
+        return await decision.__anext__()
+
+    try:
+        while True:
+            try:
+                answer = run_now(following())
+            except StopAsyncIteration:
+                return
+            yield answer
+    finally:
+        run_now(decision.aclose())

@@ -50,7 +50,15 @@ DONE: Final = "done"
 HORIZON_S: Final = 15 * 86_400
 """How long a record outlives its last write: longer than SQS keeps any message (14 days)."""
 
-_OF_AN_ENDING: Final = ("result", "traceback", "message", "done_at", "expires_at", "meta")
+_OF_AN_ENDING: Final = (
+    "result",
+    "traceback",
+    "message",
+    "children",
+    "done_at",
+    "expires_at",
+    "meta",
+)
 
 
 @dataclass(frozen=True)
@@ -88,6 +96,7 @@ class Record:
     door: str | None = None
     queue: str | None = None
     message: str | None = None
+    children: str | None = None
 
     @classmethod
     def read(cls, item: Item) -> Record:
@@ -115,12 +124,15 @@ class Written:
         JSON text or the address of it, None when there is nothing to keep.
     message
         The message of a task that failed, for a replay; likewise.
+    children
+        What the task has sent (:mod:`caraway.core.trail`), JSON text.
     """
 
     state: str
     result: str | None = None
     traceback: str | None = None
     message: str | None = None
+    children: str | None = None
 
     def attributes(self) -> dict[str, Any]:
         """Return the attributes to set: those that hold something."""
@@ -128,7 +140,7 @@ class Written:
 
     def missing(self) -> tuple[str, ...]:
         """Return the attributes to remove: what an earlier ending may have left."""
-        return tuple(name for name in _OF_AN_ENDING[:3] if getattr(self, name) is None)
+        return tuple(name for name in _OF_AN_ENDING[:4] if getattr(self, name) is None)
 
 
 def _mine(token: str) -> Condition:

@@ -160,6 +160,11 @@ class Definition(Protocol):
         ...
 
     @property
+    def trail(self) -> bool:
+        """Whether the record lists what it has sent."""
+        ...
+
+    @property
     def ignore_result(self) -> bool:
         """Whether its result is dropped."""
         ...
@@ -214,6 +219,7 @@ class Unregistered:
     time_limit: None = None
     soft_time_limit: None = None
     queue: None = None
+    trail: bool = False
     hooks: None = None
 
     def runner(self, _context: Context) -> Product:

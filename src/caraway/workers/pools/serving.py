@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from caraway.core.port import Outcome
+    from caraway.core.trail import Trail
     from caraway.exceptions import Retry
 
 SHOWN: int = 400
@@ -45,7 +46,7 @@ class Report:
 
     Attributes
     ----------
-    requested_retry, described
+    requested_retry, described, trail
         What the call has changed of its request.
     memory_kb
         The child's resident memory after it, in KiB.
@@ -54,11 +55,13 @@ class Report:
     outcome: Outcome[Any]
     requested_retry: Retry | None
     described: Counter[str]
+    trail: Trail
     memory_kb: int
 
     def tell(self, context: Context) -> None:
         """Let the request that stayed in the worker know."""
         context.requested_retry = self.requested_retry
+        context.trail = self.trail
         context.described.update(self.described - context.described)
 
 
@@ -124,7 +127,13 @@ def answer(
         outcome: Outcome[Any] = Raised(error)
     else:
         outcome = call(function, *args)
-    report = Report(_portable(outcome), context.requested_retry, context.described, resident_kb())
+    report = Report(
+        _portable(outcome),
+        context.requested_retry,
+        context.described,
+        context.trail,
+        resident_kb(),
+    )
     try:
         data = frames.dumps(report)
     except Exception as error:  # noqa: BLE001 - whatever the outcome's own code raises

@@ -1,0 +1,56 @@
+"""The result of a task that has run in the caller's process."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from caraway.async_result import AsyncResult, R_co
+from caraway.core import results
+from caraway.core.port import run_now
+from caraway.exceptions import NotReplayable
+
+if TYPE_CHECKING:
+    from caraway.base import AppBase
+    from caraway.core.port import Aws
+    from caraway.requests.base import Json
+    from caraway.result_base import ResultBase
+
+
+class EagerResult(AsyncResult[R_co]):
+    """The result of a task that has run in this process; its record is in memory.
+
+    A failed task's exception is the one that it raised, with its traceback.
+    """
+
+    def __init__(
+        self,
+        id: str,
+        app: AppBase,
+        task_name: str | None,
+        port: Aws,
+        error: BaseException | None = None,
+    ) -> None:
+        super().__init__(id, app, task_name)
+        self._memory = port
+        seen = run_now(results.look(port, app.eager_site, id))
+        self.known = seen if error is None else replace(seen, result=error)
+
+    def _port(self) -> Aws:
+        return self._memory
+
+    _aport = _port
+
+    def _child(self, data: Json) -> ResultBase:
+        told, members = data
+        if members is not None:
+            return super()._child(data)
+        return EagerResult(told[0], self.app, None, self._memory)
+
+    def replay(self, *, queue: str | None = None) -> None:  # noqa: ARG002 - as for any result
+        """Refuse: no worker has run it."""
+        raise NotReplayable(f"task {self.id} ran in this process: call it again")
+
+    async def areplay(self, *, queue: str | None = None) -> None:
+        """Refuse: no worker has run it."""
+        self.replay(queue=queue)
