@@ -13,6 +13,7 @@ import struct
 import threading
 import time
 from collections import Counter, defaultdict
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,7 +32,7 @@ from tests.chaos.faults import (
     Resend,
 )
 from tests.chaos.history import Write
-from tests.chaos.wire import Asked, item_of, merged, refusal, split, writer_of
+from tests.chaos.wire import Asked, ids_of, merged, refusal, split, written_by
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -193,17 +194,20 @@ class Proxy:
             self._log.write(json.dumps(line) + "\n")
 
     async def _pass_on(self, request: web.Request, asked: Asked, body: bytes) -> Answer:
-        if asked.operation != "dynamodb:UpdateItem":
+        ids = ids_of(asked)
+        if not ids:
             answer = await self._ask(request, body)
             if answer.status == 200:
                 self._note_bodies(asked)
             return answer
-        id = asked.params["Key"]["id"]["S"]
-        async with self._turns[id]:
+        async with AsyncExitStack() as turns:
+            for id in sorted(set(ids)):  # in one order, so that no two wait for each other
+                await turns.enter_async_context(self._turns[id])
             answer = await self._ask(request, body)
             if answer.status == 200:
-                item, at = item_of(answer.json), time.time()
-                self.noted.writes.append(Write.of(item, writer_of(asked.params), at))
+                at = time.time()
+                for item, writer in written_by(asked, answer.json):
+                    self.noted.writes.append(Write.of(item, writer, at))
         return answer
 
     async def _ask(

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError, HTTPClientEr
 
 from caraway.core.message import parse_envelope, read_message
 from caraway.core.record import Records
+from caraway.requests.partiql import statement
 from tests.chaos.faults import (
     NOTHING,
     Delay,
@@ -181,3 +182,28 @@ def test_writes_are_noted_with_the_token_that_wrote_them(engine: LocalEngine) ->
             dynamodb.update_item(**Records(table).heartbeat("a", "t2", 1.0, 3.0).params())
         (write,) = proxy.noted.writes
     assert (write.id, write.writer, write.owner, write.phase) == ("a", "t1", "t1", "running")
+
+
+def test_writes_that_travel_together_are_noted_one_by_one(engine: LocalEngine) -> None:
+    table = "chaos-proxy-statements"
+    engine.client("dynamodb").create_table(
+        TableName=table,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+    )
+    records = Records(table)
+    bodies = [f'{{"caraway": 1, "task": "t", "id": "{id}"}}' for id in "ab"]
+    messages = [read_message(parse_envelope(body)) for body in bodies]
+    claims = [records.claim(message, f"{message.id}1", 1.0, 3.0) for message in messages]
+    beats = [records.heartbeat("a", "a1", 2.0, 3.0), records.heartbeat("b", "other", 2.0, 3.0)]
+    with proxied(engine) as proxy:
+        dynamodb = client("dynamodb", proxy.endpoint_url)
+        for together in (claims, [*beats, *claims]):
+            dynamodb.batch_execute_statement(Statements=[statement(each) for each in together])
+    noted = [(write.id, write.writer, write.phase, write.open_at) for write in proxy.noted.writes]
+    assert noted == [
+        ("a", "a1", "running", 4),
+        ("b", "b1", "running", 4),
+        ("a", "a1", "running", 5),
+    ]

@@ -42,6 +42,8 @@ _ERRORS: Final[dict[str, dict[str, tuple[int, str]]]] = {
     },
 }
 _TOKEN: Final = re.compile(r"#token = (:\d+)")
+_PLACE: Final = re.compile(r"""(?:SET )?["'](\w+)["'](?: =|:) \?""")
+"""A parameter's place in a PartiQL statement, with the attribute that it is for."""
 
 
 @dataclass(frozen=True)
@@ -133,3 +135,35 @@ def writer_of(params: Mapping[str, Any]) -> str | None:
 def item_of(answer: Mapping[str, Any]) -> dict[str, Any]:
     """Return the item that a write left."""
     return from_item(answer.get("Attributes", {}))
+
+
+def ids_of(asked: Asked) -> list[str]:
+    """Return the ids of the items that a request writes."""
+    if asked.operation == "dynamodb:UpdateItem":
+        return [asked.params["Key"]["id"]["S"]]
+    if asked.operation == "dynamodb:BatchExecuteStatement":
+        return [dict(_named(each))["id"] for each in asked.params["Statements"]]
+    return []
+
+
+def written_by(asked: Asked, answer: Mapping[str, Any]) -> list[tuple[dict[str, Any], str | None]]:
+    """Return each item that a request left, and the token under which it was written."""
+    if asked.operation == "dynamodb:UpdateItem":
+        return [(item_of(answer), writer_of(asked.params))]
+    statements = zip(asked.params["Statements"], answer["Responses"], strict=True)
+    return [_stated(statement, said) for statement, said in statements if "Error" not in said]
+
+
+def _stated(
+    statement: dict[str, Any], said: Mapping[str, Any]
+) -> tuple[dict[str, Any], str | None]:
+    named = _named(statement)
+    # The last that is named: in the WHERE of an UPDATE, in the item of an INSERT.
+    writer = next((value for name, value in reversed(named) if name == "token"), None)
+    return from_item(said["Item"]) if "Item" in said else dict(named), writer
+
+
+def _named(statement: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Return the parameters of a statement, with the attributes that they are for."""
+    names = _PLACE.findall(statement["Statement"])
+    return list(zip(names, map(from_attribute, statement["Parameters"]), strict=True))

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from caraway.aws.asyncio_aws import AsyncioAws
 from caraway.aws.blocking_aws import BlockingAws
-from caraway.aws.coalesce import BATCHES, chunks, kind
+from caraway.aws.coalesce import DELETES, SENDS, chunks, lane_of
 from caraway.core.port import run_now
 from caraway.exceptions import EndpointUnreachable, RequestFailed, Throttled
 from caraway.requests.sqs import (
@@ -32,7 +32,6 @@ T = TypeVar("T")
 ToQueue: TypeAlias = "SendMessage | DeleteMessage | ChangeMessageVisibility"
 
 URLS = ("http://sqs/1/a", "http://sqs/1/b", "http://sqs/1/c.fifo")
-SENDS, DELETES = BATCHES[SendMessage], BATCHES[DeleteMessage]
 
 
 class _NeverWaits(selectors.DefaultSelector):
@@ -374,9 +373,9 @@ def test_a_full_batch_of_deletes_does_not_wait() -> None:
 
 def test_requests_of_two_queues_or_two_kinds_do_not_travel_together() -> None:
     a, b = SendMessage(URLS[0], "1"), SendMessage(URLS[1], "1")
-    assert kind(a) == kind(SendMessage(URLS[0], "2"))
-    assert len({kind(a), kind(b), kind(DeleteMessage(URLS[0], "1"))}) == 3
-    assert kind(GetQueueUrl("q")) is None
+    assert lane_of(a) == lane_of(SendMessage(URLS[0], "2"))
+    assert len({lane_of(a), lane_of(b), lane_of(DeleteMessage(URLS[0], "1"))}) == 3
+    assert lane_of(GetQueueUrl("q")) is None
 
 
 # -- failures and cancellations -------------------------------------------------------------------

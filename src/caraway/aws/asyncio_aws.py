@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from caraway.aws.blocking_aws import Boto3
 from caraway.aws.clients import ClientSettings
 from caraway.aws.clock import Clock
-from caraway.aws.coalesce import kind
+from caraway.aws.coalesce import Load, keeps_order
 from caraway.aws.failures import answer_of, translate
+from caraway.aws.travel import Travel
 from caraway.aws.user_code import call_async, call_blocking
-from caraway.requests.sqs import BATCH_LIMIT, MESSAGE_LIMIT_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
     from concurrent.futures import Executor as Threads
     from datetime import datetime
 
-    from caraway.aws.coalesce import Batch
+    from caraway.aws.coalesce import Batch, Lane
     from caraway.core.port import Outcome
     from caraway.requests.base import Request
 
@@ -120,18 +120,26 @@ async def call_anywhere(function: Callable[..., Any], *args: Any) -> Outcome[Any
 
 
 class _Gathering:
-    """The requests that wait to travel together."""
+    """The requests that wait to travel together.
 
-    def __init__(self) -> None:
+    Attributes
+    ----------
+    is_watched
+        Whether each turn of the loop asks if it is time to leave.
+    """
+
+    def __init__(self, batch: Batch) -> None:
         self.members: list[tuple[Any, asyncio.Future[Any]]] = []
-        self.total_bytes = 0
+        self.load = Load(batch)
+        self.is_watched = False
 
 
 class AsyncioAws:
     """Performs requests on an event loop; those that AWS takes in batches find each other here.
 
-    A batch leaves when it is full, or when a turn of the loop brought nothing new to it (deletes
-    wait a little longer). Every caller waits for its own answer, so nothing counts as done before
+    A batch leaves when it is full, or when a turn of the loop brought nothing new to it. Writes of
+    records wait a few milliseconds for company while user code runs, which may bring it; deletes
+    wait a little longer. Every caller waits for its own answer, so nothing counts as done before
     AWS has said so, and each entry's failure goes to its own caller.
 
     Parameters
@@ -159,8 +167,10 @@ class AsyncioAws:
         self._clock = Clock()
         self.heard_at = float("-inf")
         self._remembered: dict[Request[Any], asyncio.Future[Any]] = {}
-        self._gathering: dict[Any, _Gathering] = {}
-        self._flights: dict[Any, asyncio.Task[None]] = {}
+        self._travel = Travel(self)
+        self._calls = 0
+        self._gathering: dict[Lane, _Gathering] = {}
+        self._flights: dict[Lane, asyncio.Task[None]] = {}
         self._flying: set[asyncio.Task[None]] = set()
         self._lifetime: AsyncGenerator[None] | None = None
 
@@ -170,8 +180,8 @@ class AsyncioAws:
             await self._open()
         if request.memoised:
             return await self._remember(request)
-        joins = kind(request)
-        answer: R = await (self._single(request) if joins is None else self._join(joins, request))
+        lane = self._travel.lane_of(request)
+        answer: R = await (self._single(request) if lane is None else self._join(lane, request))
         return answer
 
     async def perform_all(self, requests: Sequence[Request[R]]) -> list[R | Exception]:
@@ -186,7 +196,11 @@ class AsyncioAws:
 
     async def call(self, function: Callable[..., Any], *args: Any) -> Outcome[Any]:
         """Run user code where the door wants it to run."""
-        return await self._caller(function, *args)
+        self._calls += 1
+        try:
+            return await self._caller(function, *args)
+        finally:
+            self._calls -= 1
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
@@ -212,8 +226,8 @@ class AsyncioAws:
             try:
                 yield
             finally:
-                for key in list(self._gathering):
-                    self._depart(key)
+                for lane in list(self._gathering):
+                    self._depart(lane)
                 if self._flying:
                     await asyncio.wait(self._flying)
                 await self._wire.close()
@@ -238,7 +252,7 @@ class AsyncioAws:
 
     async def _single(self, request: Request[R]) -> R:
         try:
-            response = await self._respond(request.service, request.operation, request.params())
+            response = await self.respond(request.service, request.operation, request.params())
         except Exception as error:
             translated = translate(error, request)
             if translated is error:
@@ -246,9 +260,20 @@ class AsyncioAws:
             raise translated from error
         return answer_of(request, response)
 
-    async def _respond(
-        self, service: str, operation: str, params: dict[str, Any]
-    ) -> dict[str, Any]:
+    async def alone(self, requests: Sequence[Request[R]]) -> list[R | Exception]:
+        """Perform each request by itself; return its answer or its exception."""
+        if len(requests) == 1:
+            try:
+                return [await self._single(requests[0])]
+            except Exception as error:  # noqa: BLE001 - it is the caller's answer
+                return [error]
+        answers: list[Any] = await asyncio.gather(
+            *map(self._single, requests), return_exceptions=True
+        )
+        return answers
+
+    async def respond(self, service: str, operation: str, params: dict[str, Any]) -> dict[str, Any]:
+        """Put one operation to the SDK."""
         asked = self._clock.wall()
         try:
             response = await self._wire.send(service, operation, params)
@@ -264,71 +289,65 @@ class AsyncioAws:
 
     # -- many together ----------------------------------------------------------------------
 
-    async def _join(self, key: tuple[Batch, str], request: Any) -> Any:
+    async def _join(self, lane: Lane, request: Any) -> Any:
         loop = asyncio.get_running_loop()
-        batch = key[0]
-        size = batch.size_bytes(request)
-        gathering = self._gathering.get(key)
-        if gathering is not None and gathering.total_bytes + size > MESSAGE_LIMIT_BYTES:
-            self._depart(key)
+        batch = lane[0]
+        gathering = self._gathering.get(lane)
+        if gathering is not None and not gathering.load.fits(request):
+            self._depart(lane)
             gathering = None
         if gathering is None:
-            gathering = self._gathering[key] = _Gathering()
+            gathering = self._gathering[lane] = _Gathering(batch)
             if batch.linger_s:
-                loop.call_later(batch.linger_s, self._depart, key, gathering)
-            else:
-                loop.call_soon(self._depart_when_still, key, gathering, 0)
+                loop.call_later(batch.linger_s, self._depart, lane, gathering)
         answer: asyncio.Future[Any] = loop.create_future()
         gathering.members.append((request, answer))
-        gathering.total_bytes += size
-        if len(gathering.members) == BATCH_LIMIT:
-            self._depart(key)
+        gathering.load.put(request)
+        if gathering.load.is_full:
+            self._depart(lane)
+        elif not self._lingers(batch) and not gathering.is_watched:
+            gathering.is_watched = True
+            loop.call_soon(self._depart_when_still, lane, gathering, 0)
         return await answer
 
-    def _depart_when_still(self, key: Any, gathering: _Gathering, seen: int) -> None:
+    def _lingers(self, batch: Batch) -> bool:
+        """Say whether a batch waits: where nothing runs, nothing would come of it."""
+        return bool(batch.linger_s) and (batch.lingers_alone or self._calls > 0)
+
+    def _depart_when_still(self, lane: Lane, gathering: _Gathering, seen: int) -> None:
         """Leave when the last turn of the loop brought nothing new."""
-        if self._gathering.get(key) is not gathering:
+        if self._gathering.get(lane) is not gathering:
             return
         if len(gathering.members) == seen:
-            self._depart(key, gathering)
+            self._depart(lane, gathering)
         else:
             loop = asyncio.get_running_loop()
-            loop.call_soon(self._depart_when_still, key, gathering, len(gathering.members))
+            loop.call_soon(self._depart_when_still, lane, gathering, len(gathering.members))
 
-    def _depart(self, key: Any, gathering: _Gathering | None = None) -> None:
-        if gathering is not None and self._gathering.get(key) is not gathering:
+    def _depart(self, lane: Lane, gathering: _Gathering | None = None) -> None:
+        if gathering is not None and self._gathering.get(lane) is not gathering:
             return
-        waiting = self._gathering.pop(key).members
+        waiting = self._gathering.pop(lane).members
         leaving = [(request, answer) for request, answer in waiting if not answer.cancelled()]
         if not leaving:
             return
-        ahead = self._flights.get(key) if _keeps_order(key) else None
-        flight = asyncio.get_running_loop().create_task(self._fly(key[0], leaving, ahead))
+        ahead = self._flights.get(lane) if keeps_order(lane) else None
+        flight = asyncio.get_running_loop().create_task(self._fly(lane, leaving, ahead))
         self._flying.add(flight)
         flight.add_done_callback(self._flying.discard)
-        if _keeps_order(key):
-            self._flights[key] = flight
+        if keeps_order(lane):
+            self._flights[lane] = flight
 
     async def _fly(
         self,
-        batch: Batch,
+        lane: Lane,
         members: list[tuple[Any, asyncio.Future[Any]]],
         ahead: asyncio.Task[None] | None,
     ) -> None:
         """Perform a batch and hand each caller its answer; after the batch ahead, on FIFO."""
         if ahead is not None:
             await asyncio.wait([ahead])
-        requests = [request for request, _ in members]
-        try:
-            if len(requests) == 1:
-                outcomes = [await self._single(requests[0])]
-            else:
-                response = await self._respond(
-                    batch.service, batch.operation, batch.params(requests)
-                )
-                outcomes = batch.outcomes(requests, response)
-        except Exception as error:  # noqa: BLE001 - it is the callers' answer, one for each
-            outcomes = [translate(error, request) for request in requests]
+        outcomes = await self._travel.go(lane, [request for request, _ in members])
         for (_, answer), outcome in zip(members, outcomes, strict=True):
             if answer.done():
                 continue  # its caller was cancelled
@@ -336,8 +355,3 @@ class AsyncioAws:
                 answer.set_exception(outcome)
             else:
                 answer.set_result(outcome)
-
-
-def _keeps_order(key: tuple[Batch, str]) -> bool:
-    """Say whether batches to this queue must arrive in the order in which they left."""
-    return key[1].endswith(".fifo")

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from caraway.aws.clients import ClientSettings
 from caraway.aws.clock import Clock
-from caraway.aws.coalesce import chunks, kind
+from caraway.aws.coalesce import chunks
 from caraway.aws.failures import answer_of, translate
+from caraway.aws.travel import Travel
 from caraway.aws.user_code import call_blocking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
+    from caraway.aws.coalesce import Lane
     from caraway.core.port import Outcome
     from caraway.requests.base import Request
 
@@ -74,6 +76,7 @@ class BlockingAws:
         self._send = Boto3(settings or ClientSettings())
         self._clock = Clock()
         self._remembered: dict[Request[Any], Any] = {}
+        self._travel = Travel(self)
 
     async def perform(self, request: Request[R]) -> R:
         """Perform one request."""
@@ -81,7 +84,7 @@ class BlockingAws:
             remembered: R = self._remembered[request]
             return remembered
         try:
-            response = self._respond(request.service, request.operation, request.params())
+            response = await self.respond(request.service, request.operation, request.params())
         except Exception as error:
             translated = translate(error, request)
             if translated is error:
@@ -95,26 +98,23 @@ class BlockingAws:
     async def perform_all(self, requests: Sequence[Request[R]]) -> list[R | Exception]:
         """Perform many requests, in batches where AWS has them."""
         answers: list[Any] = [None] * len(requests)
-        groups: dict[Any, list[int]] = {}
+        lanes: dict[Lane | int, list[int]] = {}
         for place, request in enumerate(requests):
-            groups.setdefault(kind(request) or place, []).append(place)
-        for key, places in groups.items():
+            lanes.setdefault(self._travel.lane_of(request) or place, []).append(place)
+        for lane, places in lanes.items():
             members = [requests[place] for place in places]
-            if isinstance(key, int) or len(members) == 1:
-                for place, request in zip(places, members, strict=True):
-                    answers[place] = await self._attempt(request)
+            if isinstance(lane, int):
+                answers[lane] = await self._attempt(members[0])
                 continue
-            batch = key[0]
-            for chosen in chunks(batch, members):
-                together: list[Any] = [members[index] for index in chosen]
-                try:
-                    response = self._respond(batch.service, batch.operation, batch.params(together))
-                    outcomes = batch.outcomes(together, response)
-                except Exception as error:  # noqa: BLE001 - the answer of each request
-                    outcomes = [translate(error, each) for each in together]
+            for chosen in chunks(lane[0], members):
+                outcomes = await self._travel.go(lane, [members[index] for index in chosen])
                 for index, outcome in zip(chosen, outcomes, strict=True):
                     answers[places[index]] = outcome
         return answers
+
+    async def alone(self, requests: Sequence[Request[R]]) -> list[R | Exception]:
+        """Perform each request by itself; return its answer or its exception."""
+        return [await self._attempt(request) for request in requests]
 
     async def _attempt(self, request: Request[R]) -> R | Exception:
         try:
@@ -122,7 +122,8 @@ class BlockingAws:
         except Exception as error:  # noqa: BLE001 - the answer of a batch's entry
             return error
 
-    def _respond(self, service: str, operation: str, params: dict[str, Any]) -> dict[str, Any]:
+    async def respond(self, service: str, operation: str, params: dict[str, Any]) -> dict[str, Any]:
+        """Put one operation to the SDK."""
         asked = self._clock.wall()
         response = self._send(service, operation, params)
         self._clock.learn(response, asked)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
 from caraway.aws.failures import answer_of, error_of_code
+from caraway.requests import partiql
+from caraway.requests.dynamodb import READ_LIMIT, BatchGetItem, ConditionFailed, GetItem, UpdateItem
+from caraway.requests.items import Always, Change, from_item
 from caraway.requests.sqs import (
     BATCH_LIMIT,
     MESSAGE_LIMIT_BYTES,
@@ -15,35 +19,76 @@ from caraway.requests.sqs import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Hashable, Iterator, Mapping, Sequence
 
     from caraway.requests.base import Request
 
-Batchable: TypeAlias = "SendMessage | DeleteMessage | ChangeMessageVisibility"
+ToQueue: TypeAlias = "SendMessage | DeleteMessage | ChangeMessageVisibility"
 
 
 @dataclass(frozen=True)
-class Batch:
+class Alone:
+    """An entry's outcome that a batch cannot tell: the request is put by itself, and it does.
+
+    Attributes
+    ----------
+    refused
+        Whether the place does not take what a batch is made of, as far as this entry shows.
+    """
+
+    refused: bool = False
+
+
+class Batch(ABC):
     """How requests of one class travel together.
 
     Attributes
     ----------
     service, operation
         The SDK's names of the batch operation.
+    limit, limit_bytes
+        Most entries, and most bytes of them together.
     linger_s
-        How long the first request of a busy port may wait for company, in seconds. 0 waits one
-        turn of the event loop only.
-    size_bytes
-        What one request adds to the batch, counted against SQS's limit for the whole batch.
+        How long the first request may wait for company, in seconds. 0 waits one turn of the event
+        loop only.
+    lingers_alone
+        Whether it waits also while no user code runs, which might bring another one.
+    optional
+        Whether a place, or a role, may be without the operation: then each request travels alone.
     """
 
-    service: str
-    operation: str
-    linger_s: float
-    size_bytes: Callable[[Any], int]
+    service: ClassVar[str]
+    operation: ClassVar[str]
+    limit: ClassVar[int]
+    limit_bytes: ClassVar[int] = MESSAGE_LIMIT_BYTES
+    linger_s: ClassVar[float] = 0.0
+    lingers_alone: ClassVar[bool] = False
+    optional: ClassVar[bool] = False
 
-    def params(self, requests: Sequence[Batchable]) -> dict[str, Any]:
-        """Return the batch operation's arguments; entries are told apart by their place."""
+    def size_bytes(self, request: Any) -> int:  # noqa: ARG002 - not every batch is bounded
+        """Return what one request adds to the batch."""
+        return 0
+
+    def key(self, request: Any) -> Hashable:  # noqa: ARG002 - nor has a key
+        """Return what may be only once in a batch; None if it does not matter."""
+        return None
+
+    @abstractmethod
+    def params(self, requests: Sequence[Any]) -> dict[str, Any]:
+        """Return the batch operation's arguments."""
+
+    @abstractmethod
+    def outcomes(self, requests: Sequence[Any], response: Mapping[str, Any]) -> list[Any]:
+        """Return each request's own answer, its own exception, or :class:`Alone`."""
+
+
+class _Entries(Batch):
+    """A batch of SQS; entries are told apart by their place."""
+
+    service = "sqs"
+    limit = BATCH_LIMIT
+
+    def params(self, requests: Sequence[ToQueue]) -> dict[str, Any]:
         return {
             "QueueUrl": requests[0].queue_url,
             "Entries": [
@@ -51,12 +96,8 @@ class Batch:
             ],
         }
 
-    def outcomes(self, requests: Sequence[Batchable], response: Mapping[str, Any]) -> list[Any]:
-        """Return each request's own answer, or its own exception, in its place."""
-        outcomes: list[Any] = [
-            error_of_code(each, "MissingEntry", "AWS's answer does not speak of it", {})
-            for each in requests
-        ]
+    def outcomes(self, requests: Sequence[ToQueue], response: Mapping[str, Any]) -> list[Any]:
+        outcomes: list[Any] = [_not_spoken_of(each) for each in requests]
         for entry in response.get("Successful", ()):
             place = int(entry["Id"])
             outcomes[place] = answer_of(requests[place], entry)
@@ -67,42 +108,245 @@ class Batch:
         return outcomes
 
 
-def _sent_bytes(request: SendMessage) -> int:
-    attributes = sum(
-        len(name.encode()) + len(b"String") + len(value.encode())
-        for name, value in request.attributes.items()
-    )
-    return len(request.body.encode()) + attributes
+class _Sends(_Entries):
+    operation = "send_message_batch"
+
+    def size_bytes(self, request: SendMessage) -> int:
+        attributes = sum(
+            len(name.encode()) + len(b"String") + len(value.encode())
+            for name, value in request.attributes.items()
+        )
+        return len(request.body.encode()) + attributes
 
 
-BATCHES: Final[dict[type[Request[Any]], Batch]] = {
-    SendMessage: Batch("sqs", "send_message_batch", 0.0, _sent_bytes),
+class _Deletes(_Entries):
+    operation = "delete_message_batch"
     # The slot of a deleted message is free already, so its delete may wait for company.
-    DeleteMessage: Batch("sqs", "delete_message_batch", 0.05, lambda _request: 0),
-    ChangeMessageVisibility: Batch(
-        "sqs", "change_message_visibility_batch", 0.0, lambda _request: 0
-    ),
+    linger_s = 0.05
+    lingers_alone = True
+
+
+class _Changes(_Entries):
+    operation = "change_message_visibility_batch"
+
+
+_STATEMENT_CODES: Final = {
+    "InternalServerError": "InternalServerError",
+    "ProvisionedThroughputExceeded": "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded": "RequestLimitExceeded",
+    "ResourceNotFound": "ResourceNotFoundException",
+    "ThrottlingError": "ThrottlingException",
+    "TransactionConflict": "ThrottlingException",  # somebody else writes the item: try again
+}
+"""What an entry's code is called elsewhere (Amazon DynamoDB API Reference, "BatchStatementError").
+"""
+
+
+class _Writes(Batch):
+    """Writes of items as PartiQL statements; each has its own condition and fails alone."""
+
+    service = "dynamodb"
+    operation = "batch_execute_statement"
+    limit = partiql.STATEMENT_LIMIT
+    linger_s = 0.005
+    optional = True
+
+    def size_bytes(self, request: UpdateItem) -> int:
+        return sum(len(each) for each in request.change.assign.values() if isinstance(each, str))
+
+    def key(self, request: UpdateItem) -> Hashable:
+        return request.id
+
+    def params(self, requests: Sequence[UpdateItem]) -> dict[str, Any]:
+        return {"Statements": [partiql.statement(each) for each in requests]}
+
+    def outcomes(self, requests: Sequence[UpdateItem], response: Mapping[str, Any]) -> list[Any]:
+        entries = response.get("Responses", ())
+        if len(entries) != len(requests):
+            return [Alone(refused=True)] * len(requests)
+        return [
+            self._outcome(request, entry) for request, entry in zip(requests, entries, strict=True)
+        ]
+
+    @staticmethod
+    def _outcome(request: UpdateItem, entry: Mapping[str, Any]) -> Any:
+        error = entry.get("Error")
+        if error is None:
+            item = partiql.written(request, entry)
+            return Alone(refused=True) if item is None else item
+        code = error.get("Code", "")
+        if code == "ConditionalCheckFailed" and error.get("Item"):
+            return ConditionFailed(from_item(error["Item"]))
+        if code in {"ConditionalCheckFailed", "DuplicateItem"}:
+            return Alone()  # only the request itself brings the item back
+        if code in _STATEMENT_CODES:
+            return error_of_code(request, _STATEMENT_CODES[code], error.get("Message", ""), entry)
+        return Alone(refused=True)
+
+
+class _Reads(Batch):
+    """Reads of items of one table; an item that several ask for is asked for once."""
+
+    service = "dynamodb"
+    operation = "batch_get_item"
+    limit = READ_LIMIT
+    optional = True
+
+    def params(self, requests: Sequence[GetItem]) -> dict[str, Any]:
+        ids = tuple(dict.fromkeys(each.id for each in requests))
+        return BatchGetItem(requests[0].table, ids, requests[0].consistent).params()
+
+    def outcomes(self, requests: Sequence[GetItem], response: Mapping[str, Any]) -> list[Any]:
+        found = answer_of(BatchGetItem(requests[0].table, ()), response)
+        left = set(found.unprocessed)
+        return [
+            error_of_code(each, "ThrottlingException", "", {})
+            if each.id in left
+            else _copy(found.items.get(each.id))
+            for each in requests
+        ]
+
+
+class _Adds(Batch):
+    """Additions to sets of one item, in one write: an item takes one write at a time."""
+
+    service = "dynamodb"
+    operation = "update_item"
+    limit = 100
+
+    def params(self, requests: Sequence[UpdateItem]) -> dict[str, Any]:
+        return self._united(requests).params()
+
+    def outcomes(self, requests: Sequence[UpdateItem], response: Mapping[str, Any]) -> list[Any]:
+        """Show each what it would have seen if they had come one after the other.
+
+        So only the last of them sees all, and what follows a full set is done once.
+        """
+        after = answer_of(self._united(requests), response)
+        hidden = {each for request in requests for each in _elements(request)}
+        names = {name for name, _ in hidden}
+        outcomes = []
+        for request in requests:
+            hidden.difference_update(_elements(request))
+            shown = {
+                name: {each for each in after[name] if (name, each) not in hidden} for name in names
+            }
+            item = {**after, **shown}
+            outcomes.append({name: item[name] for name in item if item[name] != set()})
+        return outcomes
+
+    @staticmethod
+    def _united(requests: Sequence[UpdateItem]) -> UpdateItem:
+        add: dict[str, set[str]] = {}
+        for request in requests:
+            for name, elements in request.change.add.items():
+                add.setdefault(name, set()).update(elements)
+        first = requests[0]
+        return replace(first, change=Change(first.change.assign, add=add))
+
+
+SENDS: Final = _Sends()
+DELETES: Final = _Deletes()
+CHANGES: Final = _Changes()
+WRITES: Final = _Writes()
+READS: Final = _Reads()
+ADDS: Final = _Adds()
+_TO_QUEUE: Final[dict[type[Any], Batch]] = {
+    SendMessage: SENDS,
+    DeleteMessage: DELETES,
+    ChangeMessageVisibility: CHANGES,
 }
 
+Lane: TypeAlias = "tuple[Batch, Hashable]"
+"""A kind of batch, and what else the requests in one must agree on, such as their queue."""
 
-def kind(request: Request[Any]) -> tuple[Batch, str] | None:
-    """Return the batch that a request may join and what else must agree, None if it goes alone."""
-    batch = BATCHES.get(type(request))
-    if batch is None:
-        return None
-    return batch, request.queue_url  # type: ignore[attr-defined]
+
+def lane_of(request: Request[Any]) -> Lane | None:
+    """Return the lane in which a request travels, None if it goes alone."""
+    batch = _TO_QUEUE.get(type(request))
+    if batch is not None:
+        return batch, request.queue_url  # type: ignore[attr-defined]
+    if isinstance(request, GetItem):
+        return READS, (request.table, request.consistent)
+    if isinstance(request, UpdateItem):
+        if _is_addition(request):
+            told = tuple(request.change.assign.items())
+            return ADDS, (request.table, request.id, told)
+        return (WRITES, request.table) if partiql.can_be_said(request) else None
+    return None
+
+
+def keeps_order(lane: Lane) -> bool:
+    """Say whether what travels in a lane must arrive in the order in which it left."""
+    return isinstance(lane[1], str) and lane[1].endswith(".fifo")
+
+
+def _is_addition(request: UpdateItem) -> bool:
+    change = request.change
+    return (
+        bool(change.add)
+        and isinstance(request.condition, Always)
+        and not (change.remove or change.discard)
+        and all(isinstance(each, str | int | float) for each in change.assign.values())
+    )
 
 
 def chunks(batch: Batch, requests: Sequence[Any]) -> Iterator[list[int]]:
     """Yield the places of requests that fit in one batch together, in their order."""
+    load = Load(batch)
     places: list[int] = []
-    total = 0
     for place, request in enumerate(requests):
-        size = batch.size_bytes(request)
-        if places and (len(places) == BATCH_LIMIT or total + size > MESSAGE_LIMIT_BYTES):
+        if not load.fits(request):
             yield places
-            places, total = [], 0
+            load, places = Load(batch), []
+        load.put(request)
         places.append(place)
-        total += size
     if places:
         yield places
+
+
+def _elements(request: UpdateItem) -> Iterator[tuple[str, str]]:
+    """Give each element that a write adds, with the name of its set."""
+    for name, elements in request.change.add.items():
+        for element in elements:
+            yield name, element
+
+
+class Load:
+    """What a batch that fills holds, against its limits."""
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+        self._keys: set[Hashable] = set()
+        self._bytes = 0
+        self._count = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more can fit."""
+        return self._count >= self._batch.limit
+
+    def fits(self, request: Any) -> bool:
+        """Say whether a request may join; the first always may."""
+        if not self._count:
+            return True
+        size = self._bytes + self._batch.size_bytes(request)
+        taken = self._batch.key(request) in self._keys
+        return not (taken or self.is_full or size > self._batch.limit_bytes)
+
+    def put(self, request: Any) -> None:
+        """Let a request join."""
+        key = self._batch.key(request)
+        if key is not None:
+            self._keys.add(key)
+        self._bytes += self._batch.size_bytes(request)
+        self._count += 1
+
+
+def _copy(item: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return an item for one of those who asked for it."""
+    return None if item is None else dict(item)
+
+
+def _not_spoken_of(request: Request[Any]) -> Exception:
+    return error_of_code(request, "MissingEntry", "AWS's answer does not speak of it", {})

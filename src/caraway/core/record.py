@@ -172,9 +172,11 @@ class Records:
 
     table: str
 
-    def _write(self, id: str, condition: Condition, now: float, change: Change) -> UpdateItem:
+    def _write(
+        self, id: str, condition: Condition, now: float, change: Change, *, is_first: bool = False
+    ) -> UpdateItem:
         assign = {"ttl": int(now) + HORIZON_S, **change.assign}
-        return UpdateItem(self.table, id, Change(assign, change.remove), condition)
+        return UpdateItem(self.table, id, Change(assign, change.remove), condition, is_first)
 
     def claim(
         self,
@@ -207,7 +209,10 @@ class Records:
             **(shown or {}),
         }
         condition = _claimable(message, now, fifo=fifo, may_create=may_create)
-        return self._write(message.id, condition, now, Change(change, _OF_AN_ENDING))
+        is_first = may_create and message.attempt == 0
+        return self._write(
+            message.id, condition, now, Change(change, _OF_AN_ENDING), is_first=is_first
+        )
 
     def finish(
         self,
@@ -239,7 +244,11 @@ class Records:
         }
         condition = _claimable(message, now, fifo=False, may_create=True)
         return self._write(
-            message.id, condition, now, Change({**claim, **change.assign}, change.remove)
+            message.id,
+            condition,
+            now,
+            Change({**claim, **change.assign}, change.remove),
+            is_first=message.attempt == 0,
         )
 
     def retry(

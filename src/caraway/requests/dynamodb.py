@@ -103,6 +103,12 @@ class UpdateItem(Request[Item]):
     """Change one item, or create it, if the condition holds; answers the item as it is then.
 
     Raises :class:`ConditionFailed` with the item as it is when the condition does not hold.
+
+    Parameters
+    ----------
+    is_first
+        Whether the item is most likely not there yet. It changes nothing of what the write means:
+        a port may first try what is faster then.
     """
 
     service: ClassVar[str] = "dynamodb"
@@ -112,6 +118,7 @@ class UpdateItem(Request[Item]):
     id: str
     change: Change
     condition: Condition
+    is_first: bool = False
 
     def params(self) -> dict[str, Any]:
         names = Names()

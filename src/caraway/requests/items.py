@@ -113,6 +113,10 @@ class Condition:
         """Say whether it holds of an item; an absent item is the empty one."""
         raise NotImplementedError
 
+    def equalities(self) -> tuple[Equals, ...] | None:
+        """Return the equalities that it consists of, None if it says anything else."""
+        return None
+
     def __and__(self, other: Condition) -> Condition:
         return _Both(self, other)
 
@@ -130,6 +134,10 @@ class _Both(Condition):
 
     def holds(self, item: Mapping[str, Any]) -> bool:
         return self.left.holds(item) and self.right.holds(item)
+
+    def equalities(self) -> tuple[Equals, ...] | None:
+        left, right = self.left.equalities(), self.right.equalities()
+        return None if left is None or right is None else left + right
 
 
 @dataclass(frozen=True)
@@ -181,6 +189,9 @@ class Equals(Condition):
 
     def holds(self, item: Mapping[str, Any]) -> bool:
         return self.name in item and _equal(item[self.name], self.value)
+
+    def equalities(self) -> tuple[Equals, ...] | None:
+        return (self,)
 
 
 @dataclass(frozen=True)

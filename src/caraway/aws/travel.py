@@ -1,0 +1,140 @@
+"""One batch, from its requests to an outcome for each: written once, for every port."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from caraway.aws.coalesce import Alone, keeps_order, lane_of
+from caraway.aws.failures import translate
+from caraway.exceptions import (
+    AccessDenied,
+    CredentialsMissing,
+    EndpointUnreachable,
+    RegionMissing,
+    RequestFailed,
+    ResourceMissing,
+    Throttled,
+)
+from caraway.utils.log import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from caraway.aws.coalesce import Batch, Lane
+    from caraway.requests.base import Request
+
+logger = get_logger("aws")
+
+PAUSES_S: Final = (0.1, 0.4)
+"""Longest pauses before the entries that AWS had no room for are asked again, with jitter: three
+tries in all, as the SDK has for a whole request."""
+REFUSED_S: Final = 300.0
+"""How long a batch operation that was refused is not asked for again."""
+_PASSING: Final = (Throttled, EndpointUnreachable)
+_REFUSALS: Final = (AccessDenied, RequestFailed)
+
+
+class Carrier(Protocol):
+    """What a port does for a batch."""
+
+    async def respond(self, service: str, operation: str, params: dict[str, Any]) -> dict[str, Any]:
+        """Put one operation to the SDK."""
+        ...
+
+    async def alone(self, requests: Sequence[Request[Any]]) -> list[Any]:
+        """Perform each request by itself; return its answer or its exception."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+
+class Travel:
+    """Sends batches, and knows which of them this place, or this role, does not take.
+
+    What it does not take is found out by asking: then each request is put by itself, which means
+    the same, and for a while that lane is not tried.
+    """
+
+    def __init__(self, carrier: Carrier, clock: Callable[[], float] = time.monotonic) -> None:
+        self._carrier = carrier
+        self._clock = clock
+        self._refused_until: dict[Lane, float] = {}
+
+    def lane_of(self, request: Request[Any]) -> Lane | None:
+        """Return the lane in which a request travels, None if it goes alone."""
+        lane = lane_of(request)
+        if lane in self._refused_until and lane is not None:
+            if self._clock() < self._refused_until[lane]:
+                return None
+            del self._refused_until[lane]
+        return lane
+
+    async def go(self, lane: Lane, requests: Sequence[Request[Any]]) -> list[Any]:
+        """Perform requests together; return the answer or the exception of each, in its place."""
+        if len(requests) == 1:
+            return await self._carrier.alone(requests)
+        outcomes: list[Any] = [None] * len(requests)
+        left = list(range(len(requests)))
+        # An entry that is sent again comes after those that were behind it.
+        pauses_s = () if keeps_order(lane) else PAUSES_S
+        for pause_s in (*pauses_s, None):
+            asked = [requests[place] for place in left]
+            answers, is_answered = await self._ask(lane[0], asked)
+            for place, answer in zip(left, answers, strict=True):
+                outcomes[place] = answer
+            left = [place for place in left if isinstance(outcomes[place], _PASSING)]
+            if not left or not is_answered or pause_s is None:
+                break
+            # Other workers are told the same at the same time.
+            await self._carrier.sleep(random.uniform(pause_s / 2, pause_s))  # noqa: S311
+        await self._those_alone(lane, requests, outcomes)
+        return outcomes
+
+    async def _ask(self, batch: Batch, requests: Sequence[Request[Any]]) -> tuple[list[Any], bool]:
+        """Return what a batch says of each request, and whether AWS answered it at all.
+
+        What was not answered has been tried three times by the SDK already.
+        """
+        try:
+            response = await self._carrier.respond(
+                batch.service, batch.operation, batch.params(requests)
+            )
+            return batch.outcomes(requests, response), True
+        except Exception as error:  # noqa: BLE001 - it is the outcome of each
+            if batch.optional and _is_refusal(translate(error, requests[0])):
+                return [Alone(refused=True)] * len(requests), True
+            return [translate(error, request) for request in requests], False
+
+    async def _those_alone(
+        self, lane: Lane, requests: Sequence[Request[Any]], outcomes: list[Any]
+    ) -> None:
+        """Put by itself what the batch could not tell; remember what it does not take."""
+        places = [place for place, each in enumerate(outcomes) if isinstance(each, Alone)]
+        if not places:
+            return
+        refused = [outcomes[place].refused for place in places]
+        answers = await self._carrier.alone([requests[place] for place in places])
+        for place, answer in zip(places, answers, strict=True):
+            outcomes[place] = answer
+        if any(
+            was_refused and not isinstance(answer, (*_REFUSALS, *_PASSING))
+            for was_refused, answer in zip(refused, answers, strict=True)
+        ):
+            self._refused_until[lane] = self._clock() + REFUSED_S
+            logger.info(
+                "%s is not to be had here: requests travel one by one, which costs more of them",
+                lane[0].operation,
+            )
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Say whether AWS, or what stands for it, answered that it does not do this."""
+    if isinstance(error, EndpointUnreachable):
+        # An engine that stumbles over what it does not know says so with a number only.
+        response = getattr(error.__cause__, "response", None)
+        return isinstance(response, dict) and response.get("Error", {}).get("Code") == "500"
+    return not isinstance(error, CredentialsMissing | RegionMissing | ResourceMissing | Throttled)

@@ -1,0 +1,87 @@
+"""Record writes as PartiQL statements, of which 25 travel in one request to DynamoDB.
+
+A statement is said only where it means what the :class:`~caraway.requests.dynamodb.UpdateItem`
+means: an INSERT is a write that creates its item, and says nothing of an item that is there; an
+UPDATE is a write under plain equalities, and never creates one. ("PartiQL - a SQL-compatible query
+language for Amazon DynamoDB", Amazon DynamoDB Developer Guide.)
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+from caraway.requests.items import OrElse, Sum, from_item, to_attribute, to_item
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from caraway.requests.dynamodb import UpdateItem
+    from caraway.requests.items import Item
+
+STATEMENT_LIMIT: Final = 25
+"""Most statements of one BatchExecuteStatement (Amazon DynamoDB API Reference)."""
+
+
+def can_be_said(request: UpdateItem) -> bool:
+    """Say whether there is a statement for a write."""
+    change = request.change
+    if change.add or change.discard:
+        return False
+    if request.is_first:
+        return request.condition.holds({})
+    is_plain = not any(isinstance(each, OrElse | Sum) for each in change.assign.values())
+    return is_plain and request.condition.equalities() is not None
+
+
+def statement(request: UpdateItem) -> dict[str, Any]:
+    """Return a write, of which :func:`can_be_said` holds, as one entry of a batch."""
+    if request.is_first:
+        item = created(request)
+        text = _insert(request.table, tuple(item))
+        parameters = [to_attribute(value) for value in item.values()]
+    else:
+        change = request.change
+        equalities = request.condition.equalities() or ()
+        text = _update(
+            request.table,
+            tuple(change.assign),
+            change.remove,
+            tuple(each.name for each in equalities),
+        )
+        values = [*change.assign.values(), request.id, *(each.value for each in equalities)]
+        parameters = [to_attribute(value) for value in values]
+    return {
+        "Statement": text,
+        "Parameters": parameters,
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
+
+
+def written(request: UpdateItem, response: Mapping[str, Any]) -> Item | None:
+    """Return the item as it is after a statement; None if the response does not say."""
+    if request.is_first:
+        return from_item(to_item(created(request)))
+    return from_item(response["Item"]) if "Item" in response else None
+
+
+def created(request: UpdateItem) -> Item:
+    """Return the item that a write makes where there is none."""
+    return {"id": request.id, **request.change.apply({})}
+
+
+@lru_cache(maxsize=64)
+def _insert(table: str, names: tuple[str, ...]) -> str:
+    values = ", ".join(f"'{name}': ?" for name in names)
+    return f'INSERT INTO "{table}" VALUE {{{values}}}'
+
+
+@lru_cache(maxsize=64)
+def _update(
+    table: str, assigned: tuple[str, ...], removed: tuple[str, ...], equal: tuple[str, ...]
+) -> str:
+    # Quoted, because words such as "state" are reserved.
+    sets = " ".join(f'SET "{name}" = ?' for name in assigned)
+    removes = " ".join(f'REMOVE "{name}"' for name in removed)
+    where = " AND ".join(f'"{name}" = ?' for name in ("id", *equal))
+    return f'UPDATE "{table}" {sets} {removes} WHERE {where} RETURNING ALL NEW *'

@@ -1,0 +1,98 @@
+"""What a task costs in requests, producer and worker together: speed, and most of the bill."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from caraway.aws.asyncio_aws import AiobotocoreWire
+from caraway.aws.coalesce import WRITES
+from caraway.workers.ecs import Worker
+
+if TYPE_CHECKING:
+    from caraway import Caraway
+    from tests.integration.conftest import Place
+
+TASKS = 100
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Count the requests of this process, but for receives that bring nothing."""
+    counts: Counter[str] = Counter()
+    send = AiobotocoreWire.send
+
+    async def counting(
+        wire: AiobotocoreWire, service: str, operation: str, params: dict[str, Any]
+    ) -> dict[str, Any]:
+        response = await send(wire, service, operation, params)
+        if operation != "receive_message" or response.get("Messages"):
+            counts[operation] += 1
+        return response
+
+    monkeypatch.setattr(AiobotocoreWire, "send", counting)
+    # A machine that is busy with other things must not make batches leave half full.
+    monkeypatch.setattr(type(WRITES), "linger_s", 10.0)
+    return counts
+
+
+def run_all(app: Caraway, pool: str, **options: Any) -> None:
+    """Enqueue all tasks at once, and let one worker run them."""
+    ran: list[int] = []
+
+    def run(number: int) -> int:
+        ran.append(number)
+        if len(ran) == TASKS:
+            worker.stop()
+        return number
+
+    async def run_async(number: int) -> int:
+        return run(number)
+
+    function: Any = run_async if pool == "asyncio" else run
+    one = app.task(name="one", **options)(function)
+
+    async def enqueue() -> None:
+        await asyncio.gather(*(one.adelay(number) for number in range(TASKS)))
+
+    worker = Worker(app, pool=pool, concurrency=20, heartbeat_interval_s=0)
+    asyncio.run(enqueue())
+    assert worker.run() == 0
+    assert sorted(ran) == list(range(TASKS))
+
+
+@pytest.mark.parametrize("pool", ["asyncio", "threads"])
+def test_a_task_with_a_record_costs_half_a_request(
+    local: Place, asked: Counter[str], pool: str
+) -> None:
+    run_all(local.app(), pool)
+    assert asked["send_message_batch"] == asked["receive_message"] == TASKS / 10
+    assert asked["update_item"] <= 1
+    assert sum(asked.values()) / TASKS <= 0.60
+
+
+@pytest.mark.parametrize("pool", ["asyncio", "threads"])
+def test_a_task_without_a_record_costs_a_third_of_a_request(
+    local: Place, asked: Counter[str], pool: str
+) -> None:
+    run_all(local.app(), pool, idempotent=True, ignore_result=True)
+    del asked["get_queue_url"]  # once for each process
+    assert asked["send_message_batch"] == asked["receive_message"] == TASKS / 10
+    assert sum(asked.values()) / TASKS <= 0.32
+
+
+def test_a_thousand_sends_at_once_are_a_hundred_requests(local: Place, asked: Counter[str]) -> None:
+    app = local.app()
+
+    @app.task
+    def one(number: int) -> int:
+        return number
+
+    async def enqueue() -> None:
+        await asyncio.gather(*(one.adelay(number) for number in range(1_000)))
+
+    asyncio.run(enqueue())
+    assert asked == {"get_queue_url": 1, "send_message_batch": 100}
