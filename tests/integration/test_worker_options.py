@@ -16,6 +16,7 @@ import pytest
 
 from caraway import Queue
 from caraway.cli.worker import command
+from caraway.exceptions import LocalError
 from tests.integration.conftest import PATIENCE_S, wait_until
 from tests.integration.test_worker_processes import Shop, ended
 
@@ -153,6 +154,13 @@ def health_host(shop: Shop) -> None:
         wait_until(lambda: shop.said("/health is served on localhost:"))
 
 
+def task_protection(shop: Shop) -> None:
+    with pytest.raises(LocalError, match="ECS_AGENT_URI"), shop.worker("--task-protection"):
+        pass
+    with shop.worker("--no-task-protection"):
+        assert shop.get("where")
+
+
 def health(port: int) -> tuple[int, Any]:
     with closing(HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)) as connection:
         connection.request("GET", "/health")
@@ -182,6 +190,7 @@ SCENES: Final[dict[str, Callable[[Shop], Any]]] = {
         shutdown_timeout,
         health_port,
         health_host,
+        task_protection,
     )
 }
 

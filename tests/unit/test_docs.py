@@ -299,7 +299,7 @@ def fault_of_command(line: str) -> str | None:
         if found is None:
             return f"{line}: no such command"
         command = found
-        options |= {name for each in command.params for name in each.opts}
+        options |= {name for each in command.params for name in (*each.opts, *each.secondary_opts)}
     if command.name == "dev" and "--" in words:  # what follows is for the worker
         at = words.index("--")
         if fault := fault_of_command(shlex.join(["caraway", "worker", *words[at + 1 :]])):

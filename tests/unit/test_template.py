@@ -332,13 +332,15 @@ def test_roles_name_their_actions_and_their_resources(path: Path) -> None:
         r"(PayloadBucket\.Arn|arn:aws:s3:::caraway-payloads-[0-9a-z-]+)/(messages|results|demo)/\*"
     )
     own_queues = rf"arn:aws:sqs:{REGION}:{ACCOUNT}:caraway-\*"
+    own_tasks = rf"arn:aws:ecs:{REGION}:{ACCOUNT}:task/Cluster/\*"
+    several = f"{folders}|{own_queues}|{own_tasks}"
     found = list(statements(Stack(path)))
     assert found
     for statement in found:
         assert statement["Effect"] == "Allow"
         assert not [action for action in listed(statement["Action"]) if "*" in action]
         for resource in listed(statement["Resource"]):
-            assert "*" not in resource or re.fullmatch(f"{folders}|{own_queues}", resource)
+            assert "*" not in resource or re.fullmatch(several, resource)
 
 
 @pytest.mark.parametrize("path", [SAM, ECS], ids=["lambda", "ecs"])
@@ -354,7 +356,7 @@ def test_both_workers_may_do_the_same() -> None:
             for role in Stack(path).of_type("AWS::IAM::Role").values()
             for policy in role.get("Policies", [])
             for one in policy["PolicyDocument"]["Statement"]
-            if one["Sid"] != "Logs"
+            if one["Sid"] not in ("Logs", "ProtectItself")
         }
 
     assert worker(SAM) == worker(ECS)
@@ -470,6 +472,12 @@ def test_the_ecs_service_scales_on_the_backlog_per_running_worker() -> None:
     assert sources["waiting"]["Dimensions"] == [{"Name": "QueueName", "Value": "caraway-large"}]
     # What the scaling chose survives a deployment.
     assert "DesiredCount" not in stack.of_type("AWS::ECS::Service")["Service"]
+
+
+def test_an_ecs_worker_may_protect_itself_and_no_task_of_another_cluster() -> None:
+    (protect,) = (one for one in statements(Stack(ECS)) if one["Sid"] == "ProtectItself")
+    assert protect["Action"] == ["ecs:GetTaskProtection", "ecs:UpdateTaskProtection"]
+    assert protect["Resource"].endswith(":task/Cluster/*")
 
 
 def test_an_ecs_worker_ends_before_ecs_kills_it() -> None:

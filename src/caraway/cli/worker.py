@@ -135,6 +135,12 @@ def _autoscale(
     metavar="ADDRESS",
     help="Where /health listens; 0.0.0.0 for a probe from outside the container.",
 )
+@click.option(
+    "--task-protection/--no-task-protection",
+    default=None,
+    help="Whether ECS leaves this container alone while it runs a task that takes long; by default "
+    "wherever ECS runs it.",
+)
 @refuses(WORKER_OPTIONS)
 @pass_session
 def command(
@@ -152,6 +158,7 @@ def command(
     without_heartbeat: bool,
     health_port: int | None,
     health_host: str,
+    task_protection: bool | None,
 ) -> None:
     """Run tasks from queues until told to stop.
 
@@ -184,6 +191,7 @@ def command(
         heartbeat_interval_s=0 if without_heartbeat else heartbeat_interval,
         health_port=health_port,
         health_host=health_host,
+        task_protection=task_protection,
     )
     click.echo(f"\n{worker.banner()}\n", err=True)
     click.get_current_context().exit(worker.run())

@@ -17,6 +17,7 @@ from caraway.exceptions import ImproperlyConfigured
 from caraway.workers.limits import refuse_limits
 from caraway.workers.logs import stdouts_logged
 from caraway.workers.pools import PoolOptions, make_pool
+from caraway.workers.protection import agent_of
 from caraway.workers.session import Session
 from caraway.workers.vitals import Vitals
 
@@ -57,6 +58,9 @@ class Worker:
         default.
     health_port, health_host
         Where ``/health`` is served; without a port it is not. 0 takes a free port.
+    task_protection
+        Whether ECS is asked to leave this container alone while a long task runs; where there is
+        an agent of ECS by default.
     """
 
     def __init__(
@@ -75,6 +79,7 @@ class Worker:
         heartbeat_interval_s: float | None = None,
         health_port: int | None = None,
         health_host: str = "127.0.0.1",
+        task_protection: bool | None = None,
     ) -> None:
         self.app = app.finalize()
         self.hostname = hostname or f"caraway@{socket.gethostname()}"
@@ -100,6 +105,7 @@ class Worker:
         self.heartbeat_interval_s = (
             conf.worker_heartbeat_interval if heartbeat_interval_s is None else heartbeat_interval_s
         )
+        self.ecs_agent = agent_of(task_protection)
         self.health = health_host, health_port
         self.vitals = Vitals(self.hostname)
         self._running: tuple[asyncio.AbstractEventLoop, Session] | None = None
@@ -160,6 +166,7 @@ class Worker:
                 heartbeat_interval_s=self.heartbeat_interval_s,
                 on_ready=lambda: signals.worker_ready.send(self),
                 vitals=self.vitals,
+                ecs_agent=self.ecs_agent,
             )
             self._running = asyncio.get_running_loop(), session
             for _ in range(self._stops):

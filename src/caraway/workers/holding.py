@@ -52,6 +52,8 @@ class Held:
     ----------
     renewed_at
         When its visibility was last counted from, by the loop's clock.
+    began_at
+        When it began to run, by the same clock.
     is_renewed
         False once a renewal has failed: that is said once.
     """
@@ -61,6 +63,7 @@ class Held:
     message: ReceivedMessage
     renewed_at: float
     running: bool = False
+    began_at: float = math.inf
     is_renewed: bool = True
 
 

@@ -20,6 +20,7 @@ from caraway.utils.log import get_logger
 from caraway.workers.holding import Backoff, Heartbeat, Held, Slots
 from caraway.workers.observing import observer
 from caraway.workers.presence import Attendance, Tally
+from caraway.workers.protection import LONG_S, TaskProtection
 from caraway.workers.receiving import POLL_S, Receiver, release
 from caraway.workers.vitals import LoopFailedError, Vitals, kept_running
 
@@ -55,9 +56,11 @@ class Session:
         heartbeat_interval_s: float | None = None,
         on_ready: Callable[[], object] = lambda: None,
         vitals: Vitals | None = None,
+        ecs_agent: str | None = None,
     ) -> None:
         self._queues = queues
         self._vitals = vitals or Vitals(hostname)
+        self._protection = ecs_agent and TaskProtection(ecs_agent, self._has_a_long_task)
         self._on_ready = on_ready
         self._hostname = hostname
         self._shutdown_timeout_s = shutdown_timeout_s
@@ -116,6 +119,8 @@ class Session:
         background = [
             asyncio.ensure_future(each) for each in (self._vitals.turn(), self._keep_heartbeat())
         ]
+        if self._protection:
+            background.append(asyncio.ensure_future(self._protection.run()))
         await self._pool.open()
         if self._attendance:
             self._attendance.begin()
@@ -209,6 +214,10 @@ class Session:
             if not self._stopping.is_set():
                 self.stop(name)
 
+    def _has_a_long_task(self) -> bool:
+        since = asyncio.get_running_loop().time() - LONG_S
+        return any(each.running and each.began_at <= since for each in self._held)
+
     async def _unless_stopping(self, seconds: float) -> None:
         """Wait, but not longer than the worker works."""
         with suppress(asyncio.TimeoutError):
@@ -261,7 +270,7 @@ class Session:
         try:
             if self._stopping.is_set():
                 return Leave(0, "the worker stops")
-            held.running = True
+            held.running, held.began_at = True, asyncio.get_running_loop().time()
             disposition = await self._executor.execute(self._delivery(held))
             self._working.succeed(held.message.message_id)
         except OperationalError as error:
