@@ -12,7 +12,7 @@ from caraway._version import __version__
 
 if TYPE_CHECKING:
     from caraway.app import Caraway
-    from caraway.canvas import Signature, signature
+    from caraway.canvas import chain, chord, group
     from caraway.core.codec import register_type
     from caraway.core.context import Context
     from caraway.core.routing import Queue
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     )
     from caraway.schedules import crontab, schedule
     from caraway.shared import shared_task
+    from caraway.signatures import Signature, maybe_signature, signature
     from caraway.task import Task
     from caraway.workers.aws_lambda import lambda_handler
 
@@ -49,6 +50,10 @@ __all__ = [
     "ResultSet",
     "Signature",
     "allow_join_result",
+    "chain",
+    "chord",
+    "group",
+    "maybe_signature",
     "register_type",
     "result_from_tuple",
     "signature",
@@ -72,9 +77,13 @@ _WHERE = {
     "Signature": "caraway.canvas",
     "Task": "caraway.task",
     "allow_join_result": "caraway.result",
+    "chain": "caraway.canvas",
+    "chord": "caraway.canvas",
     "crontab": "caraway.schedules",
     "current_app": "caraway.current",
+    "group": "caraway.canvas",
     "lambda_handler": "caraway.workers.aws_lambda",
+    "maybe_signature": "caraway.canvas",
     "register_type": "caraway.core.codec",
     "result_from_tuple": "caraway.result",
     "schedule": "caraway.schedules",

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from typing_extensions import ParamSpec
 
-from caraway import calls
+from caraway import calls, workflows
 from caraway.base import AppBase
-from caraway.canvas import Signature, signature
 from caraway.current import adopt, set_current_app
 from caraway.declare import as_task_instance, check_values, make_task, origin
 from caraway.exceptions import AlreadyRegistered, ImproperlyConfigured, UnknownOption
@@ -20,6 +19,7 @@ from caraway.result import GroupResult as ResultOfGroup
 from caraway.result import ResultSet as Results
 from caraway.result import result_from_tuple
 from caraway.signals import Signal, import_modules
+from caraway.signatures import Signature, signature
 from caraway.task import AsyncTask
 from caraway.task import Task as BaseTask
 
@@ -290,6 +290,22 @@ class Caraway(AppBase):
         if task is not None:
             return await task.aapply_async(args, kwargs, **options)
         return await calls.asend_call(self, name, args, kwargs or {}, options)
+
+    def send_workflow(self, canvas: Signature[Any]) -> Any:
+        """Send a chain, a group or a chord; returns its result."""
+        return workflows.send_workflow(self, canvas)
+
+    async def asend_workflow(self, canvas: Signature[Any]) -> Any:
+        """Send a chain, a group or a chord from asynchronous code; returns its result."""
+        return await workflows.asend_workflow(self, canvas)
+
+    def run_workflow(self, canvas: Signature[Any], throw: bool | None = None) -> Any:
+        """Run a chain, a group or a chord in this process; returns its result."""
+        return workflows.run_workflow(self, canvas, throw)
+
+    def frozen(self, signature: Signature[Any], id: str | None = None) -> Any:
+        """Decide the ids of a signature now; returns the result that it will have."""
+        return workflows.freeze(self, signature, id)
 
     def signature(
         self,

@@ -76,6 +76,22 @@ class AppBase(ABC):
     def result_from_tuple(self, data: Any) -> Any:
         """Return the result that its ``as_tuple`` described."""
 
+    @abstractmethod
+    def send_workflow(self, canvas: Any) -> Any:
+        """Send a canvas; returns its result."""
+
+    @abstractmethod
+    async def asend_workflow(self, canvas: Any) -> Any:
+        """Send a canvas from asynchronous code; returns its result."""
+
+    @abstractmethod
+    def run_workflow(self, canvas: Any, throw: bool | None) -> Any:
+        """Run a canvas in this process; returns its result."""
+
+    @abstractmethod
+    def frozen(self, signature: Any, id: str | None) -> Any:
+        """Decide the ids of a signature; returns the result that it will have."""
+
     # -- where things are ---------------------------------------------------------------------
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from caraway.canvas import options_to_json, serializer_of
+from caraway.call_options import options_to_json, serializer_of
 from caraway.core.arguments import untyped_to_wire
 from caraway.core.beat import Entry, Owner, entries, rules
 from caraway.exceptions import ImproperlyConfigured

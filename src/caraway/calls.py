@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Final
 
 from caraway.announcing import after_publish, before_publish
-from caraway.canvas import in_zone_of, options_to_json, serializer_of
+from caraway.call_options import in_zone_of, options_to_json, serializer_of
 from caraway.core.arguments import untyped_to_wire
 from caraway.core.context import current
 from caraway.core.ids import new_id
@@ -17,6 +17,7 @@ from caraway.core.message import digest_of
 from caraway.core.port import run_now
 from caraway.core.publish import Outgoing, describe, send_patiently
 from caraway.core.trail import of_task
+from caraway.core.workflow import NOWHERE, Place
 from caraway.exceptions import (
     EncodeError,
     InvalidArguments,
@@ -45,10 +46,10 @@ def send_call(
         if isinstance(task, Runnable):
             return run_eagerly(app, task, args, kwargs, options, None)
         _say_it_is_sent(task)
-    call = _publication(task, args, kwargs, options)
+    call = publication(task, args, kwargs, options)
     with app.onion.around_publish(call):
-        outgoing = _prepared(app, call, options, app.aws.now())
-        run_now(send_patiently(app.aws, app.site, outgoing, _publish_policy(app, call.options)))
+        outgoing = prepared(app, call, options, app.aws.now())
+        run_now(send_patiently(app.aws, app.site, [outgoing], publish_policy(app, call.options)))
         after_publish(outgoing, args, kwargs)
     return _result(app, task, outgoing)
 
@@ -62,10 +63,10 @@ async def asend_call(
             return run_eagerly(app, task, args, kwargs, options, None)
         _say_it_is_sent(task)
     aws = app.aio
-    call = _publication(task, args, kwargs, options)
+    call = publication(task, args, kwargs, options)
     with app.onion.around_publish(call):
-        outgoing = _prepared(app, call, options, aws.now())
-        await send_patiently(aws, app.site, outgoing, _publish_policy(app, call.options))
+        outgoing = prepared(app, call, options, aws.now())
+        await send_patiently(aws, app.site, [outgoing], publish_policy(app, call.options))
         after_publish(outgoing, args, kwargs)
     return _result(app, task, outgoing)
 
@@ -90,7 +91,7 @@ def _result(app: AppBase, task: Runnable | str, outgoing: Outgoing) -> AsyncResu
     return AsyncResult(message.id, app, message.task, ignored=ignored)
 
 
-def _publication(
+def publication(
     task: Runnable | str, args: Any, kwargs: Any, options: Mapping[str, Any]
 ) -> Publication:
     """Return a call as middleware sees it; the caller's own options stay as they are."""
@@ -103,7 +104,13 @@ def _publication(
     return Publication(name, known, args, kwargs, changed, request)
 
 
-def _prepared(app: AppBase, call: Publication, given: Mapping[str, Any], now: datetime) -> Outgoing:
+def prepared(
+    app: AppBase,
+    call: Publication,
+    given: Mapping[str, Any],
+    now: datetime,
+    place: Place = NOWHERE,
+) -> Outgoing:
     """Describe a call that is sent at once, and announce it."""
     options = call.options
     if options.get("task_id") != given.get("task_id"):
@@ -111,10 +118,16 @@ def _prepared(app: AppBase, call: Publication, given: Mapping[str, Any], now: da
             f"a middleware has changed the task_id of {call.name}: ids are decided by who calls"
         )
     outgoing = describe_call(
-        app, call.name if call.task is None else call.task, call.args, call.kwargs, options, now
+        app,
+        call.name if call.task is None else call.task,
+        call.args,
+        call.kwargs,
+        options,
+        now,
+        place,
     )
     call.id = outgoing.message.id
-    policy = _publish_policy(app, options)
+    policy = publish_policy(app, options)
     return before_publish(outgoing, call.args, call.kwargs, options.get("headers"), policy)
 
 
@@ -125,6 +138,7 @@ def describe_call(
     kwargs: Any,
     options: Mapping[str, Any],
     now: datetime,
+    place: Place = NOWHERE,
 ) -> Outgoing:
     """Decide everything about a call, and send nothing."""
     args = () if args is None else args
@@ -153,6 +167,7 @@ def describe_call(
         new_id=context.child_id if context is not None else lambda _digest: new_id(),
         parent=running.message if running is not None else None,
         digest=digest,
+        place=place,
     )
 
 
@@ -198,18 +213,19 @@ def run_eagerly(
     from caraway import eager  # here: a producer needs no executor
 
     now = datetime.now(timezone.utc)
-    call = _publication(task, args, kwargs, options)
+    call = publication(task, args, kwargs, options)
     with app.onion.around_publish(call):
-        outgoing = _prepared(app, call, options, now)
+        outgoing = prepared(app, call, options, now)
         after_publish(outgoing, args, kwargs)
-    memory, error = eager.run(app, outgoing, now)
+    memory, errors = eager.run(app, [outgoing], now)
+    error = errors.get(outgoing.message.id)
     result: EagerResult[Any] = EagerResult(outgoing.message.id, app, task.name, memory, error)
     if app.conf.task_eager_propagates if throw is None else throw:
         result.maybe_throw()
     return result
 
 
-def _publish_policy(app: AppBase, options: Mapping[str, Any]) -> Mapping[str, Any]:
+def publish_policy(app: AppBase, options: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return how often a send is asked again, by the call's options and the app's settings."""
     policy: Mapping[str, Any] = options.get("retry_policy") or app.conf.task_publish_retry_policy
     for name, value in policy.items():

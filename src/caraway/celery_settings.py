@@ -77,10 +77,10 @@ _REPLACED: dict[str, str] = {
     "result_expires hides results and failures alike": "result_failure_expires",
     "records outlive every message, and large results live in S3 as long": "result_persistent",
     "results are not cached in the producer: keep the AsyncResult": "result_cache_max",
-    "there are no chords yet": """
-        result_chord_expires result_chord_join_timeout result_chord_retry_interval
-        task_allow_error_cb_on_chord_header
+    "a chord's members are counted as they end, and nothing waits for them": """
+        result_chord_join_timeout result_chord_retry_interval
     """,
+    "what counts the members of a chord lives as long as their messages": "result_chord_expires",
     "results are kept in the DynamoDB table task_table, large ones in payload_bucket": """
         result_backend_always_retry result_backend_base_sleep_between_retries_ms
         result_backend_max_retries result_backend_max_sleep_between_retries_ms

@@ -17,6 +17,7 @@ from caraway.core.settle import Requeued
 from caraway.requests.sqs import ChangeMessageVisibility, DeleteMessage, ReceiveMessages
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from caraway.base import AppBase
@@ -27,15 +28,17 @@ _LEASE_S = 86_400.0
 _HOSTNAME = "eager"
 
 
-def run(app: AppBase, outgoing: Outgoing, now: datetime) -> tuple[MemoryAws, BaseException | None]:
-    """Run a call, its retries and its callbacks to their end.
+def run(
+    app: AppBase, outgoings: Iterable[Outgoing], now: datetime
+) -> tuple[MemoryAws, dict[str, BaseException]]:
+    """Run calls, their retries and all that they lead to, to the end.
 
-    Delays pass at once. The result is kept whatever ``ignore_result`` says, as in Celery.
+    Delays pass at once. Results are kept whatever ``ignore_result`` says, as in Celery.
 
     Returns
     -------
-    tuple[MemoryAws, BaseException | None]
-        The account that they ran in, and the exception that the call itself ended with.
+    tuple[MemoryAws, dict[str, BaseException]]
+        The account that they ran in, and the exceptions that tasks ended with, by their ids.
     """
     site = app.eager_site
     memory = MemoryAws(time=now)
@@ -48,14 +51,16 @@ def run(app: AppBase, outgoing: Outgoing, now: datetime) -> tuple[MemoryAws, Bas
             ended[event.message.id] = event.ending
 
     executor = Executor(memory, site, app.tasks, door=EAGER, hostname=_HOSTNAME, observe=observe)
-    kept = replace(outgoing, message=replace(outgoing.message, ignore_result=False))
-    run_now(send(memory, site, kept))
+    for outgoing in outgoings:
+        kept = replace(outgoing, message=replace(outgoing.message, ignore_result=False))
+        run_now(send(memory, site, kept))
     queues = {queue.sqs_name(site.queue_prefix): queue for queue in site.router.queues.values()}
     while (due := _next_queue(memory, queues)) is not None:
         run_now(_deliver(memory, executor, due, queues[due]))
         if any(isinstance(ending, Requeued) for ending in ended.values()):
             break  # nobody else is here to take it
-    return memory, getattr(ended.get(kept.message.id), "error", None)
+    errors = {id: getattr(ending, "error", None) for id, ending in ended.items()}
+    return memory, {id: error for id, error in errors.items() if error is not None}
 
 
 def _next_queue(memory: MemoryAws, queues: dict[str, Queue]) -> str | None:

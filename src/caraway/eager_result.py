@@ -30,8 +30,9 @@ class EagerResult(AsyncResult[R_co]):
         task_name: str | None,
         port: Aws,
         error: BaseException | None = None,
+        parent: ResultBase | None = None,
     ) -> None:
-        super().__init__(id, app, task_name)
+        super().__init__(id, app, task_name, parent=parent)
         self._memory = port
         seen = run_now(results.look(port, app.eager_site, id))
         self.known = seen if error is None else replace(seen, result=error)

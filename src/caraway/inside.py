@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, overload
 
 from caraway import calls, states
-from caraway.canvas import serializer_of
+from caraway.call_options import serializer_of
 from caraway.core.claim_check import keep_text
 from caraway.core.codec import dumps, encode
 from caraway.core.context import Context, current
@@ -161,6 +161,7 @@ class Inside(Runnable):
                 request.kwargs if kwargs is None else kwargs,
                 serializer,
             )
+            changes["values"] = None  # they are among the arguments now
         return changes
 
     def update_state(

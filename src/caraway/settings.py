@@ -105,6 +105,11 @@ class Settings(SettingsMapping):
     task_ignore_result = Setting(
         kinds.BOOL, False, "Whether results are dropped, where task and call do not say otherwise."
     )
+    task_allow_error_cb_on_chord_header = Setting(
+        kinds.BOOL,
+        False,
+        "Whether an errback of a chord is one of each task of its header, too; else its body's.",
+    )
     task_store_errors_even_if_ignored = Setting(
         kinds.BOOL, False, "Whether failures are kept though results are dropped."
     )

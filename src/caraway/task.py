@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from typing_extensions import ParamSpec
 
 from caraway import calls
-from caraway.canvas import Signature
 from caraway.core.context import Context, current
 from caraway.core.options import by_our_names
 from caraway.exceptions import InvalidOption
 from caraway.inside import Inside
 from caraway.result import AsyncResult as Result
+from caraway.signatures import Signature
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence

@@ -102,6 +102,16 @@ def echo(text: str) -> str:
     return text
 
 
+@app.task
+def same(value: Any) -> Any:
+    return value
+
+
+@app.task
+def total(numbers: list[int]) -> int:
+    return sum(numbers)
+
+
 @app.task(serializer="pickle", compression="zlib")
 def dearest(prices: Any) -> str:
     """Take what JSON would bring as a list of dicts."""

@@ -379,7 +379,7 @@ def test_every_variable_on_a_page_exists(page: Path) -> None:
 
 def test_what_is_not_there_yet_is_not_there() -> None:
     assert sorted(NOT_THERE & known_names()) == []
-    for name in ("chain", "group", "chord"):
+    for name in ("chunks", "xmap"):
         assert name not in caraway.__all__
     assert not hasattr(AsyncResult, "revoke")
 

@@ -17,13 +17,14 @@ from caraway.core.publish import (
     Outgoing,
     Site,
     describe,
-    from_signature,
+    from_call,
     request_to_send,
     send,
     send_all,
     send_patiently,
 )
 from caraway.core.routing import Queue, Router
+from caraway.core.workflow import Call, decided, prepended, steps_of
 from caraway.exceptions import (
     AccessDenied,
     EndpointUnreachable,
@@ -177,9 +178,14 @@ def test_a_delay_for_a_time_far_away_is_refused_but_none_is_none() -> None:
 # -- callbacks -------------------------------------------------------------------------------
 
 
-def callback(wire: dict[str, Any], *prepend: Any) -> Message:
-    parent = Message("p", "task")
-    return from_signature(SITE, wire, prepend, parent, "link:0", NOW).message
+def callback(
+    wire: dict[str, Any],
+    *prepend: Any,
+    parent: Message = Message("p", "task"),  # noqa: B008
+) -> Message:
+    (step,) = prepended(decided(steps_of(wire), derived_id("link:0", "p")), *prepend)
+    assert isinstance(step, Call)
+    return from_call(SITE, step, parent, NOW).message
 
 
 def test_a_callbacks_id_derives_from_its_parent_and_its_role() -> None:
@@ -238,23 +244,29 @@ def failing(times: int) -> MemoryAws:
 def test_a_send_is_repeated_while_aws_does_not_answer() -> None:
     aws = failing(3)
     began = aws.now()
-    run_now(send_patiently(aws, SITE, call(), {}))
+    run_now(send_patiently(aws, SITE, [call()], {}))
     assert len(aws.bodies("dev-default")) == 1
     assert (aws.now() - began).total_seconds() == pytest.approx(0.4)  # 0, 0.2, 0.2
 
 
+def test_of_several_messages_only_those_that_were_not_taken_are_sent_again() -> None:
+    aws = failing(2)
+    run_now(send_patiently(aws, SITE, [call(n) for n in range(3)], {}))
+    assert len(set(aws.bodies("dev-default"))) == len(aws.bodies("dev-default")) == 3
+
+
 def test_a_send_gives_up_after_its_last_retry() -> None:
     with pytest.raises(EndpointUnreachable):
-        run_now(send_patiently(failing(4), SITE, call(), {}))
+        run_now(send_patiently(failing(4), SITE, [call()], {}))
     with pytest.raises(EndpointUnreachable):
-        run_now(send_patiently(failing(1), SITE, call(), {"max_retries": 0}))
+        run_now(send_patiently(failing(1), SITE, [call()], {"max_retries": 0}))
 
 
 def test_a_send_may_be_repeated_for_ever() -> None:
     aws = failing(50)
     policy = {"max_retries": None, "interval_start": 1, "interval_step": 1, "interval_max": 3}
     began = aws.now()
-    run_now(send_patiently(aws, SITE, call(), policy))
+    run_now(send_patiently(aws, SITE, [call()], policy))
     assert (aws.now() - began).total_seconds() == 1 + 2 + 3 * 48
 
 
@@ -267,7 +279,7 @@ def test_what_waiting_does_not_mend_is_raised_at_once() -> None:
     aws._answer = denied  # type: ignore[assignment]
     began = aws.now()
     with pytest.raises(AccessDenied):
-        run_now(send_patiently(aws, SITE, call(), {"max_retries": None}))
+        run_now(send_patiently(aws, SITE, [call()], {"max_retries": None}))
     assert aws.now() == began
 
 
@@ -309,9 +321,8 @@ def test_a_standard_queue_tells_no_duplicates_and_says_what_does() -> None:
 def test_what_a_task_of_a_group_leads_to_stays_in_the_group() -> None:
     parent = call(queue="orders", message_group_id="order-7").message
     wire = signature("tell", queue="orders")
-    child = from_signature(SITE, wire, [], parent, "link:0", NOW)
-    assert child.message.group_id == "order-7"
+    assert callback(wire, parent=parent).group_id == "order-7"
     named = signature("tell", queue="orders", message_group_id="other")
-    assert from_signature(SITE, named, [], parent, "link:0", NOW).message.group_id == "other"
+    assert callback(named, parent=parent).group_id == "other"
     assert call(parent=parent).message.group_id is None  # a standard queue keeps no order
     assert call(queue="orders").message.group_id == DEFAULT_GROUP

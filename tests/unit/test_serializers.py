@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from pydantic import AnyUrl, BaseModel
 
 from caraway import Task, serialization
-from caraway.canvas import Signature
 from caraway.cli.outcome import as_json, seen_now, value_text
 from caraway.core import serializers
 from caraway.core.codec import decode, encode
@@ -35,6 +34,7 @@ from caraway.exceptions import (
     InvalidOption,
     UnknownOption,
 )
+from caraway.signatures import Signature
 from tests.stage import Stage
 from tests.values import same, values
 

@@ -42,6 +42,10 @@ class Context:
         ``{"queue": ..., "redelivered": bool}``.
     timelimit
         ``(hard, soft)`` in seconds, None where there is none.
+    group, group_index
+        The group that it is a member of, and its number there, from 0.
+    chain, chord
+        The signatures after it, as JSON, and what its group leads to.
     called_directly
         True when the function was called, not sent.
     """
@@ -62,6 +66,10 @@ class Context:
     delivery_info: Mapping[str, Any] = field(default_factory=dict)
     timelimit: tuple[float | None, float | None] = (None, None)
     ignore_result: bool = False
+    group: str | None = None
+    group_index: int | None = None
+    chain: Sequence[Any] = ()
+    chord: Any = None
     callbacks: Sequence[Any] = ()
     errbacks: Sequence[Any] = ()
     called_directly: bool = False
@@ -119,6 +127,10 @@ class Context:
                 message.soft_time_limit or soft_s,
             ),
             ignore_result=ignore_result if message.ignore_result is None else message.ignore_result,
+            group=message.group,
+            group_index=message.group_index,
+            chain=message.chain,
+            chord=message.chord,
             callbacks=message.link,
             errbacks=message.link_error,
             is_eager=port is not None,

@@ -17,7 +17,7 @@ from caraway.core.attempts import begun_anew, hand_over
 from caraway.core.claim_check import unpack
 from caraway.core.claiming import claim
 from caraway.core.disposition import Delete, Delivery, Disposition, Leave
-from caraway.core.endings import Recorded, follow_up, write_down
+from caraway.core.endings import Recorded, write_down
 from caraway.core.events import (
     Ended,
     Event,
@@ -27,8 +27,10 @@ from caraway.core.events import (
     Received,
     Undeliverable,
 )
+from caraway.core.following import follow_up
 from caraway.core.ids import new_token
 from caraway.core.job import Claimed, Decided, Job
+from caraway.core.joins import values
 from caraway.core.port import Lost, Raised, Returned, Stopped
 from caraway.core.publish import Outgoing, Site, send
 from caraway.core.record import Record
@@ -45,6 +47,7 @@ from caraway.core.settle import (
 )
 from caraway.core.trail import led_to, text_of
 from caraway.exceptions import (
+    ChordError,
     ImproperlyConfigured,
     InvalidMessage,
     PayloadMissing,
@@ -180,7 +183,7 @@ class Executor:
 
     async def _run(self, claimed: Claimed) -> Returned[Product] | Raised | Ending:
         """Return the outcome of user code, or the ending of an attempt that has none."""
-        ending = self._not_to_be_run(claimed)
+        ending = self._not_to_be_run(claimed) or await self._gather(claimed)
         if ending is not None:
             return ending
         if claimed.token is not None:
@@ -192,6 +195,18 @@ class Executor:
         if isinstance(outcome, Lost):
             return await self._lost(claimed, outcome.why)
         return Revoked("terminated") if isinstance(outcome, Stopped) else outcome
+
+    async def _gather(self, claimed: Claimed) -> Ending | None:
+        """Put the results of the group that it waited for before its arguments."""
+        wanted, context = claimed.message.values, claimed.context
+        if wanted is None:
+            return None
+        try:
+            gathered = await values(self._aws, self._site, wanted["group"], wanted["size"])
+        except (ChordError, PayloadMissing, InvalidMessage) as error:
+            return Rejected(str(error), error)
+        context.args = (gathered, *context.args)
+        return None
 
     def _not_to_be_run(self, claimed: Claimed) -> Ending | None:
         message, record = claimed.message, claimed.record
@@ -264,7 +279,8 @@ class Executor:
     def _keeps(self, claimed: Claimed) -> bool:
         """Say whether the value is kept: a callback takes it, whatever ignore_result says."""
         wanted = self._site.keeps_results and not claimed.context.ignore_result
-        return wanted or bool(claimed.message.link)
+        message = claimed.message
+        return wanted or bool(message.link or message.chain or message.chord)
 
     def _has_record(self, claimed: Claimed, ending: Ending) -> bool:
         """Say whether an idempotent task without a result has a record all the same.
@@ -273,7 +289,8 @@ class Executor:
         """
         if isinstance(ending, Failed) and claimed.job.task.store_errors_even_if_ignored:
             return True
-        return isinstance(ending, Rejected) or bool(claimed.message.link_error)
+        message = claimed.message
+        return isinstance(ending, Rejected) or bool(message.link_error or message.chord)
 
     async def _requeue(self, claimed: Claimed, ending: Requeued) -> Disposition:
         """Give the claim back, and the message to its queue."""

@@ -25,3 +25,8 @@ def derived_id(*parts: object) -> str:
     """
     text = "\x1f".join(str(part) for part in parts).encode("utf-8", "surrogatepass")
     return str(UUID(bytes=hashlib.sha256(text).digest()[:16], version=5))
+
+
+def member_id(group: str, index: int) -> str:
+    """Return the id of the task whose value is a group's, at this place."""
+    return derived_id("member", group, index)

@@ -37,6 +37,7 @@ _SPARSE: Final = {
     "headers": {},
     "link": (),
     "link_error": (),
+    "chain": (),
 }
 """Fields left out of the body when they hold these; None is always left out."""
 _EMPTY: Final = {"args": (), **_SPARSE}
@@ -75,6 +76,13 @@ class Message:
         The caller's own, handed to ``self.request.headers``.
     link, link_error
         Signatures, as JSON, to send after success or after failure.
+    chain
+        Signatures, as JSON: the steps of its workflow that come after it, one after another.
+    group, group_index, chord
+        The group that it is a member of, and what happens when that is complete; see
+        :class:`caraway.core.workflow.Place`.
+    values
+        ``{"group": id, "size": n}``: the results of that group come before its own arguments.
     ignore_result, soft_time_limit, time_limit
         The call's wish, None for the task's own (limits in seconds).
     serializer
@@ -102,6 +110,11 @@ class Message:
     headers: Mapping[str, Json] = field(default_factory=dict)
     link: tuple[Json, ...] = ()
     link_error: tuple[Json, ...] = ()
+    chain: tuple[Json, ...] = ()
+    group: str | None = None
+    group_index: int | None = None
+    chord: Mapping[str, Json] | None = None
+    values: Mapping[str, Json] | None = None
     ignore_result: bool | None = None
     soft_time_limit: float | None = None
     time_limit: float | None = None
@@ -184,11 +197,12 @@ _CHANGEABLE: Final = frozenset(
         "serializer",
         "soft_time_limit",
         "time_limit",
+        "values",
     }
 )
-_COUNTS: Final = ("attempt", "retries")
+_COUNTS: Final = ("attempt", "retries", "group_index")
 _LIMITS: Final = ("soft_time_limit", "time_limit")
-_LINKS: Final = ("link", "link_error")
+_LINKS: Final = ("link", "link_error", "chain")
 _KINDS: Final[dict[str, type | tuple[type, ...]]] = {
     "task": str,
     "id": str,
@@ -199,6 +213,11 @@ _KINDS: Final[dict[str, type | tuple[type, ...]]] = {
     "headers": dict,
     "link": list,
     "link_error": list,
+    "chain": list,
+    "group": str,
+    "group_index": int,
+    "chord": dict,
+    "values": dict,
     "ignore_result": bool,
     "soft_time_limit": (int, float),
     "time_limit": (int, float),
@@ -312,6 +331,8 @@ def read_message(envelope: Mapping[str, Json]) -> Message:
         raise InvalidMessage("the message names no task")
     if "id" not in fields:
         fields["id"] = _occurrence_id(fields)
+    if "chord" in fields and not _is_place(fields):
+        raise InvalidMessage("chord: the message names no place in its group")
     try:
         return Message(**fields)
     except EncodeError as error:
@@ -332,9 +353,49 @@ def _read_field(name: str, value: Any) -> Any:
         raise InvalidMessage(f"{name}: expected seconds above 0")
     if name == "compression":
         return _known_compression(value)
+    if name in _OF_WORKFLOWS and (fault := _OF_WORKFLOWS[name](value)):
+        raise InvalidMessage(f"{name}: {fault}")
     if name in _LINKS and (fault := next(filter(None, map(signature_fault, value)), None)):
         raise InvalidMessage(f"{name}: {fault}")
     return tuple(value) if isinstance(value, list) else value
+
+
+def _chord_fault(chord: Json) -> str | None:
+    """Return what is wrong with a chord and the places above it, None when they can be followed."""
+    while chord is not None:
+        up = chord.get("up") or {}
+        if not _is_size(chord.get("size")) or not isinstance(chord.get("then"), list):
+            return "expected an object with its 'size' and what comes 'then'"
+        if fault := next(filter(None, map(signature_fault, chord["then"])), None):
+            return f"then: {fault}"
+        if not isinstance(up, dict) or not isinstance(up.get("chord"), dict | None):
+            return "expected an object as 'up'"
+        chord = up.get("chord")
+        if chord is not None and not _is_place(up):
+            return "'up' names no place in a group"
+    return None
+
+
+def _is_place(fields: Mapping[str, Json]) -> bool:
+    """Say whether fields name a group, and a place that the chord's size has."""
+    index, size = fields.get("group_index"), fields["chord"].get("size")
+    if not is_name(fields.get("group")) or not _is_size(index) or not _is_size(size):
+        return False
+    is_there: bool = index < size
+    return is_there
+
+
+def _values_fault(values: Json) -> str | None:
+    if is_name(values.get("group")) and _is_size(values.get("size")):
+        return None
+    return "expected an object with a 'group' and its 'size'"
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < COUNT_LIMIT
+
+
+_OF_WORKFLOWS: Final = {"chord": _chord_fault, "values": _values_fault}
 
 
 def _known_compression(name: str) -> str:

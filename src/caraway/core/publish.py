@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 from caraway.core.claim_check import Store, pack
-from caraway.core.ids import derived_id
+from caraway.core.ids import new_id
 from caraway.core.message import Message, digest_of
 from caraway.core.options import (
     GROUP,
@@ -25,6 +25,7 @@ from caraway.core.options import (
 )
 from caraway.core.record import Records
 from caraway.core.serializers import JSON, Contents
+from caraway.core.workflow import NOWHERE, Call, Place, Values
 from caraway.exceptions import EndpointUnreachable, Throttled
 from caraway.requests.sqs import GetQueueUrl, SendMessage
 
@@ -103,6 +104,8 @@ def describe(
     new_id: Callable[[str], str],
     parent: Message | None = None,
     digest: str | None = None,
+    place: Place = NOWHERE,
+    values: Mapping[str, Json] | None = None,
 ) -> Outgoing:
     """Decide everything about a call: its id, queue, times and delay.
 
@@ -118,6 +121,10 @@ def describe(
         The message in whose course this one is sent.
     digest
         That of the arguments as JSON, where they travel otherwise.
+    place
+        Where it stands in its workflow.
+    values
+        The group whose results come before its arguments.
 
     Raises
     ------
@@ -152,6 +159,11 @@ def describe(
         headers=options.get("headers") or {},
         link=signatures(options.get("link"), "link"),
         link_error=signatures(options.get("link_error"), "link_error"),
+        chain=signatures(place.chain, "chain"),
+        group=place.group,
+        group_index=place.group_index,
+        chord=place.chord,
+        values=values,
         ignore_result=options.get("ignore_result"),
         soft_time_limit=options.get("soft_time_limit"),
         time_limit=options.get("time_limit"),
@@ -167,17 +179,18 @@ def describe(
     )
 
 
-def from_signature(
-    site: Site, wire: Json, prepend: Sequence[Json], parent: Message, role: str, now: datetime
+def from_call(
+    site: Site,
+    call: Call[Json],
+    parent: Message,
+    now: datetime,
+    *,
+    place: Place = NOWHERE,
 ) -> Outgoing:
-    """Decide everything about a callback: ``wire`` is a signature as JSON.
-
-    Its id, unless the signature names one, derives from its parent and its ``role``, so a
-    redelivery of the parent sends the same callback again and not another one.
-    """
-    args = list(wire.get("args") or ())
-    if not wire.get("immutable"):
-        args = [*prepend, *args]
+    """Decide everything about a call that a task leads to: a signature as JSON, with its id."""
+    wire = call.what
+    values, before = split(() if wire.get("immutable") else call.prepended)
+    args = [*before, *(wire.get("args") or ())]
     options = {
         name: value for name, value in (wire.get("options") or {}).items() if value is not None
     }
@@ -189,11 +202,20 @@ def from_signature(
         wire["task"],
         args,
         wire.get("kwargs") or {},
-        options,
+        {**options, "task_id": call.id},
         now=now,
-        new_id=lambda _digest: derived_id(role, parent.id),
+        new_id=lambda _digest: call.id or new_id(),
         parent=parent,
+        place=place,
+        values=values,
     )
+
+
+def split(prepended: Sequence[Any]) -> tuple[Mapping[str, Json] | None, Sequence[Any]]:
+    """Return the group whose results come first of all, as a message names it, and the rest."""
+    if prepended and isinstance(prepended[0], Values):
+        return prepended[0].to_json(), prepended[1:]
+    return None, prepended
 
 
 async def queue_url(aws: Aws, site: Site, queue: Queue) -> str:
@@ -246,23 +268,44 @@ async def send_all(aws: Aws, requests: Sequence[SendMessage]) -> None:
 
 
 async def send_patiently(
-    aws: Aws, site: Site, outgoing: Outgoing, policy: Mapping[str, Any]
+    aws: Aws, site: Site, outgoings: Sequence[Outgoing], policy: Mapping[str, Any]
 ) -> None:
-    """Make a message durable, asking again while AWS is unreachable or throttles.
+    """Make messages durable, asking again while AWS is unreachable or throttles.
 
     ``policy`` is Celery's ``retry_policy``: ``max_retries`` (3; None for ever), ``interval_start``
     (0 s), ``interval_step`` (0.2 s) and ``interval_max`` (0.2 s), on top of the SDK's own retries.
+    Those that were taken are not sent again.
     """
     limit = policy.get("max_retries", 3)
     wait_s = float(policy.get("interval_start", 0))
-    tried = 0
+    tried, left = 0, list(outgoings)
     while True:
-        try:
-            return await send(aws, site, outgoing)
-        except (EndpointUnreachable, Throttled):
-            if limit is not None and tried >= limit:
-                raise
+        left, failure = await _send_some(aws, site, left)
+        if failure is None:
+            return
+        if limit is not None and tried >= limit:
+            raise failure
         await aws.sleep(wait_s)
         tried += 1
         step = float(policy.get("interval_step", 0.2))
         wait_s = min(wait_s + step, float(policy.get("interval_max", 0.2)))
+
+
+async def _send_some(
+    aws: Aws, site: Site, outgoings: Sequence[Outgoing]
+) -> tuple[list[Outgoing], Exception | None]:
+    """Send messages; returns those that may be sent again, and why they were not taken."""
+    left: list[Outgoing] = []
+    failure: Exception | None = None
+    try:
+        requests = [await request_to_send(aws, site, outgoing) for outgoing in outgoings]
+        answers = await aws.perform_all(requests)
+    except (EndpointUnreachable, Throttled) as error:
+        return list(outgoings), error
+    for outgoing, answer in zip(outgoings, answers, strict=True):
+        if isinstance(answer, EndpointUnreachable | Throttled):
+            left.append(outgoing)
+            failure = answer
+        elif isinstance(answer, Exception):
+            raise answer
+    return left, failure

@@ -230,6 +230,9 @@ class Records:
         claim could be had.
         """
         change = _finish(now, written, expires_at)
+        if message.chord is not None:
+            # It lives as long as what counts it: the body takes its value.
+            change = Change({**change.assign, "ttl": int(now) + 2 * HORIZON_S}, change.remove)
         if claimed:
             return self._write(message.id, _mine(token), now, change)
         return self._unclaimed(message, token, now, change)
@@ -344,6 +347,23 @@ class Records:
         }
         removed = ("revoked", "done_at", "expires_at", "meta")
         return self._write(id, same, now, Change(change, removed))
+
+    def fail_body(self, message: Message, now: float, written: Written) -> UpdateItem:
+        """Fail the body of a chord that a member has failed, unless it has a record already.
+
+        A member that is redriven may still complete the chord: its body's message takes this
+        record as a redrive does.
+        """
+        assign = {
+            "phase": FAILED,
+            "attempt": message.attempt,
+            "open_at": 0,
+            "digest": message.digest,
+            "task": message.task,
+            "done_at": now,
+            **written.attributes(),
+        }
+        return self._write(message.id, Absent("id"), now, Change(assign))
 
     def revoke(self, id: str, now: float, written: Written, expires_at: float | None) -> UpdateItem:
         """End a task that does not run now. When this fails, :meth:`flag_revoked` is next."""

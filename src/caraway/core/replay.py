@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 from caraway import states
 from caraway.core.claim_check import keep_text, load_text
 from caraway.core.codec import dumps
-from caraway.core.endings import Recorded, callbacks_of
+from caraway.core.endings import Recorded
+from caraway.core.following import lead_on
 from caraway.core.ids import new_token
 from caraway.core.message import parse_envelope, read_message
-from caraway.core.publish import Outgoing, request_to_send, send_all
+from caraway.core.publish import Outgoing, request_to_send
 from caraway.core.record import RETRY, RUNNING, Record
 from caraway.exceptions import InvalidMessage, NotReplayable, PayloadMissing
 from caraway.requests.dynamodb import ConditionFailed, GetItem
@@ -149,7 +150,7 @@ async def _send_errbacks(
 ) -> None:
     """Complete the failure: whoever recorded it may have died before it sent them."""
     failed = plan.failed
-    if not failed.link_error:
+    if not failed.link_error and failed.chord is None:
         return
     if failed.task not in tasks:
         # What an errback takes is known where it is registered; sent twice, it must not differ.
@@ -163,10 +164,9 @@ async def _send_errbacks(
         raise NotReplayable(
             f"task {failed.id} has errbacks, and its error is not to be had any more: {error}"
         ) from error
-    requests, faults = await callbacks_of(aws, site, tasks, done)
+    faults = await lead_on(aws, site, tasks, done)
     if faults:
         raise NotReplayable(f"task {failed.id} has failed, but {'; '.join(faults)}")
-    await send_all(aws, requests)
 
 
 async def _reopen(aws: Aws, site: Site, plan: Replay) -> None:

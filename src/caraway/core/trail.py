@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from caraway import states
 from caraway.core.codec import dumps
 from caraway.core.ids import derived_id
+from caraway.core.workflow import Call, Group, all_steps_of, decided, steps_of
 from caraway.exceptions import TrailTooLong
 
 if TYPE_CHECKING:
@@ -64,15 +65,22 @@ def of_messages(messages: Sequence[Message]) -> list[Json]:
 
 
 def led_to(message: Message, state: str) -> list[Json]:
-    """Return the entries of what an ending leads to: the callbacks of a success."""
+    """Return the entries of what an ending leads to: a success's callbacks, and the next step."""
     if state != states.SUCCESS:
         return []
-    return [
-        of_task(
-            (wire.get("options") or {}).get("task_id") or derived_id(f"link:{index}", message.id)
-        )
+    following = [
+        decided(steps_of(wire), derived_id(f"link:{index}", message.id))[-1:]
         for index, wire in enumerate(message.link)
     ]
+    following.append(decided(all_steps_of(message.chain), derived_id("chain", message.id))[:1])
+    return [of_step(step) for steps in following for step in steps]
+
+
+def of_step(step: Call[Any] | Group[Any]) -> Json:
+    """Return the entry of a step of a workflow, whose ids are decided."""
+    if isinstance(step, Call):
+        return of_task(step.id or "")
+    return of_group(step.id or "", [of_step(member[-1]) for member in step.members])
 
 
 def text_of(sent: Trail, following: Sequence[Json]) -> str | None:

@@ -1,0 +1,260 @@
+"""What a recorded ending leads to: callbacks, errbacks, and the dead-letter queue last.
+
+Everything here is a function of the message and the record, so a redelivery of the message of a
+finished task can complete what an earlier delivery did not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import suppress
+from dataclasses import replace
+from itertools import islice
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from caraway import states
+from caraway.core.claim_check import load_text, pack
+from caraway.core.codec import dumps
+from caraway.core.endings import Recorded, callbacks
+from caraway.core.errors import error_from_json, error_to_json
+from caraway.core.ids import derived_id, member_id
+from caraway.core.joins import Member, arrive
+from caraway.core.publish import from_call, request_to_send, send_all
+from caraway.core.record import FAILED, HORIZON_S, Record, Written
+from caraway.core.workflow import (
+    NOWHERE,
+    Call,
+    Place,
+    Steps,
+    Values,
+    all_steps_of,
+    decided,
+    heads,
+    prepended,
+    steps_of,
+    steps_to_json,
+)
+from caraway.exceptions import ChordError, ImproperlyConfigured, Reject, TaskError
+from caraway.requests.dynamodb import ConditionFailed
+from caraway.requests.sqs import MESSAGE_LIMIT_BYTES, GetQueueUrl, SendMessage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from caraway.core.disposition import Delivery
+    from caraway.core.message import Message
+    from caraway.core.port import Aws
+    from caraway.core.publish import Site
+    from caraway.core.settle import Definition
+    from caraway.requests.base import Json
+
+    Placed: TypeAlias = tuple[Call[Json], Place]
+
+AT_A_TIME: Final = 100
+"""Calls of a group that are described before they are sent: what a large one holds in memory."""
+REASON_LIMIT: Final = 1_000
+"""Characters kept of a reason in a dead letter's attributes."""
+ATTRIBUTES_BYTES: Final = 8_000
+"""More than a dead letter's attributes can take."""
+
+
+async def follow_up(
+    aws: Aws, site: Site, tasks: Mapping[str, Definition], delivery: Delivery, done: Recorded
+) -> str | None:
+    """Send what an ending leads to; its dead letter last, so that a crash repeats all of it.
+
+    Returns
+    -------
+    str | None
+        Why the message went to the dead-letter queue although the ending does not ask for it: a
+        callback that nobody could send as it is. A redrive tries again.
+    """
+    faults = await lead_on(aws, site, tasks, done)
+    message, said = done.message, "; ".join(faults)
+    if done.dead_lettered:
+        reason = "; ".join([reason_of(done.result), *faults])
+        again = replace(message.next_attempt(), retries=0)
+        await dead_letter(aws, site, delivery, again, reason)
+    elif faults:
+        await dead_letter(aws, site, delivery, message, said)
+    return said or None
+
+
+async def lead_on(
+    aws: Aws, site: Site, tasks: Mapping[str, Definition], done: Recorded
+) -> list[str]:
+    """Send callbacks and the next steps of the workflow, or fail it; says what cannot be sent."""
+    message = done.message
+    faults = await _send(aws, site, message, _callbacks(done, tasks))
+    if done.state == states.SUCCESS:
+        return faults + await _go_on(aws, site, message, done.result)
+    if message.chord is None:
+        return faults
+    return faults + await _fail(aws, site, tasks, message, Place.of(message), chord_error(done))
+
+
+def _callbacks(done: Recorded, tasks: Mapping[str, Definition]) -> Iterator[Placed]:
+    """Give the calls that callbacks begin with: errbacks take what their function asks for."""
+    message = done.message
+    for index, wire in enumerate(callbacks(message, done.state)):
+        role, arguments = f"link:{index}", [done.result]
+        if done.state != states.SUCCESS:
+            errback = tasks.get(wire["task"])
+            arguments = [message.id]
+            if errback is not None:
+                arguments = errback.errback_arguments(message, done.result, done.traceback)
+            # A redrive may fail once more, and that failure has an errback of its own.
+            role = f"link_error:{index}:{message.attempt}"
+        steps = decided(steps_of(wire), derived_id(role, message.id))
+        yield from heads(prepended(steps, *arguments), NOWHERE, steps_to_json)
+
+
+async def _send(aws: Aws, site: Site, message: Message, calls: Iterable[Placed]) -> list[str]:
+    """Send calls that a task leads to, some at a time; returns why some of them cannot be."""
+    faults: list[str] = []
+    waiting = iter(calls)
+    while several := list(islice(waiting, AT_A_TIME)):
+        requests: list[SendMessage] = []
+        for call, place in several:
+            try:
+                outgoing = from_call(site, call, message, aws.now(), place=place)
+                requests.append(await request_to_send(aws, site, outgoing))
+            except (ImproperlyConfigured, TaskError) as error:  # noqa: PERF203 - the others go
+                faults.append(f"its callback {call.what['task']} cannot be sent: {error}")
+        await send_all(aws, requests)
+    return faults
+
+
+async def _go_on(aws: Aws, site: Site, message: Message, result: Json) -> list[str]:
+    """Send the next step of a workflow, and count the task in its group when it was the last."""
+    place = Place.of(message)
+    steps = decided(all_steps_of(place.chain), derived_id("chain", message.id))
+    steps, place = prepended(steps, result), replace(place, chain=())
+    at, nested = message.id, None
+    while True:
+        if calls := list(heads(steps, place, steps_to_json)):
+            return await _send(aws, site, message, calls)
+        if steps:  # groups without members
+            at, nested = steps[-1].id or at, 0
+        if place.chord is None:
+            return []
+        member = _member(place, at, nested)
+        if not await arrive(aws, site, member, aws.now().timestamp() + HORIZON_S):
+            return []
+        steps = prepended(_steps_then(place), Values(member.group, member.size or 0))
+        at, nested, place = member.group, member.size, Place.read(place.chord.get("up") or {})
+
+
+def _member(place: Place, at: str, nested: int | None) -> Member:
+    """Return a place in a group, and where its value is."""
+    assert place.chord is not None
+    group, index = place.group or "", place.group_index or 0
+    derived = nested is None and at == member_id(group, index)
+    return Member(group, index, place.chord["size"], None if derived else at, nested)
+
+
+def _steps_then(place: Place) -> Steps[Json]:
+    """Return the steps that come when the group of a place is complete."""
+    assert place.chord is not None
+    return decided(all_steps_of(place.chord["then"]), derived_id("then", place.group))
+
+
+async def _fail(
+    aws: Aws,
+    site: Site,
+    tasks: Mapping[str, Definition],
+    message: Message,
+    place: Place,
+    error: Json,
+) -> list[str]:
+    """Fail what waits for the group of a place: a record of its own, and all that leads to.
+
+    Every member that fails comes here, and so does every redelivery of one: the first record
+    decides, and what follows from it has decided ids.
+    """
+    if place.chord is None:
+        return []
+    up, then = Place.read(place.chord.get("up") or {}), _steps_then(place)
+    values = Values(place.group or "", place.chord["size"])
+    calls = list(heads(prepended(then, values), up, steps_to_json))
+    if not calls:  # the group itself is the last step of its workflow, or what follows is empty
+        return await _fail(aws, site, tasks, message, up, error)
+    faults: list[str] = []
+    for call, its_place in calls:
+        try:
+            body = from_call(site, call, message, aws.now(), place=its_place).message
+        except (ImproperlyConfigured, TaskError) as refused:
+            faults.append(f"its chord's body {call.what['task']} cannot be sent: {refused}")
+            continue
+        failed = await _failed(aws, site, body, error)
+        if failed is not None:
+            faults += await lead_on(aws, site, tasks, failed)
+    return faults
+
+
+async def _failed(aws: Aws, site: Site, body: Message, error: Json) -> Recorded | None:
+    """Record that a task will not be run as its chord has failed; None when it has gone on."""
+    kept = Written(states.FAILURE, dumps(error))
+    write = site.records.fail_body(body, aws.now().timestamp(), kept)
+    try:
+        await aws.perform(write)
+    except ConditionFailed as present:
+        record = Record.read(present.item)
+        if record.phase != FAILED or record.attempt != body.attempt:
+            return None
+        error = json.loads(await load_text(aws, site.store, record.result or "null"))
+    return Recorded(body, states.FAILURE, error)
+
+
+def chord_error(done: Recorded) -> Json:
+    """Return what a chord fails with when one of its members has ended otherwise than well."""
+    member = f"Dependency {done.message.id}"
+    if done.result is None:
+        return error_to_json(ChordError(f"{member} is {done.state}"))
+    return error_to_json(ChordError(f"{member} raised {error_from_json(done.result)!r}"))
+
+
+def reason_of(error: Json) -> str:
+    """Return a recorded error as the reason of a dead letter."""
+    data = error if isinstance(error, dict) else {}
+    name, arguments = data.get("exc_type"), data.get("exc_message") or []
+    said = [each if isinstance(each, str) else dumps(each) for each in arguments]
+    # The reason of a Reject is its first argument, and not the name of an error.
+    return said[0] if name == Reject.__name__ and said else f"{name}: {', '.join(said)}"
+
+
+async def dead_letter(
+    aws: Aws, site: Site, delivery: Delivery, message: Message | None, reason: str
+) -> None:
+    """Copy a message to its queue's dead-letter queue, with the reason as an attribute.
+
+    ``message`` is None for a body that could not be read: it is copied as it is.
+    """
+    queue = delivery.queue
+    url = await aws.perform(GetQueueUrl(queue.dead_letter_sqs_name(site.queue_prefix)))
+    attributes = {"reason": printable(reason), "queue": queue.name}
+    if message is not None:
+        attributes |= {"task": printable(message.task), "id": printable(message.id)}
+    body = delivery.body
+    if message is not None:
+        with suppress(ImproperlyConfigured):  # larger than what was received, by a field or two
+            body = await pack(aws, site.store, message, site.signing)
+    if len(body.encode()) > MESSAGE_LIMIT_BYTES - ATTRIBUTES_BYTES:
+        attributes = {}  # they count as part of the message
+    await aws.perform(
+        SendMessage(
+            url,
+            body,
+            attributes=attributes,
+            group_id=delivery.group_id or ("dead-letters" if queue.fifo else None),
+            # Not the id: two messages that claim one id are both kept.
+            deduplication_id=hashlib.sha256(body.encode()).hexdigest() if queue.fifo else None,
+        )
+    )
+
+
+def printable(text: str) -> str:
+    """Return text that an SQS attribute may hold: not empty, without control characters."""
+    shown = "".join(c if c.isprintable() else " " for c in text[:REASON_LIMIT])
+    return shown.strip() or "unknown"

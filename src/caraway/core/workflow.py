@@ -1,0 +1,315 @@
+"""Workflows as data: steps one after another, each a call or a group of workflows.
+
+A chain is its steps, a group is one step, and a chord is a group with a step after it. The same
+model serves signatures (what a producer holds) and their JSON (what a message carries): ``T`` is
+what a call is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
+
+from caraway.core.ids import derived_id, member_id
+
+if TYPE_CHECKING:
+    from caraway.core.message import Message
+    from caraway.requests.base import Json
+
+T = TypeVar("T")
+
+CHAIN: Final = "chain"
+GROUP: Final = "group"
+CHORD: Final = "chord"
+KINDS: Final = (CHAIN, GROUP, CHORD)
+"""What a signature's ``subtask_type`` may say; None is a call."""
+_OF_ITS_END: Final = ("link", "task_id")
+
+
+@dataclass(frozen=True)
+class Call(Generic[T]):
+    """One task to call.
+
+    Attributes
+    ----------
+    id
+        The task's id, None until :func:`decided`.
+    prepended
+        Arguments that come before its own.
+    """
+
+    what: T
+    id: str | None = None
+    prepended: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class Group(Generic[T]):
+    """Workflows that run side by side; its value is the list of theirs, in order.
+
+    Attributes
+    ----------
+    members
+        May be a generator, which is consumed once, while the members are sent.
+    """
+
+    members: Iterable[Steps[T]]
+    id: str | None = None
+
+
+Steps: TypeAlias = "tuple[Call[T] | Group[T], ...]"
+
+
+@dataclass(frozen=True)
+class Values:
+    """The results of a group, as an argument: they are read when the task runs."""
+
+    group: str
+    size: int
+
+    def to_json(self) -> dict[str, Json]:
+        """Return it as a message carries it."""
+        return {"group": self.group, "size": self.size}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a call stands in its workflow: what follows when it ends.
+
+    Attributes
+    ----------
+    chain
+        The steps after it, as JSON signatures.
+    group, group_index
+        The group that the workflow is a member of, and its number there.
+    chord
+        What happens when the group is complete: ``size`` (members), ``then`` (steps) and ``up``
+        (the place that these steps, or the group itself, have in an outer one). None when nobody
+        waits for the group.
+    """
+
+    chain: tuple[Json, ...] = ()
+    group: str | None = None
+    group_index: int | None = None
+    chord: Mapping[str, Json] | None = None
+
+    @classmethod
+    def of(cls, message: Message) -> Place:
+        """Return the place of a message's task."""
+        return cls(message.chain, message.group, message.group_index, message.chord)
+
+    @classmethod
+    def read(cls, up: Mapping[str, Json]) -> Place:
+        """Return a place that a chord's ``up`` describes."""
+        return cls((), up.get("group"), up.get("group_index"), up.get("chord"))
+
+    @property
+    def up(self) -> dict[str, Json]:
+        """The place without its chain, as JSON."""
+        named = {"group": self.group, "group_index": self.group_index, "chord": self.chord}
+        return {name: value for name, value in named.items() if value is not None}
+
+
+NOWHERE: Final = Place()
+"""The place of a call that is part of no workflow."""
+
+
+def decided(steps: Steps[T], id: str) -> Steps[T]:
+    """Return steps with an id for each; ``id`` is the last one's, from which the others derive.
+
+    An id that a call or a group has already stays.
+    """
+    last = len(steps) - 1
+    return tuple(
+        _decided(step, step.id or (id if place == last else derived_id("step", place, id)))
+        for place, step in enumerate(steps)
+    )
+
+
+def _decided(step: Call[T] | Group[T], id: str) -> Call[T] | Group[T]:
+    if isinstance(step, Call):
+        return replace(step, id=id)
+    members = (decided(steps, member_id(id, index)) for index, steps in enumerate(step.members))
+    return Group(list(members) if isinstance(step.members, Sequence) else members, id)
+
+
+def heads(
+    steps: Steps[T], place: Place, to_json: Callable[[Steps[T]], list[Json]]
+) -> Iterator[tuple[Call[T], Place]]:
+    """Give the calls that a workflow begins with, and the place of each.
+
+    Nothing is given for a group without members and without steps after it. ``to_json`` gives the
+    JSON signatures of steps. A group whose members are generated is consumed as the calls are.
+    """
+    if not steps:
+        return
+    first, rest = steps[0], steps[1:]
+    if isinstance(first, Call):
+        yield first, replace(place, chain=(*to_json(rest), *place.chain))
+        return
+    if not rest and not place.chain and place.chord is None:
+        for index, member in enumerate(first.members):
+            yield from heads(member, Place((), first.id, index), to_json)
+        return
+    members = list(first.members)
+    then = [*to_json(rest), *place.chain]
+    if not members:
+        yield from heads(prepended(rest, []), place, to_json)
+        return
+    chord = {"size": len(members), "then": then, "up": place.up}
+    for index, member in enumerate(members):
+        yield from heads(member, Place((), first.id, index, chord), to_json)
+
+
+def prepended(steps: Steps[T], *values: Any) -> Steps[T]:
+    """Return steps whose first calls take values before their own arguments."""
+    if not steps:
+        return steps
+    first = steps[0]
+    if isinstance(first, Call):
+        return (replace(first, prepended=(*values, *first.prepended)), *steps[1:])
+    members = (prepended(member, *values) for member in first.members)
+    several = list(members) if isinstance(first.members, Sequence) else members
+    return (replace(first, members=several), *steps[1:])
+
+
+def flattened(members: Iterable[Steps[T]]) -> Iterator[Steps[T]]:
+    """Give the members of a group; those of a group that is a member itself are its own."""
+    for member in members:
+        if len(member) == 1 and isinstance(member[0], Group):
+            yield from flattened(member[0].members)
+        elif member:
+            yield member
+
+
+# -- as JSON ---------------------------------------------------------------------------------------
+
+
+def steps_of(wire: Json) -> Steps[Json]:
+    """Return the steps of a signature as JSON: of a call, a chain, a group or a chord."""
+    kind, kwargs, options = wire.get("subtask_type"), wire.get("kwargs") or {}, _options(wire)
+    if kind not in KINDS:
+        return (Call(wire, options.get("task_id")),)
+    if kind == CHAIN:
+        steps = [step for each in _with_options_of_chain(wire) for step in steps_of(each)]
+        return _sealed(prepended(tuple(steps), *(wire.get("args") or ())), wire)
+    tasks = kwargs.get("tasks" if kind == GROUP else "header") or []
+    if isinstance(tasks, dict):  # a chord's header, which is a group
+        tasks = [tasks]
+    of_end, own = options_of_chord(options)
+    callbacks = {name: of_end[name] for name in ("link",) if kind == GROUP and of_end.get(name)}
+    if kind == GROUP and options.get("link_error"):
+        own["link_error"] = options["link_error"]
+    tasks = [
+        _with_options(task, {**own, **(callbacks if place == 0 else {})})
+        for place, task in enumerate(tasks)
+    ]
+    members = list(flattened(map(steps_of, tasks)))
+    group: Steps[Json] = (Group(members, options.get("task_id") if kind == GROUP else None),)
+    group = _sealed(prepended(group, *(wire.get("args") or ())), wire)
+    if kind == GROUP or not kwargs.get("body"):
+        return group
+    return (*group, *steps_of(_with_options(kwargs["body"], of_end)))
+
+
+def all_steps_of(wires: Iterable[Json]) -> Steps[Json]:
+    """Return the steps of signatures that follow one another."""
+    return tuple(step for wire in wires for step in steps_of(wire))
+
+
+def _sealed(steps: Steps[Json], wire: Json) -> Steps[Json]:
+    """Return the steps of a canvas: those of an immutable one begin with calls that are, too."""
+    if not wire.get("immutable") or not steps:
+        return steps
+    first, rest = steps[0], steps[1:]
+    if isinstance(first, Call):
+        return (replace(first, what={**first.what, "immutable": True}), *rest)
+    return (replace(first, members=[_sealed(each, wire) for each in first.members]), *rest)
+
+
+def _options(wire: Json) -> Mapping[str, Json]:
+    return wire.get("options") or {}
+
+
+def _with_options(wire: Json, options: Mapping[str, Json]) -> Json:
+    """Return a signature with options from outside: links come after its own, others before."""
+    if not options:
+        return wire
+    own = _options(wire)
+    merged = {**own, **options}
+    for name in ("link", "link_error"):
+        if own.get(name) and options.get(name):
+            merged[name] = [*own[name], *(each for each in options[name] if each not in own[name])]
+    return {**wire, "options": merged}
+
+
+def _with_options_of_chain(wire: Json) -> list[Json]:
+    """Return the tasks of a chain, each with those of the chain's options that are its own."""
+    tasks = list((wire.get("kwargs") or {}).get("tasks") or [])
+    if tasks:
+        everywhere, at_the_end, first = options_of_chain(_options(wire))
+        tasks = [_with_options(task, everywhere) for task in tasks]
+        tasks[0] = _with_options(tasks[0], first)
+        tasks[-1] = _with_options(tasks[-1], at_the_end)
+    return tasks
+
+
+def options_of_chain(options: Mapping[str, T]) -> tuple[dict[str, T], dict[str, T], dict[str, T]]:
+    """Return which options of a chain are every task's, which the last one's, the first one's."""
+    everywhere = {name: value for name, value in options.items() if name == "link_error"}
+    at_the_end = {name: value for name, value in options.items() if name in _OF_ITS_END}
+    others = options.keys() - everywhere.keys() - at_the_end.keys()
+    return everywhere, at_the_end, {name: options[name] for name in others}
+
+
+def options_of_chord(options: Mapping[str, T]) -> tuple[dict[str, T], dict[str, T]]:
+    """Return which options of a chord are the body's, and which the header's."""
+    of_body = (*_OF_ITS_END, "link_error")
+    return (
+        {name: value for name, value in options.items() if name in of_body},
+        {name: value for name, value in options.items() if name not in of_body},
+    )
+
+
+def steps_to_json(steps: Steps[Json]) -> list[Json]:
+    """Return steps as JSON signatures with their ids."""
+    return [_step_to_json(step) for step in steps]
+
+
+def _step_to_json(step: Call[Json] | Group[Json]) -> Json:
+    if isinstance(step, Group):
+        return group_to_json([chain_to_json(steps_to_json(each)) for each in step.members], step.id)
+    wire = _with_options(step.what, {"task_id": step.id} if step.id else {})
+    if not step.prepended or wire.get("immutable"):
+        return wire
+    return {**wire, "args": [*step.prepended, *(wire.get("args") or ())]}
+
+
+def chain_to_json(tasks: Sequence[Json]) -> Json:
+    """Return a chain of JSON signatures as one; a chain of one is the one."""
+    return tasks[0] if len(tasks) == 1 else canvas_to_json(CHAIN, {"tasks": list(tasks)})
+
+
+def group_to_json(tasks: Sequence[Json], id: str | None = None) -> Json:
+    """Return a group of JSON signatures as one."""
+    return canvas_to_json(GROUP, {"tasks": list(tasks)}, {"task_id": id} if id else {})
+
+
+def canvas_to_json(
+    kind: str,
+    kwargs: Mapping[str, Json],
+    options: Mapping[str, Json] | None = None,
+    *,
+    args: Sequence[Json] = (),
+    immutable: bool = False,
+) -> Json:
+    """Return a canvas as JSON, in the shape of Celery's."""
+    return {
+        "task": f"caraway.{kind}",
+        "args": list(args),
+        "kwargs": dict(kwargs),
+        "options": dict(options or {}),
+        "subtask_type": kind,
+        "immutable": immutable,
+    }

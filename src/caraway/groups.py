@@ -1,0 +1,263 @@
+"""Groups: tasks side by side, and what all canvases have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from caraway.call_options import in_zone_of, options_to_json
+from caraway.core.arguments import untyped_to_wire
+from caraway.core.workflow import GROUP, Group, Steps, canvas_to_json, flattened
+from caraway.current import current_app
+from caraway.exceptions import InvalidOption
+from caraway.signatures import R_co, Signature, maybe_signature
+
+if TYPE_CHECKING:
+    from caraway.base import AppBase
+    from caraway.requests.base import Json
+
+
+class Canvas(Signature[R_co]):
+    """A signature of several tasks.
+
+    Its arguments go to the tasks that it begins with, and so do its options; its callbacks and its
+    id are those of what it ends with, and its errbacks are everybody's, as in Celery.
+    """
+
+    kind: ClassVar[str] = ""
+
+    def __init_subclass__(cls) -> None:
+        """Let its JSON be read."""
+        Signature.kinds[cls.kind] = cls
+
+    def __init__(self, options: Mapping[str, Any], app: AppBase | None) -> None:
+        super().__init__(f"caraway.{self.kind}", (), {}, options, app=app)
+
+    def parts_to_json(self) -> dict[str, Json]:
+        """Return what it consists of as JSON."""
+        raise NotImplementedError
+
+    def delay(self, *args: Any, **kwargs: Any) -> Any:
+        """Send it, with further arguments in front."""
+        return self.apply_async(args, kwargs)
+
+    def apply_async(
+        self,
+        args: Sequence[Any] | None = (),
+        kwargs: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Send it, with further arguments and options.
+
+        Returns
+        -------
+        AsyncResult | GroupResult
+            The result of its end; a group's where it ends with one.
+        """
+        whole = self.clone(args, kwargs, **options)
+        return whole.app.send_workflow(whole)
+
+    async def adelay(self, *args: Any, **kwargs: Any) -> Any:
+        """Send it from asynchronous code."""
+        return await self.aapply_async(args, kwargs)
+
+    async def aapply_async(
+        self,
+        args: Sequence[Any] | None = (),
+        kwargs: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Send it from asynchronous code, with further arguments and options."""
+        whole = self.clone(args, kwargs, **options)
+        return await whole.app.asend_workflow(whole)
+
+    def apply(
+        self,
+        args: Sequence[Any] | None = (),
+        kwargs: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Run all of it in this process."""
+        throw = options.pop("throw", None)
+        whole = self.clone(args, kwargs, **options)
+        return whole.app.run_workflow(whole, throw)
+
+    def freeze(self, _id: str | None = None) -> Any:
+        """Decide its ids now; returns the result that it will have when it is sent."""
+        return self.app.frozen(self, _id)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Send it, with further arguments in front."""
+        return self.apply_async(args, kwargs)
+
+    def to_dict(self) -> dict[str, Json]:
+        """Return it as JSON data, in the shape of Celery's signatures."""
+        args, kwargs = untyped_to_wire(self.args, self.kwargs)
+        if kwargs:  # they belong to the tasks it begins with
+            return self.pushed_down().to_dict()
+        wire: dict[str, Json] = canvas_to_json(
+            self.kind,
+            self.parts_to_json(),
+            options_to_json(in_zone_of(self.app, self.options)) if self.options else {},
+            args=args,
+            immutable=self.immutable,
+        )
+        return wire
+
+    def pushed_down(self) -> Canvas[R_co]:
+        """Return a copy whose keyword arguments are in the tasks that it begins with."""
+        raise NotImplementedError
+
+    def app_of(self, tasks: Iterable[Signature[Any]]) -> AppBase:
+        """Return the app that sends it: its own, that of one of its tasks, or the current one."""
+        apps = (each.own_app for each in (self, *tasks))
+        return next(filter(None, apps), None) or current_app()
+
+
+class group(Canvas[R_co]):  # noqa: N801 - Celery's name
+    """Tasks side by side; its value is the list of theirs, in order.
+
+    Parameters
+    ----------
+    tasks
+        Signatures, or one iterable of them. A generator is sent while it runs, and only once.
+    """
+
+    kind = GROUP
+
+    def __init__(self, *tasks: Any, app: AppBase | None = None, **options: Any) -> None:
+        super().__init__(options, app)
+        several = tasks[0] if len(tasks) == 1 and not is_signature(tasks[0]) else tasks
+        found = signatures_of(several, app)
+        self._tasks: list[Signature[Any]] | _Once = (
+            _Once(found) if isinstance(several, Iterator) else list(found)
+        )
+
+    @property
+    def tasks(self) -> list[Signature[Any]]:
+        """Its tasks; those of a generator are all made now."""
+        return self.make_tasks()
+
+    def make_tasks(self) -> list[Signature[Any]]:
+        """Return its tasks; a generator runs now, and not while they are sent."""
+        if not isinstance(self._tasks, list):
+            self._tasks = list(self._tasks)
+        return self._tasks
+
+    @property
+    def is_generated(self) -> bool:
+        """Whether its tasks come from a generator that has not run yet."""
+        return not isinstance(self._tasks, list)
+
+    @property
+    def app(self) -> AppBase:
+        """The app that sends it."""
+        return self.app_of(self._tasks if isinstance(self._tasks, list) else self._tasks.first())
+
+    def __len__(self) -> int:
+        return len(self.tasks)
+
+    def clone(
+        self,
+        args: Sequence[Any] | None = (),
+        kwargs: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> group[R_co]:
+        """Return a copy with arguments in front, keyword arguments and options added."""
+        cloned: group[R_co] = super().clone(args, kwargs, **options)  # type: ignore[assignment]
+        if isinstance(self._tasks, list):
+            cloned._tasks = [each.clone() for each in self._tasks]
+        return cloned
+
+    def set_immutable(self, immutable: bool) -> None:
+        """Say whether its tasks take further arguments."""
+        self.immutable = immutable
+        for task in self.tasks:
+            task.set_immutable(immutable)
+
+    def skew(self, start: float = 1.0, stop: float | None = None, step: float = 1.0) -> group[Any]:
+        """Give its tasks countdowns: start, start + step, ..., at most stop; returns itself."""
+        countdown = start
+        for task in self.tasks:
+            task.set(countdown=countdown)
+            countdown = countdown + step if stop is None else min(countdown + step, stop)
+        return self
+
+    def steps(self) -> Steps[Signature[Any]]:
+        """Return it as the steps of a workflow; one whose tasks are generated gives them once."""
+        members = flattened(each.steps() for each in self.own_tasks())
+        return (Group(list(members) if isinstance(self._tasks, list) else members, self.id),)
+
+    def own_tasks(self) -> Iterator[Signature[Any]]:
+        """Give its tasks with its arguments and options."""
+        own = {name: each for name, each in self.options.items() if name not in ("link", "task_id")}
+        callbacks = {name: self.options[name] for name in ("link",) if self.options.get(name)}
+        for task in self._tasks:
+            # As in Celery, a callback of a group is its first task's.
+            member = task.given({**own, **callbacks}, self.args, self.kwargs)
+            if self.immutable:
+                member.set_immutable(True)
+            callbacks = {}
+            yield member
+
+    def pushed_down(self) -> group[R_co]:
+        """Return a copy whose arguments and options are those of its tasks."""
+        return group(
+            list(self.own_tasks()), app=self.own_app, **({"task_id": self.id} if self.id else {})
+        )
+
+    def parts_to_json(self) -> dict[str, Json]:
+        """Return its tasks as JSON."""
+        return {"tasks": [each.to_dict() for each in self.tasks]}
+
+    @classmethod
+    def of_json(cls, parts: Mapping[str, Json], app: AppBase | None) -> group[Any]:
+        """Return the group of its tasks as JSON."""
+        return cls(list(parts.get("tasks") or ()), app=app)
+
+    def __repr__(self) -> str:
+        return f"group({self._tasks!r})"
+
+
+class _Once(Iterator[Signature[Any]]):
+    """The tasks of a generator, which nobody can have a second time."""
+
+    def __init__(self, tasks: Iterator[Signature[Any]]) -> None:
+        self._tasks = tasks
+        self._looked_at: list[Signature[Any]] = []
+        self._begun = False
+
+    def first(self) -> list[Signature[Any]]:
+        """Return the first task, in a list, without taking it; no list if there is none (left)."""
+        self._check()
+        if not self._looked_at:
+            self._looked_at = list(islice(self._tasks, 1))
+        return self._looked_at
+
+    def __iter__(self) -> _Once:
+        self._check()
+        self._begun = True
+        return self
+
+    def _check(self) -> None:
+        if self._begun:
+            raise InvalidOption(
+                "this group was made of a generator, which has run: its tasks are sent; make the "
+                "group again, or make it of a list"
+            )
+
+    def __next__(self) -> Signature[Any]:
+        return self._looked_at.pop() if self._looked_at else next(self._tasks)
+
+
+def is_signature(value: object) -> bool:
+    """Say whether a value is a signature, or one as JSON."""
+    return isinstance(value, Signature | Mapping)
+
+
+def signatures_of(tasks: Iterable[Any], app: AppBase | None) -> Iterator[Signature[Any]]:
+    """Give signatures; one iterable among no others stands for its items."""
+    if isinstance(tasks, tuple) and len(tasks) == 1 and not is_signature(tasks[0]):
+        (tasks,) = tasks
+    return (maybe_signature(each, app) for each in tasks)

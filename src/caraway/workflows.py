@@ -1,0 +1,289 @@
+"""Canvases on their way: their ids are decided, and the calls they begin with are sent or run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import datetime, timezone
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from caraway.announcing import after_publish
+from caraway.calls import prepared, publication, publish_policy
+from caraway.canvas import chain, chord, group
+from caraway.core.context import current
+from caraway.core.ids import member_id, new_id
+from caraway.core.message import digest_of
+from caraway.core.port import run_now
+from caraway.core.publish import send_patiently
+from caraway.core.trail import of_group, of_step
+from caraway.core.workflow import (
+    NOWHERE,
+    Call,
+    Group,
+    Place,
+    Steps,
+    chain_to_json,
+    decided,
+    group_to_json,
+    heads,
+)
+from caraway.result import AsyncResult, DerivedResults, EagerResult, GroupResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from caraway.base import AppBase
+    from caraway.core.publish import Outgoing
+    from caraway.middleware import Publication
+    from caraway.requests.base import Json
+    from caraway.signatures import Signature
+
+    Placed: TypeAlias = tuple[Call[Signature[Any]], Place]
+    Workflow: TypeAlias = Steps[Signature[Any]]
+    Make: TypeAlias = Callable[[str, str, Any], AsyncResult[Any]]
+
+AT_A_TIME: Final = 100
+"""Calls that are described before they are sent: what a generator's group holds in memory."""
+
+
+def send_workflow(app: AppBase, canvas: Signature[Any]) -> Any:
+    """Send what a canvas begins with; returns when that is durable."""
+    if app.conf.task_always_eager:
+        return run_workflow(app, canvas, None)
+    outline = Outline(app, canvas)
+    for calls in _some(outline.calls()):
+        with ExitStack() as sending:
+            batch = Batch(app, calls, app.aws.now(), sending)
+            for outgoings, policy in batch.by_policy():
+                run_now(send_patiently(app.aws, app.site, outgoings, policy))
+            batch.announce()
+    return outline.sent()
+
+
+async def asend_workflow(app: AppBase, canvas: Signature[Any]) -> Any:
+    """Send what a canvas begins with, from asynchronous code."""
+    if app.conf.task_always_eager:
+        return run_workflow(app, canvas, None)
+    aws, outline = app.aio, Outline(app, canvas)
+    for calls in _some(outline.calls()):
+        with ExitStack() as sending:
+            batch = Batch(app, calls, aws.now(), sending)
+            for outgoings, policy in batch.by_policy():
+                await send_patiently(aws, app.site, outgoings, policy)
+            batch.announce()
+    return outline.sent()
+
+
+def run_workflow(app: AppBase, canvas: Signature[Any], throw: bool | None) -> Any:
+    """Run all of a canvas in this process, through the executor."""
+    from caraway import eager  # here: a producer needs no executor
+
+    now, outline = datetime.now(timezone.utc), Outline(app, canvas, streamed=False)
+    with ExitStack() as sending:
+        batch = Batch(app, list(outline.calls()), now, sending)
+        batch.announce()
+    memory, errors = eager.run(app, batch.outgoings, now)
+
+    def ran(id: str, name: str, parent: Any) -> AsyncResult[Any]:
+        return EagerResult(id, app, name, memory, errors.get(id), parent=parent)
+
+    result = outline.result(ran)
+    if errors and (app.conf.task_eager_propagates if throw is None else throw):
+        raise next(iter(errors.values()))
+    return result
+
+
+def freeze(app: AppBase, signature: Signature[Any], id: str | None) -> Any:
+    """Decide the ids of a signature, in place; returns the result that it will have."""
+    outline = Outline(app, signature, id, streamed=False)
+    _keep_ids(signature, outline.steps)
+    return outline.result()
+
+
+def _keep_ids(signature: Signature[Any], steps: Workflow) -> None:
+    """Write ids into the signatures that steps come from."""
+    if isinstance(signature, chord):
+        _keep_ids(signature.header, steps[:1])
+        if signature.body is not None:
+            _keep_ids(signature.body, steps[1:])
+    elif isinstance(signature, chain):
+        for task in signature.tasks:
+            own = len(task.steps())
+            _keep_ids(task, steps[:own])
+            steps = steps[own:]
+    elif isinstance(signature, group):
+        (step,) = steps
+        signature.options["task_id"] = step.id
+        members = iter(step.members) if isinstance(step, Group) else iter(())
+        for task in signature.tasks:
+            _keep_members(task, members)
+    else:
+        signature.options["task_id"] = steps[-1].id
+
+
+def _keep_members(task: Signature[Any], members: Iterator[Workflow]) -> None:
+    """Write the ids of a group's member; one that is a group itself is several."""
+    if isinstance(task, group):
+        for each in task.tasks:
+            _keep_members(each, members)
+    else:
+        _keep_ids(task, next(members))
+
+
+class Outline:
+    """A canvas whose ids are decided.
+
+    Parameters
+    ----------
+    id
+        That of its end; None: the one it names itself, or a new one.
+    streamed
+        Let a generator run while its tasks are sent; False: now.
+    """
+
+    def __init__(
+        self,
+        app: AppBase,
+        canvas: Signature[Any],
+        id: str | None = None,
+        *,
+        streamed: bool = True,
+    ) -> None:
+        self._app = app
+        if not streamed and isinstance(canvas, group):
+            canvas.make_tasks()
+        self.steps: Workflow = decided(canvas.steps(), id or _new_id(canvas))
+        self._generated: _Noted | None = None
+        first = self.steps[0] if len(self.steps) == 1 else None
+        if isinstance(first, Group) and not isinstance(first.members, Sequence):
+            self._generated = _Noted(app, first.id or "", first.members)
+            self.steps = (replace(first, members=self._generated),)
+
+    def calls(self) -> Iterator[Placed]:
+        """Give the calls that it begins with."""
+        return heads(self.steps, NOWHERE, to_json)
+
+    def sent(self) -> Any:
+        """Return its result, and note it as a child of the task that has sent it."""
+        context = current.get()
+        running = context.running() if context is not None else None
+        if running is not None:
+            id, noted = self.steps[-1].id or "", self._generated
+            running.trail.add(
+                of_step(self.steps[-1]) if noted is None else of_group(id, len(noted))
+            )
+        return self.result()
+
+    def result(self, make: Make | None = None) -> Any:
+        """Return its result; ``make`` makes that of a task from its id, name and parent."""
+        if self._generated is not None:
+            return GroupResult(self.steps[0].id, self._generated.results(), app=self._app)
+        return _result(self._app, self.steps, make or _maker(self._app))
+
+
+def _maker(app: AppBase) -> Make:
+    return lambda id, name, parent: AsyncResult(id, app, name, parent=parent)
+
+
+def _result(app: AppBase, steps: Workflow, make: Make) -> Any:
+    """Return the result of the last step; each has the one before it as its parent."""
+    parent: Any = None
+    for step in steps:
+        id = step.id or ""
+        if isinstance(step, Call):
+            parent = make(id, step.what.task, parent)
+        else:
+            members = [_result(app, each, make) for each in step.members]
+            parent = GroupResult(id, members, app=app, parent=parent)
+    return parent
+
+
+class _Noted:
+    """The members of a generated group, whose results are noted as they pass."""
+
+    def __init__(self, app: AppBase, id: str, members: Iterable[Workflow]) -> None:
+        self._app, self._id, self._members = app, id, iter(members)
+        self._size = 0
+        self._others: dict[int, Any] = {}
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[Workflow]:
+        for member in self._members:
+            last = member[-1]
+            if not isinstance(last, Call) or last.id != member_id(self._id, self._size):
+                self._others[self._size] = _result(self._app, member, _maker(self._app))
+            self._size += 1
+            yield member
+
+    def results(self) -> Any:
+        """Return the results of the members so far: derived ones are no objects yet."""
+        derived = DerivedResults(self._app, self._id, self._size)
+        if not self._others:
+            return derived
+        return [self._others.get(place, each) for place, each in enumerate(derived)]
+
+
+def _new_id(canvas: Signature[Any]) -> str:
+    """Return the id of the end of a canvas; inside a task it derives from the task's."""
+    context = current.get()
+    if context is None or context.running() is None:
+        return new_id()
+    generated = isinstance(canvas, group) and canvas.is_generated
+    return context.child_id(digest_of(canvas.task, [] if generated else [canvas.to_dict()], {}))
+
+
+def to_json(steps: Workflow) -> list[Json]:
+    """Return steps as JSON signatures with their ids."""
+    return [_step_to_json(step) for step in steps]
+
+
+def _step_to_json(step: Call[Signature[Any]] | Group[Signature[Any]]) -> Json:
+    if isinstance(step, Group):
+        return group_to_json([chain_to_json(to_json(each)) for each in step.members], step.id)
+    return step.what.clone(step.prepended, task_id=step.id).to_dict()
+
+
+def _some(calls: Iterator[Placed]) -> Iterator[list[Placed]]:
+    while several := list(islice(calls, AT_A_TIME)):
+        yield several
+
+
+class Batch:
+    """Calls that are sent together, inside the middleware of each."""
+
+    def __init__(
+        self, app: AppBase, calls: Sequence[Placed], now: datetime, sending: ExitStack
+    ) -> None:
+        self._app = app
+        self.publications: list[Publication] = []
+        self.outgoings: list[Outgoing] = []
+        for call, place in calls:
+            signature = call.what.clone(call.prepended, task_id=call.id)
+            task, options = app.tasks.get(signature.task), signature.options
+            if task is not None:
+                options = task.options_of_call(options, signature.args, signature.kwargs)
+            made = publication(
+                signature.task if task is None else task, signature.args, signature.kwargs, options
+            )
+            sending.enter_context(app.onion.around_publish(made))
+            self.publications.append(made)
+            self.outgoings.append(prepared(app, made, options, now, place))
+
+    def by_policy(self) -> list[tuple[list[Outgoing], Any]]:
+        """Return the messages with what says how often each is sent again."""
+        groups: list[tuple[list[Outgoing], Any]] = []
+        for made, outgoing in zip(self.publications, self.outgoings, strict=True):
+            policy = publish_policy(self._app, made.options)
+            if not groups or groups[-1][1] != policy:
+                groups.append(([], policy))
+            groups[-1][0].append(outgoing)
+        return groups
+
+    def announce(self) -> None:
+        """Tell signals that the messages are durable."""
+        for made, outgoing in zip(self.publications, self.outgoings, strict=True):
+            after_publish(outgoing, made.args, made.kwargs)

@@ -1,0 +1,74 @@
+"""Workflows through both doors of the deployed template."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+
+from caraway import AsyncResult, chord, group
+from caraway.exceptions import ChordError
+from tests.e2e.conftest import PATIENCE_S, wait_until
+from tests.e2e.corridor import add, fail, keys, mark, same, total
+
+if TYPE_CHECKING:
+    from caraway import Signature
+
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("producer", "ecs_worker")]
+
+
+@pytest.fixture(params=[("default", "default"), ("large", "large"), ("default", "large")])
+def doors(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """The queues of the odd and of the even tasks: Lambda's, the ECS worker's, and both."""
+    first, second = request.param
+    return first, second
+
+
+@pytest.fixture
+def folder() -> str:
+    """Where a test's objects are."""
+    return uuid4().hex
+
+
+def at(signature: Signature[Any], queue: str) -> Signature[Any]:
+    return signature.set(queue=queue)
+
+
+def test_a_chain_runs_through_its_doors(doors: tuple[str, str]) -> None:
+    odd, even = doors
+    result = (at(add.s(1, 2), odd) | at(add.s(10), even) | at(add.s(100), odd)).delay()
+    assert result.get(timeout=PATIENCE_S) == 113
+    assert isinstance(result.parent, AsyncResult)
+    assert result.parent.get(timeout=PATIENCE_S) == 13
+
+
+def test_a_chord_takes_the_values_of_its_members_in_order(doors: tuple[str, str]) -> None:
+    odd, even = doors
+    members = [at(same.s(n), doors[n % 2]) for n in range(12)]
+    result = chord(members, at(same.s(), odd) | at(total.s(), even)).delay()
+    assert result.parent.get(timeout=PATIENCE_S) == list(range(12))
+    assert result.get(timeout=PATIENCE_S) == 66
+
+
+def test_a_chord_in_a_chord_between_tasks(doors: tuple[str, str]) -> None:
+    odd, even = doors
+    inner = chord([at(add.s(1), odd), at(add.s(2), even)], at(total.s(), odd))
+    result = (at(add.s(1, 1), even) | group(inner, at(add.s(3), odd)) | at(total.s(), even)).delay()
+    assert result.get(timeout=PATIENCE_S) == (3 + 4) + 5
+
+
+def test_a_failed_member_fails_the_body_and_tells_the_errback_once(
+    doors: tuple[str, str], folder: str
+) -> None:
+    odd, even = doors
+    body = at(total.s(), odd).on_error(at(mark.si(folder), even))
+    result = chord([at(same.s(1), odd), at(fail.s("x"), even)], body).delay()
+    with pytest.raises(ChordError, match="Dependency"):
+        result.get(timeout=PATIENCE_S)
+    assert wait_until(lambda: len(keys(folder)) == 1)
+
+
+def test_a_group_of_a_hundred_and_more(doors: tuple[str, str]) -> None:
+    result = chord([at(same.s(n), doors[n % 2]) for n in range(120)], at(total.s(), doors[0]))()
+    assert result.get(timeout=2 * PATIENCE_S) == 7_140

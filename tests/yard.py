@@ -1,0 +1,100 @@
+"""A yard for workflows: an app whose account is in memory, and a worker that takes everything.
+
+The worker delivers each message as often as it is told to, in an order that a seed decides.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+from caraway import Caraway, Queue
+from caraway.aws.memory import MemoryAws
+from caraway.core.disposition import Delete, Delivery
+from caraway.core.executor import Executor
+from caraway.core.port import run_now
+from caraway.requests.sqs import ChangeMessageVisibility, DeleteMessage, ReceiveMessages
+
+if TYPE_CHECKING:
+    from caraway.core.events import Event
+
+_LEASE_S = 600.0
+
+
+class Yard:
+    """An app with some tasks, and what happened to them.
+
+    Attributes
+    ----------
+    runs
+        The name and the arguments of each run, in order.
+    """
+
+    def __init__(self, *, copies: int = 1, seed: int | None = None) -> None:
+        self.aws = MemoryAws()
+        self.app = Caraway("yard", set_as_current=False)
+        self.app.conf.update(task_queues=[Queue("default")])
+        self.app._blocking = self.aws  # type: ignore[assignment]
+        self.runs: list[tuple[Any, ...]] = []
+        self.events: list[Event] = []
+        self._copies = copies
+        self._rng = None if seed is None else random.Random(seed)
+        self._declare()
+
+    def _declare(self) -> None:
+        task, noted = self.app.task, self.runs.append
+
+        @task(name="add")
+        def add(x: Any, y: Any = 0) -> Any:
+            noted(("add", x, y))
+            return x + y
+
+        @task(name="ident")
+        def ident(x: Any = None) -> Any:
+            noted(("ident", x))
+            return x
+
+        @task(name="total")
+        def total(values: list[Any], more: Any = 0) -> Any:
+            noted(("total", values, more))
+            return sum(values) + more
+
+        @task(name="fail")
+        def fail(x: Any = None) -> Any:
+            noted(("fail", x))
+            raise ValueError(x)
+
+        @task(name="told")
+        def told(id: Any) -> Any:
+            noted(("told", id))
+            return id
+
+        self.add, self.ident, self.total, self.fail, self.told = add, ident, total, fail, told
+
+    def work(self) -> None:
+        """Deliver messages until there is none."""
+        executor = Executor(
+            self.aws, self.app.site, self.app.tasks, door="ecs", observe=self.events.append
+        )
+        url, queue = "memory://default", self.app.site.router.queues["default"]
+        while (at := self.aws.next_visible_at("default")) is not None:
+            self.aws.time = max(self.aws.time, at)
+            received = run_now(self.aws.perform(ReceiveMessages(url, limit=10)))
+            if self._rng is not None:
+                self._rng.shuffle(received)
+            for message in received:
+                for copy in range(self._copies):
+                    delivery = Delivery(message.body, queue, _LEASE_S, message.receive_count + copy)
+                    done = run_now(executor.execute(delivery))
+                if isinstance(done, Delete):
+                    run_now(self.aws.perform(DeleteMessage(url, message.receipt_handle)))
+                else:
+                    run_now(
+                        self.aws.perform(
+                            ChangeMessageVisibility(url, message.receipt_handle, done.visible_in_s)
+                        )
+                    )
+
+    def ran(self, name: str) -> int:
+        """Return how often a task has run."""
+        return sum(run[0] == name for run in self.runs)
