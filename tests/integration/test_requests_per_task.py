@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from caraway.aws.asyncio_aws import AiobotocoreWire
+from caraway import Queue
+from caraway.aws.asyncio_aws import AiobotocoreWire, ThreadWire
 from caraway.aws.coalesce import WRITES
 from caraway.workers.ecs import Worker
+from tests.integration.conftest import PATIENCE_S
+from tests.integration.test_lambda_door import Door
 
 if TYPE_CHECKING:
     from caraway import Caraway
@@ -23,17 +27,18 @@ TASKS = 100
 def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Count the requests of this process, but for receives that bring nothing."""
     counts: Counter[str] = Counter()
-    send = AiobotocoreWire.send
 
-    async def counting(
-        wire: AiobotocoreWire, service: str, operation: str, params: dict[str, Any]
-    ) -> dict[str, Any]:
-        response = await send(wire, service, operation, params)
-        if operation != "receive_message" or response.get("Messages"):
-            counts[operation] += 1
-        return response
+    def counted(send: Any) -> Any:
+        async def counting(wire: Any, service: str, operation: str, params: Any) -> Any:
+            response = await send(wire, service, operation, params)
+            if operation != "receive_message" or response.get("Messages"):
+                counts[operation] += 1
+            return response
 
-    monkeypatch.setattr(AiobotocoreWire, "send", counting)
+        return counting
+
+    for wire in (AiobotocoreWire, ThreadWire):
+        monkeypatch.setattr(wire, "send", counted(wire.send))
     # A machine that is busy with other things must not make batches leave half full.
     monkeypatch.setattr(type(WRITES), "linger_s", 10.0)
     return counts
@@ -96,3 +101,26 @@ def test_a_thousand_sends_at_once_are_a_hundred_requests(local: Place, asked: Co
 
     asyncio.run(enqueue())
     assert asked == {"get_queue_url": 1, "send_message_batch": 100}
+
+
+@pytest.mark.usefixtures("loggers_as_they_were")
+@pytest.mark.parametrize(("concurrency", "writes"), [(10, 2), (1, 20)])
+def test_a_batch_of_ten_on_lambda_costs_two_requests_if_its_tasks_run_together(
+    local: Place, asked: Counter[str], concurrency: int, writes: int
+) -> None:
+    app = local.app(Queue("default"))
+    together = threading.Barrier(concurrency)
+
+    @app.task
+    def one(number: int) -> int:
+        together.wait(PATIENCE_S)
+        return number
+
+    door = Door(local, app, concurrency)
+    for number in range(10):
+        one.delay(number)
+    event = door.event()
+    assert len(event["Records"]) == 10
+    asked.clear()
+    assert door.invoke(event) == []
+    assert sum(asked.values()) == writes

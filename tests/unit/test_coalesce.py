@@ -468,6 +468,29 @@ def test_closing_sends_what_waits_for_company() -> None:
     assert sqs.closed == 1
 
 
+@pytest.mark.parametrize(("url", "arrived"), [(URLS[0], "01230"), (URLS[2], "0123")])
+def test_an_entry_that_has_no_room_is_sent_again_unless_it_would_lose_its_place(
+    url: str, arrived: str
+) -> None:
+    sqs = Sqs()
+    answer = sqs._answer_batch
+
+    def without_the_first(params: dict[str, Any]) -> dict[str, Any]:
+        answered = answer(params)
+        if len(params["Entries"]) > 1:
+            failed = {"Id": "0", "Code": "ThrottlingException", "Message": "slow"}
+            kept = [each for each in answered["Successful"] if each["Id"] != "0"]
+            return {"Successful": kept, "Failed": [failed]}
+        return answered
+
+    sqs._answer_batch = without_the_first  # type: ignore[method-assign]
+    sends = [SendMessage(url, f"{number}") for number in range(4)]
+    first, *others = run(AsyncioAws(sqs).perform_all(sends))
+    assert others == ["id of 1", "id of 2", "id of 3"]
+    assert isinstance(first, Throttled) == url.endswith(".fifo")
+    assert "".join(name for _, name in sqs.arrived) == arrived
+
+
 # -- what a batch is to AWS -----------------------------------------------------------------------
 
 

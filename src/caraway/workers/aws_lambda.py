@@ -321,7 +321,8 @@ def lambda_handler(
         The app whose tasks it runs.
     concurrency
         Functions that run at a time within one invocation; above 1 they must be thread-safe.
-        ``async def`` tasks share the event loop then.
+        ``async def`` tasks share the event loop then. Ten that run together share the requests for
+        their records: two, where one after the other takes twenty.
 
     Raises
     ------
