@@ -62,6 +62,7 @@ class FakeTask:
     track_started: bool = False
     trail: bool = True
     store_errors_even_if_ignored: bool = False
+    sensitive: bool | tuple[str, ...] = False
     hooks: Callable[[Context, Ending], Any] | None = None
     runs: list[Context] = field(default_factory=list)
     """The request of every run of the function, in order."""

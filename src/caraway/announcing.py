@@ -241,6 +241,7 @@ class EventSignals:
                     hostname=self._hostname,
                     ignore_result=False,
                     port=None,
+                    sensitive=self._is_sensitive(message),
                 )
                 signals.task_received.send(self._hostname, request=request)
             case Undeliverable(delivery, reason) if signals.task_rejected.receivers:
@@ -250,7 +251,7 @@ class EventSignals:
             case Ended(message, Revoked(reason)) if signals.task_revoked.receivers:
                 signals.task_revoked.send(
                     self._tasks.get(message.task),
-                    request=Context.seen(message),
+                    request=Context.seen(message, sensitive=self._is_sensitive(message)),
                     terminated=False,
                     signum=None,
                     expired=reason == "expired",
@@ -261,6 +262,9 @@ class EventSignals:
                 self._internal_error(message, error)
             case ProcessLost(message, why):
                 self._internal_error(message, WorkerLostError(why))
+
+    def _is_sensitive(self, message: Message) -> bool:
+        return bool(getattr(self._tasks.get(message.task), "sensitive", False))
 
     def _unknown(self, message: Message, error: NotRegistered) -> None:
         if signals.task_unknown.receivers and message.task not in self._tasks:
@@ -279,7 +283,7 @@ class EventSignals:
                 task_id=message.id,
                 args=message.args,
                 kwargs=message.kwargs,
-                request=Context.seen(message),
+                request=Context.seen(message, sensitive=self._is_sensitive(message)),
                 exception=error,
                 traceback=error.__traceback__,
                 einfo=ExceptionInfo(error, format_traceback(error)),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, Protocol, TypeVar, ov
 from typing_extensions import ParamSpec
 
 from caraway.core.routing import Queue
+from caraway.core.sensitive import check_sensitive
 from caraway.exceptions import ImproperlyConfigured, UnknownOption, nearest
 from caraway.task import AsyncTask, FromSetting, Task
 
@@ -145,6 +146,7 @@ def check_values(task: Task[..., Any]) -> None:
         value = vars(task).get(name, getattr(type(task), name))
         if not isinstance(value, bool | FromSetting):
             raise ImproperlyConfigured(f"{task.name}: {name}={value!r}: expected True or False")
+    check_sensitive(task.name, task.sensitive, task.run)
     if task.compression is not None:
         from caraway.core.compression import compression
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -14,6 +15,7 @@ from caraway.core.codec import decode, encode
 from caraway.core.context import Context, current
 from caraway.core.errors import ExceptionInfo, error_argument
 from caraway.core.retry import RetryPolicy
+from caraway.core.sensitive import filtered
 from caraway.core.settle import Again, Failed, Product, Rejected, Succeeded
 from caraway.exceptions import (
     ContentDisallowed,
@@ -24,7 +26,7 @@ from caraway.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator, Mapping
+    from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 
     from caraway.base import AppBase
     from caraway.core.message import Message
@@ -53,6 +55,8 @@ class Runnable:
     soft_time_limit: float | None
     store_errors_even_if_ignored: bool
     track_started: bool
+    sensitive: bool | Collection[str] = False
+    """True, or the names of the arguments that are neither shown nor kept in the record."""
     throws: tuple[type[BaseException], ...] = ()
     """Expected exceptions: logged without a traceback."""
     max_retries: int | None = 3
@@ -100,6 +104,12 @@ class Runnable:
             retry_jitter=self.retry_jitter,
             retry_kwargs=self.retry_kwargs,
         )
+
+    def shown(
+        self, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> tuple[list[Any], dict[str, Any]]:
+        """Return arguments as they may be shown: sensitive ones are ``"[filtered]"``."""
+        return filtered(self.sensitive, self.run, args, kwargs)
 
     def attempt(self, context: Context) -> Any:
         """Call what an attempt runs: :meth:`run`, or what a subclass wraps around it."""
@@ -152,7 +162,16 @@ class Runnable:
         if context.is_unpacked:
             return
         read = self.app.site.contents.accepted.read
-        context.args, context.kwargs = self.parameters.from_wire(context.args, context.kwargs, read)
+        try:
+            args, kwargs = self.parameters.from_wire(context.args, context.kwargs, read)
+        except InvalidArguments:
+            if not self.sensitive:
+                raise
+            raise InvalidArguments(  # the reason shows what was given
+                f"{self.name}: the arguments do not fit the function (they are sensitive, so this "
+                "does not say which)"
+            ) from None
+        context.args, context.kwargs = args, kwargs
         for told in context.args:
             if isinstance(told, Context):  # an errback is told of the task that failed
                 told.open(read)
@@ -238,6 +257,10 @@ class Runnable:
         """
         if not _takes_three(self.run):
             return [failed.id]
+        task = self.app.tasks.get(failed.task)
+        if task is not None and task.sensitive:
+            args, kwargs = task.shown(failed.args, failed.kwargs)
+            failed = replace(failed, args=tuple(args), kwargs=kwargs)
         return [encode(Context.seen(failed)), error_argument(error), traceback]
 
     # -- hooks, functions or coroutine functions ----------------------------------------------

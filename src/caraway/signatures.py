@@ -13,6 +13,7 @@ from caraway.core.arguments import untyped_to_wire
 from caraway.core.codec import decode
 from caraway.core.message import signature_fault
 from caraway.core.options import check_options
+from caraway.core.sensitive import FILTERED
 from caraway.core.workflow import Call, Steps
 from caraway.current import current_app
 from caraway.exceptions import InvalidOption
@@ -294,8 +295,13 @@ class Signature(Generic[R_co]):
     __hash__ = None  # type: ignore[assignment]  # it may be changed in place
 
     def __repr__(self) -> str:
-        named = [f"{name}={value!r}" for name, value in self.kwargs.items()]
-        return f"{self.task}({', '.join([*map(repr, self.args), *named])})"
+        args, kwargs = list(self.args), self.kwargs
+        task = self.own_app.tasks.get(self.task) if self.own_app is not None else None
+        if task is not None and task.sensitive:
+            _, kwargs = task.shown((), kwargs)
+            args = [FILTERED] * len(args)  # more may come in front: their places are not known
+        named = [f"{name}={value!r}" for name, value in kwargs.items()]
+        return f"{self.task}({', '.join([*map(repr, args), *named])})"
 
 
 def maybe_signature(value: Any, app: AppBase | None = None) -> Signature[Any]:

@@ -88,6 +88,7 @@ class Task(Inside, Generic[P, R]):
             "retry_backoff_max",
             "retry_jitter",
             "retry_kwargs",
+            "sensitive",
             "serializer",
             "soft_time_limit",
             "store_errors_even_if_ignored",
@@ -114,7 +115,12 @@ class Task(Inside, Generic[P, R]):
             result = self.run(*args, **kwargs)
             return result
         context = Context(
-            task=self.name, args=args, kwargs=kwargs, called_directly=True, outer=outer
+            task=self.name,
+            args=args,
+            kwargs=kwargs,
+            called_directly=True,
+            outer=outer,
+            sensitive=bool(self.sensitive),
         )
         call: Any = self._adirectly if self.is_async else self._directly
         result = call(context)

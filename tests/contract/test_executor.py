@@ -42,6 +42,7 @@ class FakeTask:
     function: Callable[..., Any]
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     idempotent: bool = False
+    sensitive: bool = False
     at_most_once: bool = False
     ignore_result: bool = False
     time_limit: float | None = None

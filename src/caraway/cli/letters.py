@@ -8,6 +8,7 @@ from caraway.cli.output import duration
 from caraway.core.claim_check import unpack
 from caraway.core.port import run_now
 from caraway.core.results import look
+from caraway.core.sensitive import FILTERED
 from caraway.exceptions import InvalidMessage, PayloadMissing
 
 if TYPE_CHECKING:
@@ -45,15 +46,21 @@ def cells(row: dict[str, Any]) -> list[str]:
 def in_full(app: Caraway, letter: DeadLetter) -> dict[str, Any]:
     """Return a letter with its arguments, and what the record says now."""
     shown = as_json(letter, app.aws.now().timestamp())
+    task = app.tasks.get(letter.task or "")
     try:
         message = run_now(unpack(app.aws, app.site.store, letter.received.body, app.site.signing))
     except (InvalidMessage, PayloadMissing) as error:
-        return {**shown, "unreadable": str(error), "body": letter.received.body}
+        hidden = task is not None and task.sensitive
+        body = FILTERED if hidden else letter.received.body
+        return {**shown, "unreadable": str(error), "body": body}
+    args, kwargs = list(message.args), dict(message.kwargs)
+    if (task := app.tasks.get(message.task)) is not None:
+        args, kwargs = task.shown(args, kwargs)
     now = run_now(look(app.aws, app.site, message.id))
     return {
         **shown,
-        "args": list(message.args),
-        "kwargs": dict(message.kwargs),
+        "args": args,
+        "kwargs": kwargs,
         "sent_at": message.sent_at,
         "expires": message.expires,
         "state_now": now.state,

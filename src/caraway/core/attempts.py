@@ -8,14 +8,17 @@ from datetime import timedelta
 from math import ceil
 from typing import TYPE_CHECKING
 
-from caraway.core.claim_check import keep_text, load_text
+from caraway.core.claim_check import keep_text, load_text, put
 from caraway.core.codec import dumps
 from caraway.core.disposition import Delete, Leave
 from caraway.core.endings import write_down
 from caraway.core.publish import Outgoing, request_to_send
+from caraway.exceptions import ImproperlyConfigured
 from caraway.requests.sqs import DELAY_LIMIT_S, VISIBILITY_LIMIT_S
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from caraway.core.disposition import Delivery, Disposition
     from caraway.core.message import Message
     from caraway.core.port import Aws
@@ -55,6 +58,7 @@ async def hand_over(
     *,
     token: str | None,
     record: Record | None,
+    sensitive: bool = False,
 ) -> Handover:
     """Prepare a retry; what is large is in S3 by then, so that nothing can fail but AWS.
 
@@ -75,7 +79,7 @@ async def hand_over(
         return Handover(None, send, after)
     # An older message may have to send it: it needs what earlier retries changed, too.
     earlier = await _changes(aws, site, record) if record else {}
-    text = dumps({**earlier, **changes})
+    changes = {**earlier, **changes}
     _, _, written = await write_down(aws, site, message, ending, token=token, keeps=True)
     write = site.records.retry(
         message.id,
@@ -83,7 +87,7 @@ async def hand_over(
         now.timestamp(),
         attempt=following.attempt,
         open_at=eta.timestamp() if fifo and eta else 0,
-        changes=await keep_text(aws, site.store, message.id, token, text, "retry"),
+        changes=await _keep(aws, site, message, token, changes, sensitive=sensitive),
         written=written,
     )
     return Handover(write, send, after)
@@ -102,7 +106,13 @@ async def resumed(aws: Aws, site: Site, message: Message, record: Record) -> Mes
 
 
 async def begun_anew(
-    aws: Aws, site: Site, message: Message, token: str, record: Record | None
+    aws: Aws,
+    site: Site,
+    message: Message,
+    token: str,
+    record: Record | None,
+    *,
+    sensitive: bool = False,
 ) -> str | None:
     """Return what a record keeps of its retries when a redrive counts them from nothing.
 
@@ -110,8 +120,39 @@ async def begun_anew(
     """
     if record is None or record.retry is None:
         return None
-    text = dumps({**await _changes(aws, site, record), "retries": 0})
-    return await keep_text(aws, site.store, message.id, token, text, "retry")
+    changes = {**await _changes(aws, site, record), "retries": 0}
+    return await _keep(aws, site, message, token, changes, sensitive=sensitive)
+
+
+async def _keep(
+    aws: Aws,
+    site: Site,
+    message: Message,
+    token: str,
+    changes: Mapping[str, Json],
+    *,
+    sensitive: bool,
+) -> str:
+    """Return what a record keeps of the changes of retries.
+
+    Other arguments of a sensitive task lie where its large messages do, which workers alone can
+    read: they are needed when a crash comes between the record and the send.
+
+    Raises
+    ------
+    ImproperlyConfigured
+        If there is no bucket for these, or for what is too large.
+    """
+    text = dumps(changes)
+    if not sensitive or changes.keys().isdisjoint(("args", "kwargs")):
+        return await keep_text(aws, site.store, message.id, token, text, "retry")
+    if site.store.bucket is None:
+        raise ImproperlyConfigured(
+            f"{message.task} is sensitive, so the other arguments of its retry are not kept in the "
+            "record: set payload_bucket (or CARAWAY_PAYLOAD_BUCKET), or retry it with the same ones"
+        )
+    key = f"messages/{message.id}/{token}.retry"
+    return await put(aws, site.store, key, text.encode(), f"the retry of task {message.id}")
 
 
 async def _changes(aws: Aws, site: Site, record: Record) -> dict[str, Json]:

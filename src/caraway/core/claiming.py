@@ -49,6 +49,7 @@ async def claim(
         ignore_result=job.task.ignore_result,
         timelimit=(job.task.time_limit, job.task.soft_time_limit),
         port=aws if door == EAGER else None,
+        sensitive=bool(job.task.sensitive),
     )
     return Claimed(job, message, token, record, context, aws.now())
 

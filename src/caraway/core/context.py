@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import suppress
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final
 
 from caraway.core.codec import decode, register_type
 from caraway.core.ids import derived_id, new_id
+from caraway.core.sensitive import FILTERED
 from caraway.core.trail import Trail
 from caraway.exceptions import DecodeError
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from caraway.exceptions import Retry
 
 
-@dataclass
+@dataclass(repr=False)
 class Context:
     """The request of one attempt, with Celery's names.
 
@@ -74,6 +75,8 @@ class Context:
     errbacks: Sequence[Any] = ()
     called_directly: bool = False
     is_eager: bool = False
+    sensitive: bool = field(default=False, repr=False)
+    """Whether ``repr`` hides the arguments."""
     message: Message | None = field(default=None, repr=False)
     token: str | None = field(default=None, repr=False)
     port: Aws | None = field(default=None, repr=False)
@@ -98,6 +101,7 @@ class Context:
         ignore_result: bool,
         timelimit: tuple[float | None, float | None] = (None, None),
         port: Aws | None,
+        sensitive: bool = False,
     ) -> Context:
         """Return the request of a message.
 
@@ -134,6 +138,7 @@ class Context:
             callbacks=message.link,
             errbacks=message.link_error,
             is_eager=port is not None,
+            sensitive=sensitive,
             message=message,
             token=token,
             port=port,
@@ -149,7 +154,7 @@ class Context:
                 setattr(self, name, decode(getattr(self, name), read))
 
     @classmethod
-    def seen(cls, message: Message) -> Context:
+    def seen(cls, message: Message, *, sensitive: bool = False) -> Context:
         """Return what others than the task itself see of the request of a message."""
         return cls(
             id=message.id,
@@ -160,7 +165,14 @@ class Context:
             root_id=message.root_id,
             parent_id=message.parent_id,
             headers=message.headers,
+            sensitive=sensitive,
         )
+
+    def __repr__(self) -> str:
+        shown = {each.name: getattr(self, each.name) for each in fields(self) if each.repr}
+        if self.sensitive:
+            shown |= {"args": FILTERED, "kwargs": FILTERED}
+        return f"Context({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
     def running(self) -> Context | None:
         """Return the request of the message that is being run, None outside of one."""

@@ -86,36 +86,45 @@ class Recorded:
 
 
 async def write_down(
-    aws: Aws, site: Site, message: Message, ending: Ending, *, token: str, keeps: bool
+    aws: Aws,
+    site: Site,
+    message: Message,
+    ending: Ending,
+    *,
+    token: str,
+    keeps: bool,
+    sensitive: bool = False,
 ) -> tuple[Ending, Recorded, Written]:
     """Return an ending and what the record keeps of it; large parts are stored in S3 first.
 
-    ``keeps`` says whether a success keeps its value. A value that cannot be kept anywhere turns
-    the ending into a failure with that reason.
+    ``keeps`` says whether a success keeps its value, ``sensitive`` that a failure does not keep its
+    message. A value that cannot be kept anywhere turns the ending into a failure with that reason.
     """
     recorded = Recorded.of(message, ending)
+    how = {"keeps": keeps, "sensitive": sensitive}
     try:
-        return ending, recorded, await _written(aws, site, recorded, token, keeps=keeps)
+        return ending, recorded, await _written(aws, site, recorded, token, **how)
     except (ImproperlyConfigured, TaskError) as refused:
         failed = Failed(refused)
         recorded = Recorded.of(message, failed)
-        return failed, recorded, await _written(aws, site, recorded, token, keeps=keeps)
+        return failed, recorded, await _written(aws, site, recorded, token, **how)
 
 
-async def _written(aws: Aws, site: Site, recorded: Recorded, token: str, *, keeps: bool) -> Written:
-    id, state, result = recorded.message.id, recorded.state, recorded.result
+async def _written(
+    aws: Aws, site: Site, recorded: Recorded, token: str, *, keeps: bool, sensitive: bool
+) -> Written:
+    message, state, result = recorded.message, recorded.state, recorded.result
     if state == states.SUCCESS and not keeps:
         return Written(state)
     if result is None and state != states.SUCCESS:
         return Written(state)
-    return Written(
-        state,
-        await keep_text(aws, site.store, id, token, dumps(result)),
-        recorded.traceback,
-        await _kept_message(aws, site, recorded.message, token)
-        if state == states.FAILURE
-        else None,
-    )
+    text = await keep_text(aws, site.store, message.id, token, dumps(result))
+    if state != states.FAILURE:
+        return Written(state, text, recorded.traceback)
+    if sensitive:
+        return Written(state, text, recorded.traceback, sensitive=True)
+    kept = await _kept_message(aws, site, message, token)
+    return Written(state, text, recorded.traceback, kept)
 
 
 async def _kept_message(aws: Aws, site: Site, message: Message, token: str) -> str | None:

@@ -253,18 +253,26 @@ class Executor:
             ending = await self._retry(claimed, ending)
         message, records, now = claimed.message, self._site.records, self._now()
         is_claimed, token = claimed.token is not None, claimed.token or new_token()
-        keeps = self._keeps(claimed)
+        keeps, sensitive = self._keeps(claimed), bool(claimed.job.task.sensitive)
         if not (is_claimed or keeps or self._has_record(claimed, ending)):
             self._ended(claimed, ending)
             return Recorded.of(message, ending), ending
         ending, done, kept = await write_down(
-            self._aws, self._site, message, ending, token=token, keeps=keeps
+            self._aws,
+            self._site,
+            message,
+            ending,
+            token=token,
+            keeps=keeps,
+            sensitive=sensitive,
         )
         if claimed.job.task.trail:
             following = led_to(done.message, done.state)
             kept = replace(kept, children=text_of(claimed.context.trail, following))
         if done.dead_lettered:
-            changes = await begun_anew(self._aws, self._site, message, token, claimed.record)
+            changes = await begun_anew(
+                self._aws, self._site, message, token, claimed.record, sensitive=sensitive
+            )
             write = records.dead_letter(
                 message, token, now, kept, claimed=is_claimed, changes=changes
             )
@@ -316,6 +324,7 @@ class Executor:
                 ending,
                 token=claimed.token,
                 record=claimed.record,
+                sensitive=bool(claimed.job.task.sensitive),
             )
         except (ImproperlyConfigured, TaskError) as refused:
             refused.__cause__ = ending.error

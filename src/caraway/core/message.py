@@ -59,7 +59,7 @@ class Message:
     task
         The task's name.
     args, kwargs
-        Arguments as JSON.
+        Arguments as JSON; no ``repr`` shows them, as those of a task may be sensitive.
     attempt
         Which attempt this message asks for, from 0; retries and redrives count it up.
     retries
@@ -97,8 +97,8 @@ class Message:
 
     id: str
     task: str
-    args: tuple[Json, ...] = ()
-    kwargs: Mapping[str, Json] = field(default_factory=dict)
+    args: tuple[Json, ...] = field(default=(), repr=False)
+    kwargs: Mapping[str, Json] = field(default_factory=dict, repr=False)
     attempt: int = 0
     retries: int = 0
     root_id: str | None = None
@@ -108,13 +108,13 @@ class Message:
     expires: datetime | None = None
     digest: str = ""
     headers: Mapping[str, Json] = field(default_factory=dict)
-    link: tuple[Json, ...] = ()
-    link_error: tuple[Json, ...] = ()
-    chain: tuple[Json, ...] = ()
+    link: tuple[Json, ...] = field(default=(), repr=False)
+    link_error: tuple[Json, ...] = field(default=(), repr=False)
+    chain: tuple[Json, ...] = field(default=(), repr=False)
     group: str | None = None
     group_index: int | None = None
-    chord: Mapping[str, Json] | None = None
-    values: Mapping[str, Json] | None = None
+    chord: Mapping[str, Json] | None = field(default=None, repr=False)
+    values: Mapping[str, Json] | None = field(default=None, repr=False)
     ignore_result: bool | None = None
     soft_time_limit: float | None = None
     time_limit: float | None = None

@@ -97,6 +97,7 @@ class Record:
     queue: str | None = None
     message: str | None = None
     children: str | None = None
+    sensitive: bool = False
 
     @classmethod
     def read(cls, item: Item) -> Record:
@@ -126,6 +127,8 @@ class Written:
         The message of a task that failed, for a replay; likewise.
     children
         What the task has sent (:mod:`caraway.core.trail`), JSON text.
+    sensitive
+        True when it is not kept because the task is sensitive.
     """
 
     state: str
@@ -133,6 +136,7 @@ class Written:
     traceback: str | None = None
     message: str | None = None
     children: str | None = None
+    sensitive: bool | None = None
 
     def attributes(self) -> dict[str, Any]:
         """Return the attributes to set: those that hold something."""

@@ -110,10 +110,15 @@ def _refuse_unless_failed(id: str, record: Record) -> None:
 
 async def _kept(aws: Aws, site: Site, id: str, record: Record) -> Message:
     """Return the message that a record keeps."""
+    if record.sensitive:
+        raise NotReplayable(
+            f"the record of task {id} keeps no message, as the task is declared sensitive: send it "
+            "anew, or redrive its dead letter (caraway dlq) if there is one"
+        )
     if record.message is None:
         raise NotReplayable(
             f"the record of task {id} keeps no message, as it was too large for an item and no "
-            "payload_bucket is set, or may not be kept: send the task anew"
+            "payload_bucket is set: send the task anew"
         )
     try:
         return read_message(parse_envelope(await load_text(aws, site.store, record.message)))

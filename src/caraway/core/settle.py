@@ -23,7 +23,7 @@ from caraway.exceptions import (
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from caraway.core.context import Context
     from caraway.core.message import Message
@@ -190,6 +190,11 @@ class Definition(Protocol):
         ...
 
     @property
+    def sensitive(self) -> bool | Collection[str]:
+        """Whether arguments, or which of them by name, are neither shown nor kept."""
+        ...
+
+    @property
     def runner(self) -> Callable[[Context], Any]:
         """User code: rebuilds the arguments, runs the function, returns a :class:`Product`."""
         ...
@@ -216,6 +221,7 @@ class Unregistered:
     ignore_result: bool = False
     track_started: bool = False
     store_errors_even_if_ignored: bool = False
+    sensitive: bool = False
     time_limit: None = None
     soft_time_limit: None = None
     queue: None = None
