@@ -37,6 +37,9 @@ from caraway.beat import rules_of
 from caraway.celery_settings import REPLACEMENTS
 from caraway.cli import main
 from caraway.cli.celery_habits import COMMANDS, GLOBAL_OPTIONS, WORKER_OPTIONS
+from caraway.contrib.celery import app as celery_app
+from caraway.contrib.celery import utils as celery_utils
+from caraway.contrib.celery.utils import log as celery_log
 from caraway.contrib.django import DjangoTask
 from caraway.core import codec
 from caraway.core.claim_check import Store, unpack
@@ -350,6 +353,9 @@ def known_names() -> set[str]:
         *caraway.__all__,
         *vars(exceptions),
         *vars(signals),
+        *vars(celery_app),
+        *vars(celery_utils),
+        *vars(celery_log),
         *signals.NO_MEANING,
         *(name for each in signals.SIGNALS.values() for name in each.arguments),
         *vars(Caraway(set_as_current=False)),

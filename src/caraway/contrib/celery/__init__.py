@@ -1,0 +1,31 @@
+"""Celery's module names: existing code changes its imports and nothing else.
+
+``from celery.schedules import crontab`` becomes ``from caraway.contrib.celery.schedules import
+crontab``, and so on for ``celery``, ``celery.app``, ``celery.canvas``, ``celery.exceptions``,
+``celery.result``, ``celery.schedules``, ``celery.signals``, ``celery.states``, ``celery.utils`` and
+``celery.utils.log``. The objects are Caraway's own, but for :class:`Celery`, ``current_app`` and
+``current_task``.
+
+Nothing makes ``import celery`` itself find them: packages that look for Celery to extend it would
+take this for it, and reach for parts of it that have no meaning here.
+"""
+
+from caraway.contrib.celery._state import current_app, current_task
+from caraway.contrib.celery.app.base import Celery
+from caraway.contrib.celery.canvas import Signature, maybe_signature, signature, subtask
+from caraway.contrib.celery.utils import uuid
+from caraway.shared import shared_task
+from caraway.task import Task
+
+__all__ = [
+    "Celery",
+    "Signature",
+    "Task",
+    "current_app",
+    "current_task",
+    "maybe_signature",
+    "shared_task",
+    "signature",
+    "subtask",
+    "uuid",
+]

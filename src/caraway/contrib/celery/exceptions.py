@@ -1,0 +1,58 @@
+"""Celery's ``celery.exceptions``: the names of those that can be raised here."""
+
+from caraway.exceptions import (
+    AlreadyRegistered,
+    CarawayError,
+    ChordError,
+    ContentDisallowed,
+    DecodeError,
+    EncodeError,
+    Ignore,
+    ImproperlyConfigured,
+    IncompleteStream,
+    InvalidTaskError,
+    MaxRetriesExceededError,
+    NotRegistered,
+    OperationalError,
+    QueueNotFound,
+    Reject,
+    Retry,
+    SoftTimeLimitExceeded,
+    TaskError,
+    TaskPredicate,
+    TaskRevokedError,
+    TimeLimitExceeded,
+    TimeoutError,  # noqa: A004 - Celery's name
+    WorkerLostError,
+)
+
+CeleryError = CarawayError
+BackendError = OperationalError
+"""What goes wrong with the table or the bucket of the results."""
+
+__all__ = [
+    "AlreadyRegistered",
+    "BackendError",
+    "CeleryError",
+    "ChordError",
+    "ContentDisallowed",
+    "DecodeError",
+    "EncodeError",
+    "Ignore",
+    "ImproperlyConfigured",
+    "IncompleteStream",
+    "InvalidTaskError",
+    "MaxRetriesExceededError",
+    "NotRegistered",
+    "OperationalError",
+    "QueueNotFound",
+    "Reject",
+    "Retry",
+    "SoftTimeLimitExceeded",
+    "TaskError",
+    "TaskPredicate",
+    "TaskRevokedError",
+    "TimeLimitExceeded",
+    "TimeoutError",
+    "WorkerLostError",
+]

@@ -1,0 +1,37 @@
+"""Celery's ``celery.states``, and the states that are Caraway's own."""
+
+from caraway.states import (
+    ALL_STATES,
+    EXCEPTION_STATES,
+    FAILURE,
+    IGNORED,
+    PENDING,
+    PROGRESS,
+    PROPAGATE_STATES,
+    READY_STATES,
+    RECEIVED,
+    REJECTED,
+    RETRY,
+    REVOKED,
+    STARTED,
+    SUCCESS,
+    UNREADY_STATES,
+)
+
+__all__ = [
+    "ALL_STATES",
+    "EXCEPTION_STATES",
+    "FAILURE",
+    "IGNORED",
+    "PENDING",
+    "PROGRESS",
+    "PROPAGATE_STATES",
+    "READY_STATES",
+    "RECEIVED",
+    "REJECTED",
+    "RETRY",
+    "REVOKED",
+    "STARTED",
+    "SUCCESS",
+    "UNREADY_STATES",
+]

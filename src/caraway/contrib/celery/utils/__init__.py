@@ -1,0 +1,7 @@
+"""Celery's ``celery.utils``: ids."""
+
+from caraway.core.ids import new_id
+
+uuid = gen_unique_id = new_id
+
+__all__ = ["gen_unique_id", "uuid"]
