@@ -242,8 +242,10 @@ def test_tasks_do_in_other_processes_what_they_do_in_threads(
         assert shop.get("add", 1, [2, 3]) == {1, 2, 3}
         assert shop.get("flaky") == [2, "w1@here"]
         assert shop.get("later") == 1
-        state, info, children = shop.get("parent")
+        sent = shop.send("parent")
+        state, info, children = sent.get(timeout=PATIENCE_S)
         assert (state, info) == ("CALLING", {"n": 1})
+        assert [child.id for child in sent.children] == children
         pids = {shop.app.AsyncResult(id).get(timeout=PATIENCE_S) for id in children}
         assert pids
         assert shop.get("awhere")
