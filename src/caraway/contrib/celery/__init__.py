@@ -12,7 +12,15 @@ take this for it, and reach for parts of it that have no meaning here.
 
 from caraway.contrib.celery._state import current_app, current_task
 from caraway.contrib.celery.app.base import Celery
-from caraway.contrib.celery.canvas import Signature, maybe_signature, signature, subtask
+from caraway.contrib.celery.canvas import (
+    Signature,
+    chain,
+    chord,
+    group,
+    maybe_signature,
+    signature,
+    subtask,
+)
 from caraway.contrib.celery.utils import uuid
 from caraway.shared import shared_task
 from caraway.task import Task
@@ -21,8 +29,11 @@ __all__ = [
     "Celery",
     "Signature",
     "Task",
+    "chain",
+    "chord",
     "current_app",
     "current_task",
+    "group",
     "maybe_signature",
     "shared_task",
     "signature",

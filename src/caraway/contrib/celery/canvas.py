@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from caraway.canvas import Signature, signature
+from caraway.canvas import Signature, chain, chord, group, signature
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,4 +23,4 @@ def maybe_signature(
     return Signature.from_dict(given, app)
 
 
-__all__ = ["Signature", "maybe_signature", "signature", "subtask"]
+__all__ = ["Signature", "chain", "chord", "group", "maybe_signature", "signature", "subtask"]
