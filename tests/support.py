@@ -105,12 +105,12 @@ class World:
         self.executor = self.worker(self.aws)
         self._sent = 0
 
-    def worker(self, aws: Aws) -> Executor:
+    def worker(self, aws: Aws, door: str = "ecs") -> Executor:
         return Executor(
             aws,
             self.site,
             self.tasks,
-            door="ecs",
+            door=door,
             hostname="worker",
             observe=self.events.append,
             rng=random.Random(0),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from signal import Signals
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -248,12 +249,12 @@ class EventSignals:
                 signals.task_rejected.send(
                     self._hostname, message=delivery, exc=InvalidMessage(reason)
                 )
-            case Ended(message, Revoked(reason)) if signals.task_revoked.receivers:
+            case Ended(message, Revoked(reason, signal)) if signals.task_revoked.receivers:
                 signals.task_revoked.send(
                     self._tasks.get(message.task),
                     request=Context.seen(message, sensitive=self._is_sensitive(message)),
-                    terminated=False,
-                    signum=None,
+                    terminated=reason == "terminated",
+                    signum=None if signal is None else Signals[signal].value,
                     expired=reason == "expired",
                 )
             case Ended(message, Rejected(error=NotRegistered() as error)):

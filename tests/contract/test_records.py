@@ -121,9 +121,19 @@ TRANSITIONS: dict[str, st.SearchStrategy[UpdateItem]] = {
         st.integers(0, 3),
     ),
     "revoke": st.builds(
-        lambda kept, expires_at: RECORDS.revoke("i", NOW, kept, expires_at), written, expiries
+        lambda kept, expires_at: RECORDS.revoke("i", NOW, "revoke", kept, expires_at),
+        written,
+        expiries,
     ),
     "flag_revoked": st.just(RECORDS.flag_revoked("i", NOW, "terminate")),
+    "fence_off": st.builds(
+        lambda held_by, kept, expires_at: RECORDS.fence_off(
+            "i", held_by, "fresh", NOW, "terminate:SIGTERM", kept, expires_at
+        ),
+        tokens,
+        written,
+        expiries,
+    ),
     "forget": st.just(RECORDS.forget("i", NOW)),
 }
 
@@ -176,10 +186,10 @@ ENDED = Written(states.SUCCESS, "1")
         (RUNS, RECORDS.finish(SECOND, "mine", NOW, ENDED, None), True),
         (RUNS, RECORDS.finish(SECOND, "theirs", NOW, ENDED, None), False),
         ({**RUNS, "phase": DONE}, RECORDS.finish(SECOND, "mine", NOW, ENDED, None), False),
-        (RUNS, RECORDS.revoke("i", NOW, ENDED, None), False),
+        (RUNS, RECORDS.revoke("i", NOW, "revoke", ENDED, None), False),
         (RUNS, RECORDS.flag_revoked("i", NOW, "terminate"), True),
-        (None, RECORDS.revoke("i", NOW, ENDED, None), True),
-        ({**RUNS, "phase": RETRY}, RECORDS.revoke("i", NOW, ENDED, None), True),
+        (None, RECORDS.revoke("i", NOW, "revoke", ENDED, None), True),
+        ({**RUNS, "phase": RETRY}, RECORDS.revoke("i", NOW, "revoke", ENDED, None), True),
     ],
 )
 def test_the_cases_that_the_design_names(

@@ -21,6 +21,8 @@ class Config:
     repeat: int = 0
     """Requests whose answer is lost, and which the SDK therefore makes twice."""
     revoke: int = 0
+    terminate: int = 0
+    """Revokes that fence off what runs; a worker may notice, and stop its run."""
     redrive: int = 0
     replay: int = 0
     requeue: int = 0
@@ -44,6 +46,8 @@ SMALL: Final = (
     Config("retry, ghost", retry=1, ghost=1),
     Config("retry, repeat", retry=1, repeat=1),
     Config("retry, revoke", retry=1, revoke=1),
+    Config("retry, terminate", retry=1, terminate=1),
+    Config("terminate, ghost, repeat", terminate=1, ghost=1, repeat=1),
     Config("reject, redrive", reject=1, redrive=1),
     Config("reject, redrive, ghost", reject=1, redrive=1, ghost=1),
     Config("failure, replay", failure=1, replay=2),
@@ -59,6 +63,7 @@ SMALL: Final = (
     Config("fifo: retry, ghost", fifo=True, retry=1, ghost=1),
     Config("fifo: reject, redrive", fifo=True, reject=1, redrive=1),
     Config("fifo: retry, requeue", fifo=True, retry=1, requeue=1),
+    Config("fifo: retry, terminate", fifo=True, retry=1, terminate=1),
     Config("idempotent: failure, retry", idempotent=True, failure=1, retry=1),
     Config("idempotent: reject, redrive", idempotent=True, reject=1, redrive=1, ghost=1),
     Config("idempotent: worn, retry, ghost", idempotent=True, worn=1, retry=1, ghost=1),

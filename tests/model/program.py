@@ -9,6 +9,7 @@ from caraway.aws.user_code import call_blocking
 from caraway.core.disposition import Delete, Delivery
 from caraway.core.executor import Executor
 from caraway.core.message import Message
+from caraway.core.port import Stopped
 from caraway.core.publish import Site
 from caraway.core.record import Records
 from caraway.core.replay import replay
@@ -74,6 +75,8 @@ class _Replay:
         answer = next(self._answers, None)
         if answer is None:
             await StandStill(UserCode(function))
+        if answer == "stop":
+            return Stopped()
         self._program.outcome = cast("str", answer)
         return call_blocking(function, *args)
 

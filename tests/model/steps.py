@@ -83,16 +83,29 @@ class Steps:
                 yield "a dead letter is redriven", redriven
         if self.may(state, "revoke"):
             yield "the task is revoked", self._revoked(self._spend(state, "revoke"))
+        if self.may(state, "terminate"):
+            yield "the task is terminated", self._terminated(self._spend(state, "terminate"))
 
     def _revoked(self, state: State) -> State:
         records, now = self.program.site.records, self.program.now.timestamp()
         item = dict(state.record or ())
-        revoke = records.revoke(ID, now, Written(states.REVOKED), None)
+        revoke = records.revoke(ID, now, "revoke", Written(states.REVOKED), None)
         if not revoke.condition.holds(item):
             revoke = records.flag_revoked(ID, now, "terminate")
         if not revoke.condition.holds(item):
             return state
         return state._replace(record=_frozen({"id": ID, **revoke.change.apply(item)}))
+
+    def _terminated(self, state: State) -> State:
+        records, now = self.program.site.records, self.program.now.timestamp()
+        if dict(state.record or ()).get("phase") != RUNNING:
+            return self._revoked(state)
+        item = {**dict(state.record or ()), "token": "seen"}
+        written = Written(states.REVOKED)
+        fence = records.fence_off(ID, "seen", "fresh", now, "terminate:SIGTERM", written, None)
+        after = fence.change.apply(item)
+        owner = NOBODY if after["token"] == "fresh" else _owner(state.record)
+        return state._replace(record=_frozen({**after, "token": owner}))
 
     def _receives(self, state: State, idle: int) -> Iterator[tuple[str, State]]:
         for body, _count in state.queue:
@@ -125,13 +138,7 @@ class Steps:
             case GetItem() | SendMessage() as request:
                 yield self._asked(state, number, execution, request)
             case UserCode():
-                yield "returns", self._answered(state, number, execution, "return")
-                if self.may(state, "drain"):
-                    yield "is drained", self._drained(self._spend(state, "drain"), number)
-                for outcome in ("retry", "reject", "requeue", "failure"):
-                    if self.may(state, outcome):
-                        spent = self._spend(state, outcome)
-                        yield outcome, self._answered(spent, number, execution, outcome)
+                yield from self._user_code(state, number, execution)
             case Delete():
                 yield (
                     "deletes",
@@ -147,6 +154,22 @@ class Steps:
             return "reads the record", self._answered(state, number, execution, _read(state))
         sent = self._send(state, request)
         return f"sends to {request.queue_url}", self._answered(sent, number, execution, "sent")
+
+    def _user_code(
+        self, state: State, number: int, execution: Execution
+    ) -> Iterator[tuple[str, State]]:
+        yield "returns", self._answered(state, number, execution, "return")
+        if self.config.terminate and _owner(state.record) != number:
+            yield (
+                "is stopped, as it was overtaken",
+                self._answered(state, number, execution, "stop"),
+            )
+        if self.may(state, "drain"):
+            yield "is drained", self._drained(self._spend(state, "drain"), number)
+        for outcome in ("retry", "reject", "requeue", "failure"):
+            if self.may(state, outcome):
+                spent = self._spend(state, outcome)
+                yield outcome, self._answered(spent, number, execution, outcome)
 
     def _write(self, state: State, number: int, execution: Execution, request: UpdateItem) -> State:
         item = _seen_by(number, state.record)

@@ -9,11 +9,12 @@ import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from weakref import WeakSet
 
 import pytest
 
 import caraway
-from caraway import signals
+from caraway import current, signals
 from caraway.aws.memory import MemoryAws
 from caraway.contrib import celery
 from caraway.contrib.celery import Celery, current_app, current_task

@@ -202,8 +202,9 @@ def test_no_claim_and_no_ending_takes_a_finished_record(attempt: int, fifo: bool
         RECORDS.claim(message, "new", NOW, 60, fifo=fifo),
         RECORDS.finish(message, "new", NOW, OK, None, claimed=False),
         RECORDS.dead_letter(message, "new", NOW, ERROR, claimed=False),
-        RECORDS.revoke("i", NOW, OK, None),
+        RECORDS.revoke("i", NOW, "revoke", OK, None),
         RECORDS.flag_revoked("i", NOW, "terminate"),
+        RECORDS.fence_off("i", "mine", "new", NOW, "terminate", OK, None),
     ]
     assert not any(holds(write, done()) for write in writes)
 
@@ -269,7 +270,9 @@ def test_an_ending_without_a_claim_happens_where_a_claim_could_be_had(write: Upd
     ("before", "happens"), [({}, True), (retry(), True), (running(), False), (failed(), False)]
 )
 def test_a_revoke_ends_what_does_not_run(before: Item, happens: bool) -> None:
-    assert holds(RECORDS.revoke("i", NOW, Written(states.REVOKED), None), before) is happens
+    assert (
+        holds(RECORDS.revoke("i", NOW, "revoke", Written(states.REVOKED), None), before) is happens
+    )
 
 
 def test_a_revoke_of_what_runs_is_a_flag_that_the_next_claim_sees() -> None:

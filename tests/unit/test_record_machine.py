@@ -18,13 +18,15 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from caraway import states
 from caraway.aws.memory import Fate
+from caraway.core.claiming import LAMBDA
 from caraway.core.context import Context
 from caraway.core.disposition import Delivery
 from caraway.core.ids import derived_id
 from caraway.core.message import Message
 from caraway.core.port import run_now
-from caraway.core.record import DONE, FAILED, RETRY, RUNNING, Written
+from caraway.core.record import DONE, FAILED, RETRY, RUNNING
 from caraway.core.replay import replay
+from caraway.core.revoke import revoke
 from caraway.core.routing import Queue
 from caraway.exceptions import EndpointUnreachable, Ignore, NotReplayable, Reject, Retry
 from caraway.requests.dynamodb import ConditionFailed, UpdateItem
@@ -64,6 +66,7 @@ class RecordMachine(RuleBasedStateMachine):
 
     fifo: ClassVar[bool] = False
     idempotent: ClassVar[bool] = False
+    door: ClassVar[str] = "ecs"
 
     @initialize()
     def begin(self) -> None:
@@ -77,7 +80,7 @@ class RecordMachine(RuleBasedStateMachine):
             ],
             max_deliveries=3,
         )
-        self.stepped = self.world.worker(SteppedAws(self.world.aws))
+        self.stepped = self.world.worker(SteppedAws(self.world.aws), self.door)
         self.sent: list[str] = []
         self.bodies: list[str] = []
         self.workers: list[Worker] = []
@@ -220,15 +223,11 @@ class RecordMachine(RuleBasedStateMachine):
         finally:
             aws.fate = fate
 
-    def revoke(self, _data: st.DataObject) -> None:
+    def revoke(self, data: st.DataObject) -> None:
         self.revoke_asked, id = True, self.sent[-1]
-        records, now = self.world.site.records, self.world.aws.now().timestamp()
-        with suppress(ConditionFailed):
-            revoke = records.revoke(id, now, Written(states.REVOKED), None)
-            run_now(self.world.aws.perform(revoke))
-            return
-        with suppress(ConditionFailed):
-            run_now(self.world.aws.perform(records.flag_revoked(id, now, "terminate")))
+        signal = data.draw(st.sampled_from([None, "SIGTERM"]))
+        answer = run_now(revoke(self.world.aws, self.world.site, id, signal))
+        if answer.happened in ("flagged", "terminating"):
             self.revoked.add(id)
 
     def heartbeat(self, data: st.DataObject) -> None:
@@ -350,6 +349,12 @@ class IdempotentMachine(RecordMachine):
     idempotent = True
 
 
+class LambdaMachine(RecordMachine):
+    """The same on Lambda, where a revoke fences off what runs."""
+
+    door = LAMBDA
+
+
 SETTINGS = settings(max_examples=100, stateful_step_count=60, deadline=None)
 TestRecordMachine = RecordMachine.TestCase
 TestRecordMachine.settings = SETTINGS
@@ -357,3 +362,5 @@ TestFifoMachine = FifoMachine.TestCase
 TestFifoMachine.settings = SETTINGS
 TestIdempotentMachine = IdempotentMachine.TestCase
 TestIdempotentMachine.settings = SETTINGS
+TestLambdaMachine = LambdaMachine.TestCase
+TestLambdaMachine.settings = SETTINGS

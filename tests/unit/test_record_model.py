@@ -30,7 +30,7 @@ def test_no_interleaving_loses_or_changes_an_ending(config: Config) -> None:
     assert findings.faults == {}, str(findings)
     assert (DONE, states.SUCCESS) in findings.ends
     assert ((DONE, states.FAILURE) in findings.ends) is bool(config.failure)
-    assert ((DONE, states.REVOKED) in findings.ends) is bool(config.revoke)
+    assert ((DONE, states.REVOKED) in findings.ends) is bool(config.revoke or config.terminate)
     may_be_rejected = bool(config.reject or config.max_deliveries)
     assert ((FAILED, states.FAILURE) in findings.ends) is may_be_rejected
 
@@ -135,6 +135,19 @@ def test_on_fifo_an_older_message_that_runs_a_replay_can_lose_it(
 class _AlwaysAbsentMessage(Absent):
     def holds(self, item: Mapping[str, Any]) -> bool:
         return self.name == "message" or super().holds(item)
+
+
+def test_a_run_that_finds_its_own_token_in_the_end_of_a_revoke_says_what_is_not_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fence_off = Records.fence_off
+
+    def keeping_the_token(self: Records, id: str, held_by: str, _token: str, *args: Any) -> Any:
+        return fence_off(self, id, held_by, held_by, *args)
+
+    monkeypatch.setattr(Records, "fence_off", keeping_the_token)
+    faults = explored(CONFIGS["retry, terminate"]).faults
+    assert "a follow-up does not say what the record says" in faults
 
 
 def test_a_revoke_of_what_has_ended_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -176,7 +176,7 @@ def test_dead_letters_of_one_id_on_fifo_are_all_kept() -> None:
 def test_a_task_that_was_revoked_before_it_came_does_not_run() -> None:
     world = World(FakeTask("task"))
     sent = world.send("task", link=signature("other"))
-    revoke = world.site.records.revoke(sent.id, 0.0, Written(states.REVOKED), None)
+    revoke = world.site.records.revoke(sent.id, 0.0, "revoke", Written(states.REVOKED), None)
     run_now(world.aws.perform(revoke))
     assert world.deliver() == Delete("it is REVOKED already")
     assert world.tasks["task"].runs == []
@@ -187,7 +187,7 @@ def test_a_task_that_is_revoked_between_two_attempts_does_not_run_again() -> Non
     world = World(FakeTask("task", doing(Retry(when=5), 2)))
     sent = world.send("task")
     world.deliver()
-    revoke = world.site.records.revoke(sent.id, 0.0, Written(states.REVOKED), None)
+    revoke = world.site.records.revoke(sent.id, 0.0, "revoke", Written(states.REVOKED), None)
     run_now(world.aws.perform(revoke))
     world.drain()
     assert len(world.tasks["task"].runs) == 1

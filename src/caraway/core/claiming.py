@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 EAGER: Final = "eager"
 """The door of tasks that run in the caller's process, over a port of their own."""
+LAMBDA: Final = "lambda"
+"""The door of an invocation, which hears of nothing while it runs a task."""
 
 
 async def claim(
@@ -91,4 +93,5 @@ async def _take(
         # With my own token in it, an answer was lost and the SDK asked again: it is a win.
         if record.token == token:
             return record
-        raise Decided(await refused(aws, site, tasks, delivery, message, record)) from failed
+        disposition = await refused(aws, site, tasks, delivery, message, record)
+        raise Decided(disposition, record) from failed

@@ -35,6 +35,7 @@ from caraway.core.port import Lost, Raised, Returned, Stopped
 from caraway.core.publish import Outgoing, Site, send
 from caraway.core.record import Record
 from caraway.core.refusal import leave, refused, undeliverable
+from caraway.core.revoke import found_revoked
 from caraway.core.settle import (
     Again,
     Failed,
@@ -131,6 +132,8 @@ class Executor:
             decided = early.disposition
             if isinstance(decided, Delete) and decided.undeliverable:
                 self._observe(Undeliverable(delivery, decided.why))
+            elif early.record is not None and (revoked := found_revoked(early.record)):
+                self._observe(Ended(message, revoked, 0.0))
             return decided
 
     def _now(self) -> float:
@@ -194,7 +197,9 @@ class Executor:
             self.running.pop(claimed.token or "", None)
         if isinstance(outcome, Lost):
             return await self._lost(claimed, outcome.why)
-        return Revoked("terminated") if isinstance(outcome, Stopped) else outcome
+        if isinstance(outcome, Stopped):
+            return Revoked("terminated", outcome.signal)
+        return outcome
 
     async def _gather(self, claimed: Claimed) -> Ending | None:
         """Put the results of the group that it waited for before its arguments."""
@@ -347,10 +352,10 @@ class Executor:
             token = claimed.token or assigned.get("token")
             if record.token == token and record.phase == assigned.get("phase"):
                 return  # the first answer was lost, and the SDK asked again
-            self._observe(Fenced(claimed.message))
-            raise Decided(
-                await self._refused(claimed.job.delivery, claimed.message, record)
-            ) from failed
+            if found_revoked(record) is None:
+                self._observe(Fenced(claimed.message))
+            disposition = await self._refused(claimed.job.delivery, claimed.message, record)
+            raise Decided(disposition, record) from failed
 
     def _ended(self, claimed: Claimed, ending: Ending) -> None:
         runtime_s = (self._aws.now() - claimed.began).total_seconds()

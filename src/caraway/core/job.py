@@ -16,11 +16,18 @@ if TYPE_CHECKING:
 
 
 class Decided(Exception):  # noqa: N818 - an early exit, not an error
-    """The pipeline's early exit: nothing further is needed."""
+    """The pipeline's early exit: nothing further is needed.
 
-    def __init__(self, disposition: Disposition) -> None:
+    Attributes
+    ----------
+    record
+        The record that refused a claim or an ending, if it was one.
+    """
+
+    def __init__(self, disposition: Disposition, record: Record | None = None) -> None:
         super().__init__(disposition.why)
         self.disposition = disposition
+        self.record = record
 
 
 @dataclass(frozen=True)

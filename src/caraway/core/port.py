@@ -42,7 +42,12 @@ class Lost:
 
 @dataclass(frozen=True)
 class Stopped:
-    """The door has ended the user code, as it was told to: the task is revoked."""
+    """The door has ended the user code, as it was told to: the task is revoked.
+
+    ``signal`` is the name of the signal that it was told to end it by.
+    """
+
+    signal: str | None = None
 
 
 Outcome: TypeAlias = "Returned[T] | Raised | Lost | Stopped"

@@ -8,6 +8,7 @@ r"""The task record: one DynamoDB item per task, its state machine, and nothing 
                         \--dead-letter--> failed (attempt + 1) --redrive: claim--> running
     failed | done: FAILURE --replay--> retry
     (none) | retry --revoke--> done: REVOKED          running --revoke--> flag
+    running --revoke, where nobody can stop the run--> done: REVOKED
 
 ``phase`` is the machine's, ``state`` is what users see. ``open_at`` is when a claim may take the
 record: the lease's end while running, 0 while it waits for its next attempt, absent when done.
@@ -369,14 +370,42 @@ class Records:
         }
         return self._write(message.id, Absent("id"), now, Change(assign))
 
-    def revoke(self, id: str, now: float, written: Written, expires_at: float | None) -> UpdateItem:
-        """End a task that does not run now. When this fails, :meth:`flag_revoked` is next."""
+    def revoke(
+        self, id: str, now: float, mode: str, written: Written, expires_at: float | None
+    ) -> UpdateItem:
+        """End a task that does not run now. When this fails, :meth:`flag_revoked` is next.
+
+        ``mode`` is what :attr:`Record.revoked` holds, so that its message knows how it ended.
+        """
         condition = Absent("id") | Equals("phase", RETRY)
-        return self._write(id, condition, now, _finish(now, written, expires_at))
+        return self._write(id, condition, now, _revoked(now, mode, written, expires_at))
 
     def flag_revoked(self, id: str, now: float, mode: str) -> UpdateItem:
         """Tell whoever runs the task, and every later claim, that it is revoked."""
         return self._write(id, Equals("phase", RUNNING), now, Change({"revoked": mode}))
+
+    def fence_off(
+        self,
+        id: str,
+        held_by: str,
+        token: str,
+        now: float,
+        mode: str,
+        written: Written,
+        expires_at: float | None,
+    ) -> UpdateItem:
+        """End a task whose run nobody can stop: the run goes on, and may record nothing any more.
+
+        Parameters
+        ----------
+        held_by
+            The claim of that run; a later one would be another run.
+        token
+            A fresh one: a run that found its own in an ended record would take the end for its own.
+        """
+        change = _revoked(now, mode, written, expires_at)
+        fenced = Change({**change.assign, "token": token}, change.remove)
+        return self._write(id, _mine(held_by), now, fenced)
 
     def forget(self, id: str, now: float) -> UpdateItem:
         """Hide the result of a task that has ended; the record goes on to guard its id."""
@@ -389,3 +418,8 @@ def _finish(now: float, written: Written, expires_at: float | None) -> Change:
     if expires_at is not None:
         change["expires_at"] = expires_at
     return Change(change, ("open_at", "held", "retry", "meta", *written.missing()))
+
+
+def _revoked(now: float, mode: str, written: Written, expires_at: float | None) -> Change:
+    change = _finish(now, written, expires_at)
+    return Change({**change.assign, "revoked": mode}, change.remove)

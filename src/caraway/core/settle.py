@@ -97,9 +97,18 @@ class Ignored:
 
 @dataclass(frozen=True)
 class Revoked:
-    """The task was revoked, or received after it expired."""
+    """The task was revoked, or received after it expired.
+
+    Attributes
+    ----------
+    reason
+        As Celery says it: ``revoked``, ``expired``, or ``terminated`` for one that ran.
+    signal
+        The name of the signal that was to end it, for one that ran.
+    """
 
     reason: str
+    signal: str | None = None
 
     state: ClassVar[str] = states.REVOKED
 

@@ -25,6 +25,7 @@ except ModuleNotFoundError as missing:
 from caraway import signals
 from caraway.aws.asyncio_aws import AsyncioAws, ThreadWire
 from caraway.aws.user_code import call_blocking
+from caraway.core.claiming import LAMBDA
 from caraway.core.disposition import Delivery, Leave
 from caraway.core.executor import Executor
 from caraway.core.port import Lost, Raised
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
     from caraway.core.disposition import Disposition
     from caraway.core.port import Outcome
 
-DOOR: Final = "lambda"
 REQUESTS_AT_ONCE: Final = 10
 
 
@@ -108,7 +108,7 @@ class LambdaWorker:
             self._aws,
             app.site,
             app.tasks,
-            door=DOOR,
+            door=LAMBDA,
             hostname=self.hostname,
             observe=observer(app, self.hostname),
         )

@@ -101,6 +101,8 @@ class LogEvents:
                     )
             case Ignored():
                 trace.info("Task %s[%s] ignored", task, id)
+            case Revoked("terminated", signal):
+                trace.error("Task %s[%s] terminated (%s)", task, id, signal)
             case Revoked(reason):
                 trace.info("Task %s[%s] not run: %s", task, id, reason)
             case Rejected(reason):
