@@ -10,6 +10,7 @@ from typing_extensions import ParamSpec
 
 from caraway import calls, workflows
 from caraway.base import AppBase
+from caraway.control import Control
 from caraway.current import adopt, set_current_app
 from caraway.declare import as_task_instance, check_values, make_task, origin
 from caraway.exceptions import AlreadyRegistered, ImproperlyConfigured, UnknownOption
@@ -78,6 +79,7 @@ class Caraway(AppBase):
         super().__init__(main)
         self.on_after_configure = Signal("on_after_configure", ("source",), propagates=True)
         self.on_after_finalize = Signal("on_after_finalize", propagates=True)
+        self.control = Control(self)
         self.finalized = False
         self._discoveries: list[tuple[Any, str | None]] = []
         self._include = [include] if isinstance(include, str) else list(include)

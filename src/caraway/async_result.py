@@ -13,7 +13,9 @@ from caraway.core.codec import decode
 from caraway.core.port import run_now
 from caraway.core.record import DONE
 from caraway.core.replay import replay
+from caraway.core.revoke import DEFAULT_SIGNAL, revoke, signal_name
 from caraway.current import current_app
+from caraway.exceptions import UnknownOption
 from caraway.joining import refuse_inside_a_task
 from caraway.result_base import ResultBase
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from caraway.base import AppBase
     from caraway.core.port import Aws
     from caraway.core.results import Seen
+    from caraway.core.revoke import Revocation
     from caraway.requests.base import Json
 
 R_co = TypeVar("R_co", covariant=True, default=Any)
@@ -378,6 +381,55 @@ class AsyncResult(ResultBase, Generic[R_co]):
         await replay(self._aport(), self.app.site, self.app.tasks, self.id, queue)
         self.known = None
 
+    def revoke(
+        self,
+        connection: None = None,
+        terminate: bool = False,
+        signal: str | int | None = None,
+        wait: bool = False,  # noqa: ARG002 - Celery's
+        timeout: float | None = None,  # noqa: ARG002 - Celery's
+    ) -> Revocation:
+        """Revoke the task: if it waits, it does not run.
+
+        Parameters
+        ----------
+        terminate
+            If it runs, end it; otherwise it runs to its end, and is not retried.
+        signal
+            By which a child process is ended (``-P prefork``); SIGTERM when None.
+        connection, wait, timeout
+            Celery's. There is no connection to give, and nobody's reply to wait for: what this
+            returns is the answer.
+
+        Returns
+        -------
+        Revocation
+            What that has come to.
+
+        Raises
+        ------
+        InvalidOption
+            If there is no such signal.
+        UnknownOption
+            If a connection is given.
+        OperationalError
+            If AWS could not be asked, or refused.
+        """
+        chosen = _signal(connection, terminate, signal)
+        return run_now(revoke(self._port(), self.app.site, self.id, chosen))
+
+    async def arevoke(
+        self,
+        connection: None = None,
+        terminate: bool = False,
+        signal: str | int | None = None,
+        wait: bool = False,  # noqa: ARG002 - Celery's
+        timeout: float | None = None,  # noqa: ARG002 - Celery's
+    ) -> Revocation:
+        """Revoke as :meth:`revoke` does, without blocking the event loop."""
+        chosen = _signal(connection, terminate, signal)
+        return await revoke(self.app.aio, self.app.site, self.id, chosen)
+
     # -- identity -----------------------------------------------------------------------------
 
     def __eq__(self, other: object) -> bool:
@@ -403,3 +455,11 @@ def _ids_of(parent: ResultBase | None) -> list[str]:
     if isinstance(parent, AsyncResult):
         return parent.as_list()
     return [] if parent is None else [parent.id, *_ids_of(parent.parent)]
+
+
+def _signal(connection: object, terminate: bool, signal: str | int | None) -> str | None:
+    """Return the signal that ends a run, None where it may go on."""
+    if connection is not None:
+        raise UnknownOption("revoke takes no connection: the app keeps its own AWS clients")
+    chosen = signal_name(signal or DEFAULT_SIGNAL)
+    return chosen if terminate else None

@@ -368,7 +368,7 @@ def test_an_ecs_worker_may_show_itself() -> None:
 
 
 def test_a_producer_may_enqueue_and_read_and_no_more() -> None:
-    (policy,) = Stack(SAM).of_type("AWS::IAM::ManagedPolicy").values()
+    policy = Stack(SAM).of_type("AWS::IAM::ManagedPolicy")["ProducerPolicy"]
     assert {
         action for one in policy["PolicyDocument"]["Statement"] for action in listed(one["Action"])
     } == {

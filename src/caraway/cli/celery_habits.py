@@ -69,7 +69,10 @@ BEAT_OPTIONS: Final[Mapping[str, str]] = {
 
 COMMANDS: Final[Mapping[str, str]] = {
     "amqp": "there is no AMQP; 'caraway queues' shows the queues",
-    "control": "SQS has no broadcast; stop a worker with SIGTERM, change settings and deploy",
+    "control": (
+        "SQS has no broadcast; 'caraway revoke' revokes tasks, SIGTERM stops a worker, settings "
+        "are changed and deployed"
+    ),
     "events": "workers send no events; see 'caraway status' and 'caraway result --follow'",
     "flower": "workers send no events; see 'caraway status' and 'caraway result --follow'",
     "graph": "there is nothing to draw",
