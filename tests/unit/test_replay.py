@@ -202,7 +202,7 @@ def test_a_revoke_reaches_it_until_it_runs() -> None:
     world.drain()
     again(world, message.id)
     revoke = world.site.records.revoke(
-        message.id, world.aws.now().timestamp(), Written(states.REVOKED), None
+        message.id, world.aws.now().timestamp(), "revoke", Written(states.REVOKED), None
     )
     run_now(world.aws.perform(revoke))
     world.drain()

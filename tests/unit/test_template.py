@@ -382,6 +382,12 @@ def test_a_producer_may_enqueue_and_read_and_no_more() -> None:
     }
 
 
+def test_who_revokes_may_write_records_and_no_more() -> None:
+    policy = Stack(SAM).of_type("AWS::IAM::ManagedPolicy")["RevokerPolicy"]
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert statement["Action"] == "dynamodb:UpdateItem"
+
+
 def test_only_the_demo_may_read_the_demos_inputs() -> None:
     for path in (SAM, ECS):
         sids = {one["Sid"] for one in statements(Stack(path, App="shop:app"))}
