@@ -21,7 +21,7 @@ import pytest
 
 import caraway
 import caraway.core.errors
-from caraway import (
+from caraway import (, current
     AsyncResult,
     Caraway,
     Context,
@@ -99,6 +99,12 @@ NOT_THERE = {"add_to_chord"}
 """What the pages say is not there yet: when it comes, the pages are to change."""
 ARGUMENTS = {"disable_sync_subtasks", "dispatch_uid", "no_ack", "on_interval", "on_message"}
 """Names of arguments: they are attributes of nothing."""
+
+
+@pytest.fixture(autouse=True)
+def _no_declarations_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what a page declares for every app end with the page's test."""
+    monkeypatch.setattr(current, "_declarations", list(current._declarations))
 
 
 # -- reading Markdown ------------------------------------------------------------------------
