@@ -21,13 +21,14 @@ import pytest
 
 import caraway
 import caraway.core.errors
-from caraway import (, current
+from caraway import (
     AsyncResult,
     Caraway,
     Context,
     GroupResult,
     Queue,
     Signature,
+    current,
     exceptions,
     signals,
 )
