@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from caraway.aws.asyncio_aws import AsyncioAws
 from caraway.core.record import Records
 from caraway.core.routing import Queue
 from caraway.exceptions import EndpointUnreachable, ResourceMissing
@@ -336,13 +340,86 @@ def test_a_receipt_that_has_expired_is_expected_and_not_renewed_any_more(
 def test_what_is_held_for_a_third_of_its_time_is_renewed() -> None:
     async def scene() -> list[Any]:
         aws = FakeAws()
-        young, old = held(5), held(11)
+        young, old = held(4), held(11)
         beat = heartbeat(aws, [young, old])
         await beat._beat()
         await beat._beat()  # it is young again
         return aws.asked
 
     assert asyncio.run(scene()) == [ChangeMessageVisibility("url", "receipt-11", 30)]
+
+
+class CountingWire:
+    """Says yes to everything, and counts."""
+
+    def __init__(self) -> None:
+        self.requests: Counter[str] = Counter()
+
+    async def send(self, _service: str, operation: str, params: dict[str, Any]) -> dict[str, Any]:
+        self.requests[operation] += 1
+        return {"Successful": [{"Id": entry["Id"]} for entry in params.get("Entries", ())]}
+
+    async def close(self) -> None:
+        pass
+
+
+def renewals_at_each_beat(messages: list[Held], beats: int) -> list[int]:
+    """Let them be held for so many beats of 5 s; count the requests of each."""
+    wire = CountingWire()
+
+    async def scene() -> list[int]:
+        port = AsyncioAws(wire)
+        executor: Any = SimpleNamespace(running={})
+        beating = Heartbeat(port, Records("tasks"), executor, messages)
+        counts = []
+        for _ in range(beats):
+            before = wire.requests.total()
+            for each in messages:
+                each.renewed_at -= 5
+            await beating._beat()
+            counts.append(wire.requests.total() - before)
+            now = asyncio.get_running_loop().time()
+            assert all(now - each.renewed_at < 15 for each in messages)  # of 30
+        await port.close()
+        return counts
+
+    counts = asyncio.run(scene())
+    assert set(wire.requests) <= {"change_message_visibility_batch", "change_message_visibility"}
+    return counts
+
+
+def test_a_thousand_running_tasks_are_kept_by_a_hundred_requests_within_a_third_of_their_time() -> (
+    None
+):
+    rng = random.Random(1)
+    now = time.monotonic()  # what the loop's clock is
+    messages = []
+    for number in range(1_000):
+        message = ReceivedMessage(f"m{number}", f"receipt-{number}", "{}", 1, 0.0)
+        messages.append(Held(QUEUE, "url", message, now - rng.uniform(0, 10), running=True))
+    counts = renewals_at_each_beat(messages, beats=30)
+    assert max(map(sum, pairwise(counts))) <= 100
+    assert sum(counts) > 1_000
+
+
+def test_a_batch_is_filled_with_what_would_be_due_at_the_next_beat_and_with_nothing_younger() -> (
+    None
+):
+    async def scene() -> list[str]:
+        aws = FakeAws()
+        await heartbeat(aws, [held(4), held(6), held(11), held(3), held(5.5)])._beat()
+        return [request.receipt_handle for request in aws.asked]
+
+    assert asyncio.run(scene()) == ["receipt-11", "receipt-6", "receipt-5.5"]
+
+
+def test_messages_that_are_not_yet_due_make_no_request_of_their_own() -> None:
+    async def scene() -> list[Any]:
+        aws = FakeAws()
+        await heartbeat(aws, [held(9), held(6)], claimed(aws, 9))._beat()
+        return aws.asked
+
+    assert asyncio.run(scene()) == []
 
 
 def test_a_renewal_that_fails_is_tried_again_at_the_next_beat() -> None:
