@@ -441,6 +441,9 @@ def test_a_message_that_the_door_itself_cannot_handle_comes_back(
     assert [result.state for result in results] == ["SUCCESS", "PENDING", "SUCCESS"]
 
 
+RECORD = json.loads((EVENTS / "sqs-bad-input.json").read_text())["Records"][0]
+
+
 # -- events ---------------------------------------------------------------------------------------
 
 
@@ -455,6 +458,11 @@ def test_an_event_without_messages_needs_nothing(door: Door) -> None:
         {"detail-type": "Scheduled Event"},
         {"Records": [{"eventSource": "aws:s3", "s3": {"object": {"key": "k"}}}]},
         {"Records": [{"EventSource": "aws:sns", "Sns": {}}]},
+        {"Records": [{"eventSource": "aws:sqs", "body": "{}"}]},
+        {"Records": [{**RECORD, "attributes": "none"}]},
+        {"Records": [{**RECORD, "attributes": {"SentTimestamp": 5}}]},
+        {"Records": [{**RECORD, "messageId": 5}]},
+        {"Records": [{**RECORD, "eventSourceARN": "default"}]},
         {"Records": "none"},
         ["no object"],
         "text",
@@ -463,6 +471,14 @@ def test_an_event_without_messages_needs_nothing(door: Door) -> None:
 def test_an_event_of_something_else_is_refused(door: Door, event: Any) -> None:
     with pytest.raises(ImproperlyConfigured, match="takes the events of SQS queues"):
         door.worker.handle(event, FakeContext())
+
+
+def test_an_event_by_hand_may_leave_out_what_sqs_counts(door: Door) -> None:
+    result = door.app.task(name="echo")(lambda n: n).delay(1)
+    event = door.event()
+    event["Records"][0]["attributes"] = {"SentTimestamp": "now"}
+    assert door.invoke(event) == []
+    assert result.state == "SUCCESS"
 
 
 def test_a_queue_outside_of_the_prefix_says_what_to_set(door: Door) -> None:

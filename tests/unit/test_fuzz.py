@@ -8,6 +8,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +20,8 @@ from caraway.core.routing import Queue
 from caraway.core.signing import Signing
 from caraway.exceptions import EncodeError, Ignore, Reject, Retry
 from caraway.requests.dynamodb import ITEM_LIMIT_BYTES, UpdateItem
+from tests.fuzz.answers import Answers, Function
+from tests.fuzz.inputs import KINDS, Kind, make
 from tests.support import FakeTask, World, signature
 
 anything = st.recursive(
@@ -198,3 +201,23 @@ def test_the_fuzz_reaches_every_ending() -> None:
     sent = there.send("retries")
     there.deliver()
     assert there.record(sent).phase == RETRY
+
+
+SEED = 7
+INPUTS = 500
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_whatever_comes_in_is_run_or_is_a_dead_letter_with_a_reason(kind: Kind) -> None:
+    """The short form of ``make fuzz``."""
+    answers, function = Answers(), Function()
+    for number in range(INPUTS):
+        answers.ask(make(SEED, kind, number), function)
+    function.close()
+    assert answers.broken == []
+    assert min(answers.run, answers.dead) > INPUTS / 20
+
+
+def test_an_input_can_be_made_again() -> None:
+    assert make(SEED, "pointer", 3) == make(SEED, "pointer", 3)
+    assert make(SEED, "pointer", 3) != make(SEED + 1, "pointer", 3)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import current_thread, main_thread
@@ -51,6 +52,9 @@ if TYPE_CHECKING:
     from caraway.core.port import Outcome
 
 REQUESTS_AT_ONCE: Final = 10
+_TEXTS: Final = ("messageId", "receiptHandle", "body", "eventSourceARN")
+_QUEUE_ARN: Final = re.compile(r"arn:[\w-]+:sqs:[\w-]*:\d*:[\w.-]+")
+_DIGITS: Final = 15
 
 
 @dataclass
@@ -179,8 +183,8 @@ class LambdaWorker:
                 body=record.body,
                 queue=received.queue,
                 lease_s=lasts_s + MARGIN_S,
-                receive_count=int(attributes.get("ApproximateReceiveCount") or 1),
-                sent_at_s=int(attributes.get("SentTimestamp") or 0) / 1000,
+                receive_count=_whole(attributes.get("ApproximateReceiveCount")) or 1,
+                sent_at_s=_whole(attributes.get("SentTimestamp")) / 1000,
                 group_id=attributes.get("MessageGroupId"),
             )
             return await self._executor.execute(delivery)
@@ -291,7 +295,22 @@ def _check_event(event: object) -> None:
 
 
 def _is_of_sqs(record: object) -> bool:
-    return isinstance(record, dict) and record.get("eventSource") == "aws:sqs"
+    if not isinstance(record, dict) or record.get("eventSource") != "aws:sqs":
+        return False
+    attributes = record.get("attributes")
+    texts = [record.get(name) for name in _TEXTS]
+    if not isinstance(attributes, dict) or not all(
+        isinstance(each, str) for each in (*texts, *attributes.values())
+    ):
+        return False
+    return _QUEUE_ARN.fullmatch(record["eventSourceARN"]) is not None
+
+
+def _whole(text: str | None) -> int:
+    """Return a number that SQS wrote, 0 for none: who invokes by hand may leave it out."""
+    if text is None or len(text) > _DIGITS or not (text.isascii() and text.isdigit()):
+        return 0
+    return int(text)
 
 
 def _share_logging(logger: Logger) -> None:
