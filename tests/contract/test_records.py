@@ -113,6 +113,9 @@ TRANSITIONS: dict[str, st.SearchStrategy[UpdateItem]] = {
         written,
         booleans,
     ),
+    "fail_body": st.builds(
+        lambda message, kept: RECORDS.fail_body(message, NOW, kept), messages, written
+    ),
     "reopen": st.builds(
         lambda phase, attempt: RECORDS.reopen(
             "i", NOW, Record("i", phase, attempt=attempt), changes='{"retries":null}'

@@ -112,7 +112,11 @@ class Child:
             If it ends instead.
         """
         reader, writer = await asyncio.open_connection(sock=await nursery.bear(number))
-        said = await frames.aread(reader)
+        try:
+            said = await frames.aread(reader)
+        except BaseException:  # the pool is closed before the child is ready
+            writer.close()
+            raise
         if said is None:
             writer.close()
             raise WorkerLostError("a child process of the worker ended before it was ready")
