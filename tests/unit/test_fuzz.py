@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import logging
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import assume, given, settings
@@ -23,6 +24,21 @@ from caraway.requests.dynamodb import ITEM_LIMIT_BYTES, UpdateItem
 from tests.fuzz.answers import Answers, Function
 from tests.fuzz.inputs import KINDS, Kind, make
 from tests.support import FakeTask, World, signature
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def _loggers_stay_as_they_were() -> Iterator[None]:
+    """Take back that a function's lines go where powertools writes."""
+    loggers = [logging.getLogger(), logging.getLogger("caraway")]
+    before = [(each, list(each.handlers), each.level, each.propagate) for each in loggers]
+    yield
+    for each, handlers, level, propagate in before:
+        each.handlers[:], each.propagate = handlers, propagate
+        each.setLevel(level)
+
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
