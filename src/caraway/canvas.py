@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from caraway.core.workflow import CHAIN, CHORD, Steps, options_of_chain, options_of_chord
 from caraway.exceptions import InvalidOption
-from caraway.groups import Canvas, group, is_signature, signatures_of
+from caraway.groups import Canvas, group, is_signature, made, signatures_of
 from caraway.signatures import R_co, Signature, maybe_signature, signature
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class chain(Canvas[R_co]):  # noqa: N801 - Celery's name
 
     def __init__(self, *tasks: Any, app: AppBase | None = None, **options: Any) -> None:
         super().__init__(options, app)
-        self.tasks: list[Signature[Any]] = list(signatures_of(tasks, app))
+        self.tasks: list[Signature[Any]] = [made(each) for each in signatures_of(tasks, app)]
 
     @property
     def app(self) -> AppBase:
@@ -111,9 +111,10 @@ class chord(Canvas[R_co]):  # noqa: N801 - Celery's name
         super().__init__(options, app)
         if isinstance(header, group):
             self.header = header
+            header.make_tasks()
         else:
-            self.header = group(header if not is_signature(header) else [header], app=app)
-        self.body = None if body is None else maybe_signature(body, app)
+            self.header = group([header] if is_signature(header) else list(header), app=app)
+        self.body = None if body is None else made(maybe_signature(body, app))
 
     @property
     def tasks(self) -> list[Signature[Any]]:

@@ -131,7 +131,7 @@ class group(Canvas[R_co]):  # noqa: N801 - Celery's name
         several = tasks[0] if len(tasks) == 1 and not is_signature(tasks[0]) else tasks
         found = signatures_of(several, app)
         self._tasks: list[Signature[Any]] | _Once = (
-            _Once(found) if isinstance(several, Iterator) else list(found)
+            _Once(found) if isinstance(several, Iterator) else [made(each) for each in found]
         )
 
     @property
@@ -249,6 +249,13 @@ class _Once(Iterator[Signature[Any]]):
 
     def __next__(self) -> Signature[Any]:
         return self._looked_at.pop() if self._looked_at else next(self._tasks)
+
+
+def made(signature: Signature[Any]) -> Signature[Any]:
+    """Return a signature that is part of a canvas: only a group by itself is sent as it is made."""
+    if isinstance(signature, group):
+        signature.make_tasks()
+    return signature
 
 
 def is_signature(value: object) -> bool:

@@ -202,6 +202,17 @@ def test_a_generator_cannot_be_sent_twice() -> None:
         once.delay()
 
 
+@pytest.mark.parametrize("eager", [False, True])
+def test_a_generator_inside_a_workflow_has_its_results(eager: bool) -> None:
+    yard = Yard()
+    generated = group(yard.add.s(n) for n in range(3))
+    workflow = yard.ident.s(1) | generated
+    header = chord((yard.ident.s(n) for n in range(3)), yard.total.s())
+    results = [each.apply() if eager else each.delay() for each in (workflow, header)]
+    yard.work()
+    assert [each.get(timeout=1) for each in results] == [[1, 2, 3], 3]
+
+
 # -- options ---------------------------------------------------------------------------------------
 
 
@@ -319,6 +330,19 @@ def test_a_member_that_is_ignored_fails_the_body() -> None:
     yard.work()
     with pytest.raises(ChordError, match="is IGNORED"):
         result.get(timeout=1)
+
+
+def test_a_value_without_json_is_not_nothing_to_the_next_step() -> None:
+    yard = Yard()
+
+    @yard.app.task(ignore_result=True)
+    def odd() -> Any:
+        return object()
+
+    result = (odd.s() | yard.ident.s()).delay()
+    yard.work()
+    assert result.parent.state == "FAILURE"
+    assert yard.ran("ident") == 0
 
 
 # -- requests --------------------------------------------------------------------------------------

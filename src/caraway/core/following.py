@@ -21,7 +21,7 @@ from caraway.core.errors import error_from_json, error_to_json
 from caraway.core.ids import derived_id, member_id
 from caraway.core.joins import Member, arrive
 from caraway.core.publish import from_call, request_to_send, send_all
-from caraway.core.record import FAILED, HORIZON_S, Record, Written
+from caraway.core.record import DONE, FAILED, HORIZON_S, Record, Written
 from caraway.core.workflow import (
     NOWHERE,
     Call,
@@ -201,6 +201,8 @@ async def _failed(aws: Aws, site: Site, body: Message, error: Json) -> Recorded 
         await aws.perform(write)
     except ConditionFailed as present:
         record = Record.read(present.item)
+        if record.phase == DONE and record.state == states.REVOKED:
+            return Recorded(body, states.REVOKED)  # its message would have told this
         if record.phase != FAILED or record.attempt != body.attempt:
             return None
         error = json.loads(await load_text(aws, site.store, record.result or "null"))

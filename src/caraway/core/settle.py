@@ -274,7 +274,7 @@ def settle(
         return _again(context.requested_retry, context, queue, now)
     match outcome:
         case Returned(product):
-            if product.refused is None or (context.ignore_result and not context.callbacks):
+            if product.refused is None or (context.ignore_result and not _is_taken(context)):
                 return Succeeded(product)
             # Not a failure of the function: running it again would change nothing.
             return Failed(product.refused, format_traceback(product.refused))
@@ -287,6 +287,11 @@ def settle(
         case Raised(error):
             return _failed(error, task, context, queue, now, rng)
     raise AssertionError(outcome)
+
+
+def _is_taken(context: Context) -> bool:
+    """Say whether somebody takes the value: a callback, the next step, or the body of a chord."""
+    return bool(context.callbacks or context.chain or context.chord)
 
 
 def _rejected(reject: Reject) -> Ending:
