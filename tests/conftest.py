@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,6 +26,17 @@ def _receivers_as_they_were() -> Iterator[None]:
     yield
     for signal, receivers in before.items():
         signal.receivers = receivers
+
+
+@pytest.fixture
+def loggers_as_they_were() -> Iterator[None]:
+    """Undo what a door does to logging."""
+    loggers = [logging.getLogger(), logging.getLogger("caraway")]
+    before = [(each, list(each.handlers), each.level, each.propagate) for each in loggers]
+    yield
+    for each, handlers, level, propagate in before:
+        each.handlers[:], each.propagate = handlers, propagate
+        each.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import time
 from contextlib import ExitStack, closing
@@ -199,14 +198,3 @@ def local(aws_environment: None, local_account: Place) -> Iterator[Place]:
     """Yield the local engine."""
     with ExitStack() as closing:
         yield Place(local_account.endpoint_url, closing, local_account.clients)
-
-
-@pytest.fixture
-def loggers_as_they_were() -> Iterator[None]:
-    """Undo what a door does to logging."""
-    loggers = [logging.getLogger(), logging.getLogger("caraway")]
-    before = [(each, list(each.handlers), each.level, each.propagate) for each in loggers]
-    yield
-    for each, handlers, level, propagate in before:
-        each.handlers[:], each.propagate = handlers, propagate
-        each.setLevel(level)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,23 +21,14 @@ from caraway.core.signing import Signing
 from caraway.exceptions import EncodeError, Ignore, Reject, Retry
 from caraway.requests.dynamodb import ITEM_LIMIT_BYTES, UpdateItem
 from tests.fuzz.answers import Answers, Function
-from tests.fuzz.inputs import KINDS, Kind, make
-from tests.support import FakeTask, World, signature
+from tests.fuzz.inputs import FULL, KINDS, Kind, make
+from tests.support import FakeTask, World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    pass
 
 
-@pytest.fixture(autouse=True)
-def _loggers_stay_as_they_were() -> Iterator[None]:
-    """Take back that a function's lines go where powertools writes."""
-    loggers = [logging.getLogger(), logging.getLogger("caraway")]
-    before = [(each, list(each.handlers), each.level, each.propagate) for each in loggers]
-    yield
-    for each, handlers, level, propagate in before:
-        each.handlers[:], each.propagate = handlers, propagate
-        each.setLevel(level)
-
+pytestmark = pytest.mark.usefixtures("loggers_as_they_were")
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -46,29 +36,7 @@ anything = st.recursive(
     max_leaves=10,
 )
 ENVELOPE: dict[str, Any] = {
-    "caraway": 1,
-    "id": "i",
-    "task": "ok",
-    "args": [1, {"a": [2]}],
-    "kwargs": {"b": 3},
-    "attempt": 1,
-    "retries": 1,
-    "root_id": "r",
-    "parent_id": "p",
-    "sent_at": "2026-01-01T00:00:00+00:00",
-    "eta": "2026-01-01T00:00:00Z",
-    "expires": "2027-01-01T00:00:00Z",
-    "headers": {"h": 1},
-    "link": [signature("ok", 1)],
-    "link_error": [signature("ok", 1, countdown=5)],
-    "ignore_result": False,
-    "soft_time_limit": 5,
-    "time_limit": 6.5,
-    "serializer": "pickle",
-    "compression": "gzip",
-    "group_id": "g",
-    "schedule": "nightly",
-    "scheduled_time": "2026-01-01T00:00:00Z",
+    **{name: value for name, value in FULL.items() if name != "digest"},
     "payload": {"s3": "s3://bucket/k", "sha256": "0" * 64, "bytes": 5},
 }
 INNER = {"caraway": 1, "id": "i", "task": "ok", "args": ["x" * 600], "compression": "zlib"}

@@ -18,17 +18,10 @@ from caraway.workers.logs import LogEvents, set_up_logging, stdouts_logged
 from tests.stage import Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    pass
 
 
-@pytest.fixture(autouse=True)
-def loggers_as_they_were() -> Iterator[None]:
-    loggers = [logging.getLogger(), logging.getLogger("caraway")]
-    before = [(each, list(each.handlers), each.level, each.propagate) for each in loggers]
-    yield
-    for each, handlers, level, propagate in before:
-        each.handlers[:], each.propagate = handlers, propagate
-        each.setLevel(level)
+pytestmark = pytest.mark.usefixtures("loggers_as_they_were")
 
 
 @pytest.fixture

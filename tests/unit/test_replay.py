@@ -84,15 +84,17 @@ def test_a_failed_task_is_run_again_under_its_id_and_may_succeed() -> None:
     assert [run.attempt for run in task.runs] == [0, 1]
 
 
-def test_it_runs_with_the_arguments_of_the_attempt_that_failed_and_counts_retries_anew() -> None:
-    def function(request: Context) -> Any:
-        if request.attempt == 0:
-            raise Retry(args=["changed"])
-        if request.attempt == 1:
-            raise ValueError("no")
-        return [*request.args, request.retries]
+def retried_and_failed(request: Context) -> Any:
+    """Retry with other arguments, fail, and then return these and the retries so far."""
+    if request.attempt == 0:
+        raise Retry(args=["changed"])
+    if request.attempt == 1:
+        raise ValueError("no")
+    return [*request.args, request.retries]
 
-    world = world_of(FakeTask("task", function))
+
+def test_it_runs_with_the_arguments_of_the_attempt_that_failed_and_counts_retries_anew() -> None:
+    world = world_of(FakeTask("task", retried_and_failed))
     message = world.send("task", "first")
     world.drain()
     again(world, message.id)
@@ -101,14 +103,7 @@ def test_it_runs_with_the_arguments_of_the_attempt_that_failed_and_counts_retrie
 
 
 def test_a_first_message_that_comes_late_asks_for_the_same_as_the_replay() -> None:
-    def function(request: Context) -> Any:
-        if request.attempt == 0:
-            raise Retry(args=["changed"])
-        if request.attempt == 1:
-            raise ValueError("no")
-        return [*request.args, request.retries]
-
-    world = world_of(FakeTask("task", function))
+    world = world_of(FakeTask("task", retried_and_failed))
     message = world.send("task", "first")
     world.drain()
     again(world, message.id)
