@@ -13,7 +13,7 @@ from caraway.core.codec import decode
 from caraway.core.port import run_now
 from caraway.core.record import DONE
 from caraway.core.replay import replay
-from caraway.core.revoke import DEFAULT_SIGNAL, revoke, signal_name
+from caraway.core.revoke import DEFAULT_SIGNAL, chosen_signal, revoke
 from caraway.current import current_app
 from caraway.exceptions import UnknownOption
 from caraway.joining import refuse_inside_a_task
@@ -429,7 +429,7 @@ class AsyncResult(ResultBase, Generic[R_co]):
     ) -> Revocation:
         """Revoke as :meth:`revoke` does, without blocking the event loop."""
         chosen = _signal(connection, terminate, signal)
-        return await revoke(self.app.aio, self.app.site, self.id, chosen)
+        return await revoke(self._aport(), self.app.site, self.id, chosen)
 
     # -- identity -----------------------------------------------------------------------------
 
@@ -462,5 +462,4 @@ def _signal(connection: object, terminate: bool, signal: str | int | None) -> st
     """Return the signal that ends a run, None where it may go on."""
     if connection is not None:
         raise UnknownOption("revoke takes no connection: the app keeps its own AWS clients")
-    chosen = signal_name(signal or DEFAULT_SIGNAL)
-    return chosen if terminate else None
+    return chosen_signal(terminate, signal or DEFAULT_SIGNAL)

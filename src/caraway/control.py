@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from caraway.core.port import run_now
-from caraway.core.revoke import DEFAULT_SIGNAL, Revocation, revoke_all, signal_name
+from caraway.core.revoke import DEFAULT_SIGNAL, Revocation, chosen_signal, revoke_all
 from caraway.exceptions import UnknownOption, nearest
 
 if TYPE_CHECKING:
@@ -145,8 +145,7 @@ def _asked(
             known = ("terminate", "signal", *_NEEDLESS)
             raise UnknownOption(f"revoke takes no {name!r}{nearest(name, known)}")
     ids = [task_id] if isinstance(task_id, str) else [str(each) for each in task_id]
-    chosen = signal_name(signal)
-    return ids, chosen if terminate else None
+    return ids, chosen_signal(terminate, signal)
 
 
 def _all_done(outcomes: Sequence[Revocation | Exception]) -> list[Revocation]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from caraway.async_result import AsyncResult
-from caraway.core.joins import member_id
+from caraway.core.ids import member_id
 
 if TYPE_CHECKING:
     from caraway.base import AppBase

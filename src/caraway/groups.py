@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from caraway.call_options import in_zone_of, options_to_json
 from caraway.core.arguments import untyped_to_wire
-from caraway.core.workflow import GROUP, Group, Steps, canvas_to_json, flattened
+from caraway.core.workflow import (
+    GROUP,
+    Group,
+    Steps,
+    canvas_to_json,
+    flattened,
+    options_of_group,
+)
 from caraway.current import current_app
 from caraway.exceptions import InvalidOption
 from caraway.signatures import R_co, Signature, maybe_signature
@@ -191,14 +198,11 @@ class group(Canvas[R_co]):  # noqa: N801 - Celery's name
 
     def own_tasks(self) -> Iterator[Signature[Any]]:
         """Give its tasks with its arguments and options."""
-        own = {name: each for name, each in self.options.items() if name not in ("link", "task_id")}
-        callbacks = {name: self.options[name] for name in ("link",) if self.options.get(name)}
-        for task in self._tasks:
-            # As in Celery, a callback of a group is its first task's.
-            member = task.given({**own, **callbacks}, self.args, self.kwargs)
+        first, own = options_of_group(self.options)
+        for place, task in enumerate(self._tasks):
+            member = task.given(own if place else {**own, **first}, self.args, self.kwargs)
             if self.immutable:
                 member.set_immutable(True)
-            callbacks = {}
             yield member
 
     def pushed_down(self) -> group[R_co]:

@@ -114,16 +114,8 @@ class Joins(ResultBase):
             What a task has raised, where ``propagate`` is set; also one before the group in its
             chain.
         """
-        return run_now(
-            self._joined(
-                self._port(),
-                in_order=True,
-                timeout=timeout,
-                propagate=propagate,
-                interval=interval,
-                **options,
-            )
-        )
+        waiting = self._joined(self._port(), timeout, propagate, interval, in_order=True, **options)
+        return run_now(waiting)
 
     async def ajoin(
         self,
@@ -134,12 +126,7 @@ class Joins(ResultBase):
     ) -> list[Any]:
         """Wait as :meth:`join` does, without blocking the event loop."""
         return await self._joined(
-            self._aport(),
-            in_order=True,
-            timeout=timeout,
-            propagate=propagate,
-            interval=interval,
-            **options,
+            self._aport(), timeout, propagate, interval, in_order=True, **options
         )
 
     def join_native(
@@ -150,16 +137,10 @@ class Joins(ResultBase):
         **options: Any,
     ) -> list[Any]:
         """Wait as :meth:`join` does, but raise, and call back, for whichever ends first."""
-        return run_now(
-            self._joined(
-                self._port(),
-                in_order=False,
-                timeout=timeout,
-                propagate=propagate,
-                interval=interval,
-                **options,
-            )
+        waiting = self._joined(
+            self._port(), timeout, propagate, interval, in_order=False, **options
         )
+        return run_now(waiting)
 
     async def ajoin_native(
         self,
@@ -170,22 +151,17 @@ class Joins(ResultBase):
     ) -> list[Any]:
         """Wait as :meth:`join_native` does, without blocking the event loop."""
         return await self._joined(
-            self._aport(),
-            in_order=False,
-            timeout=timeout,
-            propagate=propagate,
-            interval=interval,
-            **options,
+            self._aport(), timeout, propagate, interval, in_order=False, **options
         )
 
     async def _joined(
         self,
         aws: Aws,
-        *,
-        in_order: bool,
         timeout: float | None = None,
         propagate: bool = True,
         interval: float | None = None,
+        *,
+        in_order: bool,
         callback: Callable[[str, Any], object] | None = None,
         on_message: Callable[[dict[str, Any]], object] | None = None,
         on_interval: Callable[[], object] | None = None,
@@ -212,9 +188,8 @@ class Joins(ResultBase):
             await arrived.aclose()
         if propagate:
             raise stopped.result
-        for place, task in enumerate(self._tasks()):
+        for place, _ in enumerate(self._tasks()):
             values.setdefault(place, stopped.result)
-            del task
         return self._shaped(iter(sorted(values.items())))
 
     def _shaped(self, values: Iterator[tuple[int, Any]]) -> list[Any]:

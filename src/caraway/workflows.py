@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime, timezone
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from caraway.announcing import after_publish
 from caraway.calls import prepared, publication, publish_policy
 from caraway.canvas import chain, chord, group
 from caraway.core.context import current
 from caraway.core.ids import member_id, new_id
+from caraway.core.lots import lots
 from caraway.core.message import digest_of
 from caraway.core.port import run_now
-from caraway.core.publish import send_patiently
+from caraway.core.publish import AT_A_TIME, send_patiently
 from caraway.core.trail import of_group, of_step
 from caraway.core.workflow import (
     NOWHERE,
@@ -24,9 +24,7 @@ from caraway.core.workflow import (
     Group,
     Place,
     Steps,
-    chain_to_json,
     decided,
-    group_to_json,
     heads,
 )
 from caraway.result import AsyncResult, DerivedResults, EagerResult, GroupResult
@@ -44,16 +42,13 @@ if TYPE_CHECKING:
     Workflow: TypeAlias = Steps[Signature[Any]]
     Make: TypeAlias = Callable[[str, str, Any], AsyncResult[Any]]
 
-AT_A_TIME: Final = 100
-"""Calls that are described before they are sent: what a generator's group holds in memory."""
-
 
 def send_workflow(app: AppBase, canvas: Signature[Any]) -> Any:
     """Send what a canvas begins with; returns when that is durable."""
     if app.conf.task_always_eager:
         return run_workflow(app, canvas, None)
     outline = Outline(app, canvas)
-    for calls in _some(outline.calls()):
+    for calls in lots(outline.calls(), AT_A_TIME):
         with ExitStack() as sending:
             batch = Batch(app, calls, app.aws.now(), sending)
             for outgoings, policy in batch.by_policy():
@@ -67,7 +62,7 @@ async def asend_workflow(app: AppBase, canvas: Signature[Any]) -> Any:
     if app.conf.task_always_eager:
         return run_workflow(app, canvas, None)
     aws, outline = app.aio, Outline(app, canvas)
-    for calls in _some(outline.calls()):
+    for calls in lots(outline.calls(), AT_A_TIME):
         with ExitStack() as sending:
             batch = Batch(app, calls, aws.now(), sending)
             for outgoings, policy in batch.by_policy():
@@ -163,7 +158,7 @@ class Outline:
 
     def calls(self) -> Iterator[Placed]:
         """Give the calls that it begins with."""
-        return heads(self.steps, NOWHERE, to_json)
+        return heads(self.steps, NOWHERE, _to_json)
 
     def sent(self) -> Any:
         """Return its result, and note it as a child of the task that has sent it."""
@@ -236,20 +231,9 @@ def _new_id(canvas: Signature[Any]) -> str:
     return context.child_id(digest_of(canvas.task, [] if generated else [canvas.to_dict()], {}))
 
 
-def to_json(steps: Workflow) -> list[Json]:
-    """Return steps as JSON signatures with their ids."""
-    return [_step_to_json(step) for step in steps]
-
-
-def _step_to_json(step: Call[Signature[Any]] | Group[Signature[Any]]) -> Json:
-    if isinstance(step, Group):
-        return group_to_json([chain_to_json(to_json(each)) for each in step.members], step.id)
-    return step.what.clone(step.prepended, task_id=step.id).to_dict()
-
-
-def _some(calls: Iterator[Placed]) -> Iterator[list[Placed]]:
-    while several := list(islice(calls, AT_A_TIME)):
-        yield several
+def _to_json(call: Call[Signature[Any]]) -> Json:
+    """Return a call as a JSON signature with its id."""
+    return call.what.clone(call.prepended, task_id=call.id).to_dict()
 
 
 class Batch:

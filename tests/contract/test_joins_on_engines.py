@@ -10,7 +10,8 @@ import pytest
 from caraway import states
 from caraway.core.claim_check import Store
 from caraway.core.group_tree import node_key
-from caraway.core.joins import Member, arrive, arrive_added, arrive_with, close, member_id, values
+from caraway.core.ids import member_id
+from caraway.core.joins import Member, arrive, arrive_added, arrive_with, close, values
 from caraway.core.publish import Site
 from caraway.core.record import DONE, Records
 from caraway.core.routing import Queue, Router

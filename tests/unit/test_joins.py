@@ -15,13 +15,13 @@ from caraway import states
 from caraway.aws.memory import Fate, MemoryAws
 from caraway.core.claim_check import Store, keep_text
 from caraway.core.group_tree import OPEN_LIMIT, Element, Growth, Tree, growth_key, node_key
+from caraway.core.ids import member_id
 from caraway.core.joins import (
     Member,
     arrive,
     arrive_added,
     arrive_with,
     close,
-    member_id,
     values,
 )
 from caraway.core.port import run_now

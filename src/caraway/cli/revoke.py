@@ -43,10 +43,10 @@ def command(session: Session, ids: Sequence[str], terminate: bool, signal: str) 
     """  # noqa: D301 - \b is click's
     app = session.app()
     from caraway.core.port import run_now
-    from caraway.core.revoke import revoke_all, signal_name
+    from caraway.core.revoke import chosen_signal, revoke_all
 
-    chosen = signal_name(signal)
-    outcomes = run_now(revoke_all(app.aws, app.site, ids, chosen if terminate else None))
+    chosen = chosen_signal(terminate, signal)
+    outcomes = run_now(revoke_all(app.aws, app.site, ids, chosen))
     done = [each for each in outcomes if not isinstance(each, Exception)]
     if session.as_json:
         show_json([{"id": e.id, "happened": e.happened, "state": e.state} for e in done])

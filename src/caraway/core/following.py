@@ -10,7 +10,6 @@ import hashlib
 import json
 from contextlib import suppress
 from dataclasses import replace
-from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from caraway import states
@@ -20,7 +19,8 @@ from caraway.core.endings import Recorded, callbacks
 from caraway.core.errors import error_from_json, error_to_json
 from caraway.core.ids import derived_id, member_id
 from caraway.core.joins import Member, arrive
-from caraway.core.publish import from_call, request_to_send, send_all
+from caraway.core.lots import lots
+from caraway.core.publish import AT_A_TIME, from_call, request_to_send, send_all
 from caraway.core.record import DONE, FAILED, HORIZON_S, Record, Written
 from caraway.core.workflow import (
     NOWHERE,
@@ -29,11 +29,12 @@ from caraway.core.workflow import (
     Steps,
     Values,
     all_steps_of,
+    call_to_json,
+    chain_of,
     decided,
     heads,
     prepended,
     steps_of,
-    steps_to_json,
 )
 from caraway.exceptions import ChordError, ImproperlyConfigured, Reject, TaskError
 from caraway.requests.dynamodb import ConditionFailed
@@ -51,8 +52,6 @@ if TYPE_CHECKING:
 
     Placed: TypeAlias = tuple[Call[Json], Place]
 
-AT_A_TIME: Final = 100
-"""Calls of a group that are described before they are sent: what a large one holds in memory."""
 REASON_LIMIT: Final = 1_000
 """Characters kept of a reason in a dead letter's attributes."""
 ATTRIBUTES_BYTES: Final = 8_000
@@ -107,14 +106,13 @@ def _callbacks(done: Recorded, tasks: Mapping[str, Definition]) -> Iterator[Plac
             # A redrive may fail once more, and that failure has an errback of its own.
             role = f"link_error:{index}:{message.attempt}"
         steps = decided(steps_of(wire), derived_id(role, message.id))
-        yield from heads(prepended(steps, *arguments), NOWHERE, steps_to_json)
+        yield from heads(prepended(steps, *arguments), NOWHERE, call_to_json)
 
 
 async def _send(aws: Aws, site: Site, message: Message, calls: Iterable[Placed]) -> list[str]:
     """Send calls that a task leads to, some at a time; returns why some of them cannot be."""
     faults: list[str] = []
-    waiting = iter(calls)
-    while several := list(islice(waiting, AT_A_TIME)):
+    for several in lots(calls, AT_A_TIME):
         requests: list[SendMessage] = []
         for call, place in several:
             try:
@@ -128,12 +126,13 @@ async def _send(aws: Aws, site: Site, message: Message, calls: Iterable[Placed])
 
 async def _go_on(aws: Aws, site: Site, message: Message, result: Json) -> list[str]:
     """Send the next step of a workflow, and count the task in its group when it was the last."""
-    place = Place.of(message)
-    steps = decided(all_steps_of(place.chain), derived_id("chain", message.id))
-    steps, place = prepended(steps, result), replace(place, chain=())
+    if not message.chain and message.chord is None:
+        return []
+    place = replace(Place.of(message), chain=())
+    steps = prepended(chain_of(message), result) if message.chain else ()
     at, nested = message.id, None
     while True:
-        if calls := list(heads(steps, place, steps_to_json)):
+        if calls := list(heads(steps, place, call_to_json)):
             return await _send(aws, site, message, calls)
         if steps:  # groups without members
             at, nested = steps[-1].id or at, 0
@@ -177,7 +176,7 @@ async def _fail(
         return []
     up, then = Place.read(place.chord.get("up") or {}), _steps_then(place)
     values = Values(place.group or "", place.chord["size"])
-    calls = list(heads(prepended(then, values), up, steps_to_json))
+    calls = list(heads(prepended(then, values), up, call_to_json))
     if not calls:  # the group itself is the last step of its workflow, or what follows is empty
         return await _fail(aws, site, tasks, message, up, error)
     faults: list[str] = []

@@ -28,5 +28,5 @@ def derived_id(*parts: object) -> str:
 
 
 def member_id(group: str, index: int) -> str:
-    """Return the id of the task whose value is a group's, at this place."""
+    """Return the id of the task that has a group's value at this place, unless one is named."""
     return derived_id("member", group, index)

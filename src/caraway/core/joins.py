@@ -28,7 +28,7 @@ from caraway.core.group_tree import (
     growth_key,
     node_key,
 )
-from caraway.core.ids import derived_id
+from caraway.core.ids import member_id
 from caraway.core.reading import get_items
 from caraway.core.record import DONE, HORIZON_S, Record
 from caraway.exceptions import ChordError
@@ -76,11 +76,6 @@ class Member:
             raise ValueError(f"a group of {self.size} members has no member {self.index}")
         if self.nested is not None and self.at is None:
             raise ValueError("a member that is a group needs the group's id")
-
-
-def member_id(group: str, index: int) -> str:
-    """Return the id of a member's task, where nothing else is said of it."""
-    return derived_id("member", group, index)
 
 
 # -- counting --------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 from caraway import states
 from caraway.core.claim_check import NOTHING, load_texts
 from caraway.core.errors import error_from_json, with_far_traceback
+from caraway.core.lots import lots
 from caraway.core.reading import get_items
 from caraway.core.record import DONE, FAILED, Record
 from caraway.exceptions import TimeoutError  # noqa: A004 - Celery's name
@@ -148,8 +149,7 @@ async def look_all(
 
     Nothing is read from S3.
     """
-    left = iter(tasks)
-    while asked := list(islice(left, TOGETHER)):
+    for asked in lots(tasks, TOGETHER):
         items = await get_items(aws, site.records.table, [task.id for task in asked])
         yield [(task, _shown(aws, items.get(task.id))) for task in asked]
 

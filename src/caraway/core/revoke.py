@@ -103,6 +103,18 @@ def signal_name(signal: str | int) -> str:
     raise InvalidOption(f"no signal {signal!r}{near}: SIGTERM, SIGINT or SIGKILL, for example")
 
 
+def chosen_signal(terminate: bool, signal: str | int) -> str | None:
+    """Return the signal that is to end a run, None where it may go on.
+
+    Raises
+    ------
+    InvalidOption
+        If there is no such signal, also where none is asked for.
+    """
+    name = signal_name(signal)
+    return name if terminate else None
+
+
 def found_revoked(record: Record) -> Revoked | None:
     """Return the ending that a revoke has written, for the message that finds it; else None.
 

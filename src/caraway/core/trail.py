@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from caraway import states
 from caraway.core.codec import dumps
 from caraway.core.ids import derived_id
-from caraway.core.workflow import Call, Group, all_steps_of, decided, steps_of
+from caraway.core.workflow import Call, Group, chain_of, decided, steps_of
 from caraway.exceptions import TrailTooLong
 
 if TYPE_CHECKING:
@@ -59,11 +59,6 @@ def of_group(id: str, members: Sequence[Json] | int) -> Json:
     return [[id, None], members if isinstance(members, int) else list(members)]
 
 
-def of_messages(messages: Sequence[Message]) -> list[Json]:
-    """Return the entries of tasks that are sent."""
-    return [of_task(message.id) for message in messages]
-
-
 def led_to(message: Message, state: str) -> list[Json]:
     """Return the entries of what an ending leads to: a success's callbacks, and the next step."""
     if state != states.SUCCESS:
@@ -72,7 +67,8 @@ def led_to(message: Message, state: str) -> list[Json]:
         decided(steps_of(wire), derived_id(f"link:{index}", message.id))[-1:]
         for index, wire in enumerate(message.link)
     ]
-    following.append(decided(all_steps_of(message.chain), derived_id("chain", message.id))[:1])
+    if message.chain:
+        following.append(chain_of(message)[:1])
     return [of_step(step) for steps in following for step in steps]
 
 

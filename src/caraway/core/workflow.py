@@ -22,8 +22,6 @@ T = TypeVar("T")
 CHAIN: Final = "chain"
 GROUP: Final = "group"
 CHORD: Final = "chord"
-KINDS: Final = (CHAIN, GROUP, CHORD)
-"""What a signature's ``subtask_type`` may say; None is a call."""
 _OF_ITS_END: Final = ("link", "task_id")
 
 
@@ -135,25 +133,25 @@ def _decided(step: Call[T] | Group[T], id: str) -> Call[T] | Group[T]:
 
 
 def heads(
-    steps: Steps[T], place: Place, to_json: Callable[[Steps[T]], list[Json]]
+    steps: Steps[T], place: Place, to_json: Callable[[Call[T]], Json]
 ) -> Iterator[tuple[Call[T], Place]]:
     """Give the calls that a workflow begins with, and the place of each.
 
     Nothing is given for a group without members and without steps after it. ``to_json`` gives the
-    JSON signatures of steps. A group whose members are generated is consumed as the calls are.
+    JSON signature of a call. A group whose members are generated is consumed as the calls are.
     """
     if not steps:
         return
     first, rest = steps[0], steps[1:]
     if isinstance(first, Call):
-        yield first, replace(place, chain=(*to_json(rest), *place.chain))
+        yield first, replace(place, chain=(*steps_to_json(rest, to_json), *place.chain))
         return
     if not rest and not place.chain and place.chord is None:
         for index, member in enumerate(first.members):
             yield from heads(member, Place((), first.id, index), to_json)
         return
     members = list(first.members)
-    then = [*to_json(rest), *place.chain]
+    then = [*steps_to_json(rest, to_json), *place.chain]
     if not members:
         yield from heads(prepended(rest, []), place, to_json)
         return
@@ -188,34 +186,69 @@ def flattened(members: Iterable[Steps[T]]) -> Iterator[Steps[T]]:
 
 def steps_of(wire: Json) -> Steps[Json]:
     """Return the steps of a signature as JSON: of a call, a chain, a group or a chord."""
-    kind, kwargs, options = wire.get("subtask_type"), wire.get("kwargs") or {}, _options(wire)
-    if kind not in KINDS:
-        return (Call(wire, options.get("task_id")),)
-    if kind == CHAIN:
-        steps = [step for each in _with_options_of_chain(wire) for step in steps_of(each)]
-        return _sealed(prepended(tuple(steps), *(wire.get("args") or ())), wire)
-    tasks = kwargs.get("tasks" if kind == GROUP else "header") or []
-    if isinstance(tasks, dict):  # a chord's header, which is a group
-        tasks = [tasks]
-    of_end, own = options_of_chord(options)
-    callbacks = {name: of_end[name] for name in ("link",) if kind == GROUP and of_end.get(name)}
-    if kind == GROUP and options.get("link_error"):
-        own["link_error"] = options["link_error"]
+    read = _READERS.get(wire.get("subtask_type"))
+    if read is None:
+        return (Call(wire, _options(wire).get("task_id")),)
+    return read(wire, wire.get("kwargs") or {}, _options(wire))
+
+
+def _steps_of_chain(wire: Json, kwargs: Json, options: Mapping[str, Json]) -> Steps[Json]:
+    tasks = list(kwargs.get("tasks") or ())
+    if tasks:
+        everywhere, at_the_end, first = options_of_chain(options)
+        tasks = [_with_options(task, everywhere) for task in tasks]
+        tasks[0] = _with_options(tasks[0], first)
+        tasks[-1] = _with_options(tasks[-1], at_the_end)
+    return _begun_with(all_steps_of(tasks), wire)
+
+
+def _steps_of_group(wire: Json, kwargs: Json, options: Mapping[str, Json]) -> Steps[Json]:
+    first, own = options_of_group(options)
     tasks = [
-        _with_options(task, {**own, **(callbacks if place == 0 else {})})
-        for place, task in enumerate(tasks)
+        _with_options(task, own if place else {**own, **first})
+        for place, task in enumerate(kwargs.get("tasks") or ())
     ]
-    members = list(flattened(map(steps_of, tasks)))
-    group: Steps[Json] = (Group(members, options.get("task_id") if kind == GROUP else None),)
-    group = _sealed(prepended(group, *(wire.get("args") or ())), wire)
-    if kind == GROUP or not kwargs.get("body"):
-        return group
-    return (*group, *steps_of(_with_options(kwargs["body"], of_end)))
+    return _begun_with(_group_of(tasks, options.get("task_id")), wire)
+
+
+def _steps_of_chord(wire: Json, kwargs: Json, options: Mapping[str, Json]) -> Steps[Json]:
+    of_body, own = options_of_chord(options)
+    header, body = kwargs.get("header") or (), kwargs.get("body")
+    if isinstance(header, dict):  # a group, which becomes a part of this one
+        header = [header]
+    tasks = [_with_options(task, own) for task in header]
+    group = _begun_with(_group_of(tasks), wire)
+    return (*group, *steps_of(_with_options(body, of_body))) if body else group
+
+
+_READERS: Final[Mapping[Json, Callable[..., Steps[Json]]]] = {
+    CHAIN: _steps_of_chain,
+    GROUP: _steps_of_group,
+    CHORD: _steps_of_chord,
+}
+"""What reads a canvas, by its ``subtask_type``; None is a call."""
+
+
+def _group_of(tasks: Iterable[Json], id: str | None = None) -> Steps[Json]:
+    return (Group(list(flattened(map(steps_of, tasks))), id),)
+
+
+def _begun_with(steps: Steps[Json], wire: Json) -> Steps[Json]:
+    """Return the steps of a canvas with its arguments, which its first calls take.
+
+    Those of an immutable canvas take no others.
+    """
+    return _sealed(prepended(steps, *(wire.get("args") or ())), wire)
 
 
 def all_steps_of(wires: Iterable[Json]) -> Steps[Json]:
     """Return the steps of signatures that follow one another."""
     return tuple(step for wire in wires for step in steps_of(wire))
+
+
+def chain_of(message: Message) -> Steps[Json]:
+    """Return the steps that come after a message's task, with their ids."""
+    return decided(all_steps_of(message.chain), derived_id("chain", message.id))
 
 
 def _sealed(steps: Steps[Json], wire: Json) -> Steps[Json]:
@@ -244,23 +277,23 @@ def _with_options(wire: Json, options: Mapping[str, Json]) -> Json:
     return {**wire, "options": merged}
 
 
-def _with_options_of_chain(wire: Json) -> list[Json]:
-    """Return the tasks of a chain, each with those of the chain's options that are its own."""
-    tasks = list((wire.get("kwargs") or {}).get("tasks") or [])
-    if tasks:
-        everywhere, at_the_end, first = options_of_chain(_options(wire))
-        tasks = [_with_options(task, everywhere) for task in tasks]
-        tasks[0] = _with_options(tasks[0], first)
-        tasks[-1] = _with_options(tasks[-1], at_the_end)
-    return tasks
-
-
 def options_of_chain(options: Mapping[str, T]) -> tuple[dict[str, T], dict[str, T], dict[str, T]]:
     """Return which options of a chain are every task's, which the last one's, the first one's."""
     everywhere = {name: value for name, value in options.items() if name == "link_error"}
     at_the_end = {name: value for name, value in options.items() if name in _OF_ITS_END}
     others = options.keys() - everywhere.keys() - at_the_end.keys()
     return everywhere, at_the_end, {name: options[name] for name in others}
+
+
+def options_of_group(options: Mapping[str, T]) -> tuple[dict[str, T], dict[str, T]]:
+    """Return which options of a group are its first task's, and which those of each.
+
+    As in Celery, a callback of a group is its first task's.
+    """
+    each = {name: value for name, value in options.items() if name not in _OF_ITS_END}
+    if not each.get("link_error"):
+        each.pop("link_error", None)
+    return ({"link": options["link"]} if options.get("link") else {}), each
 
 
 def options_of_chord(options: Mapping[str, T]) -> tuple[dict[str, T], dict[str, T]]:
@@ -272,28 +305,28 @@ def options_of_chord(options: Mapping[str, T]) -> tuple[dict[str, T], dict[str, 
     )
 
 
-def steps_to_json(steps: Steps[Json]) -> list[Json]:
-    """Return steps as JSON signatures with their ids."""
-    return [_step_to_json(step) for step in steps]
+def steps_to_json(steps: Steps[T], to_json: Callable[[Call[T]], Json]) -> list[Json]:
+    """Return steps as JSON signatures with their ids; ``to_json`` gives that of a call."""
+    return [
+        to_json(step) if isinstance(step, Call) else _group_to_json(step, to_json) for step in steps
+    ]
 
 
-def _step_to_json(step: Call[Json] | Group[Json]) -> Json:
-    if isinstance(step, Group):
-        return group_to_json([chain_to_json(steps_to_json(each)) for each in step.members], step.id)
-    wire = _with_options(step.what, {"task_id": step.id} if step.id else {})
-    if not step.prepended or wire.get("immutable"):
+def _group_to_json(group: Group[T], to_json: Callable[[Call[T]], Json]) -> Json:
+    members = [steps_to_json(member, to_json) for member in group.members]
+    # A chain of one is the one.
+    tasks = [
+        each[0] if len(each) == 1 else canvas_to_json(CHAIN, {"tasks": each}) for each in members
+    ]
+    return canvas_to_json(GROUP, {"tasks": tasks}, {"task_id": group.id} if group.id else {})
+
+
+def call_to_json(call: Call[Json]) -> Json:
+    """Return a call of a signature as JSON with its id and all its arguments."""
+    wire = _with_options(call.what, {"task_id": call.id} if call.id else {})
+    if not call.prepended or wire.get("immutable"):
         return wire
-    return {**wire, "args": [*step.prepended, *(wire.get("args") or ())]}
-
-
-def chain_to_json(tasks: Sequence[Json]) -> Json:
-    """Return a chain of JSON signatures as one; a chain of one is the one."""
-    return tasks[0] if len(tasks) == 1 else canvas_to_json(CHAIN, {"tasks": list(tasks)})
-
-
-def group_to_json(tasks: Sequence[Json], id: str | None = None) -> Json:
-    """Return a group of JSON signatures as one."""
-    return canvas_to_json(GROUP, {"tasks": list(tasks)}, {"task_id": id} if id else {})
+    return {**wire, "args": [*call.prepended, *(wire.get("args") or ())]}
 
 
 def canvas_to_json(

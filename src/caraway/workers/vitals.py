@@ -204,9 +204,8 @@ async def kept_running(
         try:
             return await loop()
         except Exception as error:
-            failures, reached = (
-                (1, now) if (now := progress()) != reached else (failures + 1, reached)
-            )
+            before, reached = reached, progress()
+            failures = failures + 1 if reached == before else 1
             if failures > RESTARTS:
                 raise LoopFailedError(
                     f"{name} failed {failures} times in a row: {error}"
