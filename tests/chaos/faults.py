@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from random import Random
 from typing import Final, Literal, TypeAlias
 
-Kind: TypeAlias = Literal["bad_request", "internal", "unavailable", "throttled"]
+Kind: TypeAlias = Literal["bad_request", "internal", "unavailable", "throttled", "expired"]
 
 
 @dataclass(frozen=True)

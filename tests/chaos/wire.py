@@ -40,6 +40,11 @@ _ERRORS: Final[dict[str, dict[str, tuple[int, str]]]] = {
         "dynamodb": (400, "ProvisionedThroughputExceededException"),
         "s3": (503, "SlowDown"),
     },
+    "expired": {
+        "sqs": (403, "ExpiredToken"),
+        "dynamodb": (400, "ExpiredTokenException"),
+        "s3": (400, "ExpiredToken"),
+    },
 }
 _TOKEN: Final = re.compile(r"#token = (:\d+)")
 _PLACE: Final = re.compile(r"""(?:SET )?["'](\w+)["'](?: =|:) \?""")

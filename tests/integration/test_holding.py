@@ -359,6 +359,9 @@ class CountingWire:
         self.requests[operation] += 1
         return {"Successful": [{"Id": entry["Id"]} for entry in params.get("Entries", ())]}
 
+    async def renew(self) -> None:
+        pass
+
     async def close(self) -> None:
         pass
 

@@ -37,6 +37,7 @@ class FakeWire:
     error: type[Exception] = EndpointUnreachable
     calls: list[str] = field(default_factory=list)
     closed: int = 0
+    renewed: int = 0
     gate: asyncio.Event | None = None
 
     async def send(self, service: str, operation: str, params: dict[str, Any]) -> dict[str, Any]:
@@ -46,6 +47,9 @@ class FakeWire:
         if len(self.calls) <= self.failures:
             raise self.error("as told")
         return {"QueueUrl": f"http://sqs/1/{len(self.calls)}", "MessageId": "m", "Body": b"data"}
+
+    async def renew(self) -> None:
+        self.renewed += 1
 
     async def close(self) -> None:
         self.closed += 1

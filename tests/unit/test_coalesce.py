@@ -113,6 +113,9 @@ class Sqs:
         finally:
             self.under_way[lane] -= 1
 
+    async def renew(self) -> None:
+        """Have no credentials."""
+
     async def close(self) -> None:
         """Count."""
         self.closed += 1

@@ -117,6 +117,9 @@ class DynamoDB:
             raise refusal(code, operation, Item=to_item(failed.item)) from failed
         return {"Attributes" if operation == "update_item" else "Item": to_item(item)}
 
+    async def renew(self) -> None:
+        """Have no credentials."""
+
     async def close(self) -> None:
         pass
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from caraway.aws.blocking_aws import Boto3
-from caraway.aws.clients import ClientSettings
+from caraway.aws.clients import GIVEN_UP_S, RENEWED_EVERY_S, ClientSettings
 from caraway.aws.clock import Clock
 from caraway.aws.coalesce import Load, keeps_order
-from caraway.aws.failures import answer_of, translate
+from caraway.aws.failures import answer_of, translate, wants_other_credentials
 from caraway.aws.travel import Travel
 from caraway.aws.user_code import call_async, call_blocking
 
@@ -26,12 +26,19 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
+GRACE_S: Final = 5.0
+"""A request that was refused so soon after a renewal was signed before it, most likely."""
+
 
 class Wire(Protocol):
     """Puts one operation to an SDK."""
 
     async def send(self, service: str, operation: str, params: dict[str, Any]) -> dict[str, Any]:
         """Perform one operation; a streamed body comes back read."""
+        ...
+
+    async def renew(self) -> None:
+        """Read the credentials anew, for the requests that follow."""
         ...
 
     async def close(self) -> None:
@@ -45,8 +52,10 @@ class AiobotocoreWire:
     def __init__(self, settings: ClientSettings) -> None:
         from aiobotocore.session import AioSession
 
-        self._session = AioSession(profile=settings.profile)
+        self._new_session: Callable[[], Any] = lambda: AioSession(profile=settings.profile)
+        self._session = self._new_session()
         self._settings = settings
+        self._retired: list[tuple[float, Any]] = []
         self._clients: dict[str, Any] = {}
         self._opened: list[Any] = []
         self._lock = asyncio.Lock()
@@ -73,10 +82,22 @@ class AiobotocoreWire:
                 self._opened.append(opening)
             return self._clients[service]
 
+    async def renew(self) -> None:
+        """Read the credentials anew; requests that are under way end with the old clients."""
+        now = time.monotonic()
+        self._session = self._new_session()
+        self._clients.clear()
+        self._retired += [(now, each) for each in self._opened]
+        self._opened.clear()
+        while self._retired and now - self._retired[0][0] > GIVEN_UP_S:
+            await self._retired.pop(0)[1].__aexit__(None, None, None)
+
     async def close(self) -> None:
         """Close the connections; another loop may open new ones."""
         self._clients.clear()
         self._lock = asyncio.Lock()
+        self._opened += [each for _, each in self._retired]
+        self._retired.clear()
         while self._opened:
             await self._opened.pop().__aexit__(None, None, None)
 
@@ -98,6 +119,10 @@ class ThreadWire:
         """Perform one operation."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, self._boto3, service, operation, params)
+
+    async def renew(self) -> None:
+        """Read the credentials anew."""
+        self._boto3.renew()
 
     async def close(self) -> None:
         """Close the connections."""
@@ -166,6 +191,7 @@ class AsyncioAws:
         self._caller = caller
         self._clock = Clock()
         self.heard_at = float("-inf")
+        self._renewed_at = float("-inf")
         self._remembered: dict[Request[Any], asyncio.Future[Any]] = {}
         self._travel = Travel(self)
         self._calls = 0
@@ -273,7 +299,20 @@ class AsyncioAws:
         return answers
 
     async def respond(self, service: str, operation: str, params: dict[str, Any]) -> dict[str, Any]:
-        """Put one operation to the SDK."""
+        """Put one operation to the SDK; once more where AWS says that credentials are over."""
+        try:
+            return await self._ask(service, operation, params)
+        except Exception as error:
+            # Many requests meet it together: the first renews, and the others ask again, too.
+            since_s = time.monotonic() - self._renewed_at
+            if not wants_other_credentials(error) or GRACE_S < since_s < RENEWED_EVERY_S:
+                raise
+        if since_s >= RENEWED_EVERY_S:
+            self._renewed_at = time.monotonic()
+            await self._wire.renew()
+        return await self._ask(service, operation, params)
+
+    async def _ask(self, service: str, operation: str, params: dict[str, Any]) -> dict[str, Any]:
         asked = self._clock.wall()
         try:
             response = await self._wire.send(service, operation, params)

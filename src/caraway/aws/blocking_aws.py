@@ -6,10 +6,10 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from caraway.aws.clients import ClientSettings
+from caraway.aws.clients import RENEWED_EVERY_S, ClientSettings
 from caraway.aws.clock import Clock
 from caraway.aws.coalesce import chunks
-from caraway.aws.failures import answer_of, translate
+from caraway.aws.failures import answer_of, translate, wants_other_credentials
 from caraway.aws.travel import Travel
 from caraway.aws.user_code import call_blocking
 
@@ -56,6 +56,12 @@ class Boto3:
                 )
             return self._clients[service]
 
+    def renew(self) -> None:
+        """Read the credentials anew; other threads may still use the old clients."""
+        with self._lock:
+            self._session = None
+            self._clients = {}
+
     def close(self) -> None:
         """Close the connections."""
         for client in self._clients.values():
@@ -77,6 +83,7 @@ class BlockingAws:
         self._clock = Clock()
         self._remembered: dict[Request[Any], Any] = {}
         self._travel = Travel(self)
+        self._renewed_at = float("-inf")
 
     async def perform(self, request: Request[R]) -> R:
         """Perform one request."""
@@ -123,7 +130,18 @@ class BlockingAws:
             return error
 
     async def respond(self, service: str, operation: str, params: dict[str, Any]) -> dict[str, Any]:
-        """Put one operation to the SDK."""
+        """Put one operation to the SDK; once more where AWS says that credentials are over."""
+        try:
+            return self._ask(service, operation, params)
+        except Exception as error:
+            now = time.monotonic()
+            if not wants_other_credentials(error) or now - self._renewed_at < RENEWED_EVERY_S:
+                raise
+        self._renewed_at = now
+        self._send.renew()
+        return self._ask(service, operation, params)
+
+    def _ask(self, service: str, operation: str, params: dict[str, Any]) -> dict[str, Any]:
         asked = self._clock.wall()
         response = self._send(service, operation, params)
         self._clock.learn(response, asked)

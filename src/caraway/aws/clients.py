@@ -14,6 +14,8 @@ CONNECT_TIMEOUT_S: Final = 5
 READ_TIMEOUT_S: Final = 40
 """Above the longest long poll (20 s): a receive that is given up on may still take a message with
 it."""
+RENEWED_EVERY_S: Final = 30.0
+"""How often credentials are read anew at most, while AWS refuses those that there are."""
 GIVEN_UP_S: Final = ATTEMPTS * (CONNECT_TIMEOUT_S + READ_TIMEOUT_S)
 """After so long an SDK that keeps its time-outs has given up on a request, pauses aside."""
 

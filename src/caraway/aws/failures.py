@@ -47,13 +47,25 @@ _CREDENTIALS: Final = frozenset(
         "ExpiredTokenException",
         "InvalidAccessKeyId",
         "InvalidClientTokenId",
+        "InvalidSignatureException",
         "IncompleteSignature",
         "MissingAuthenticationToken",
         "RequestExpired",
+        "RequestTimeTooSkewed",
         "SignatureDoesNotMatch",
         "UnrecognizedClientException",
     }
 )
+_RENEWED: Final = frozenset(
+    {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "UnrecognizedClientException",
+    }
+)
+"""Of these, what other credentials mend; a wrong clock or a wrong secret stays."""
 _THROTTLED: Final = frozenset(
     {
         "ProvisionedThroughputExceededException",
@@ -107,13 +119,20 @@ def error_of_code(
         )
     if code in _CREDENTIALS:
         return CredentialsMissing(
-            f"AWS does not accept the credentials ({code}: {message}): renew them"
+            f"AWS does not accept the credentials ({code}: {message}): renew them, and see that "
+            "this machine's clock is right"
         )
     if code in _THROTTLED:
         return Throttled(f"AWS throttles {asked}{where} ({code}): send fewer requests or try again")
     if code in _PASSING:
         return EndpointUnreachable(f"AWS could not answer {asked}{where} ({code}): try again")
     return RequestFailed(f"{asked}{where} failed: {code}: {message}", code)
+
+
+def wants_other_credentials(error: Exception) -> bool:
+    """Say whether AWS refused a request because its credentials are over; it did nothing."""
+    response = getattr(error, "response", None)  # of botocore's ClientError
+    return isinstance(response, dict) and response.get("Error", {}).get("Code") in _RENEWED
 
 
 def answer_of(request: Request[R], response: Mapping[str, Any]) -> R:
