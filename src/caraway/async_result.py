@@ -394,10 +394,9 @@ class AsyncResult(ResultBase, Generic[R_co]):
         Parameters
         ----------
         terminate
-            If it runs on Lambda, fence it off. On ECS it runs to the end of its attempt all the
-            same, and is not retried: no worker ends a run yet.
+            If it runs, end it; otherwise it runs to its end, and is not retried.
         signal
-            By which a child process is to be ended (``-P prefork``); SIGTERM when None.
+            By which a child process is ended (``-P prefork``); SIGTERM when None.
         connection, wait, timeout
             Celery's. There is no connection to give, and nobody's reply to wait for: what this
             returns is the answer.

@@ -72,10 +72,9 @@ class Control:
         Parameters
         ----------
         terminate
-            Fence off those that run on Lambda, too. A run on ECS goes on to the end of its attempt
-            all the same, and is not retried: no worker ends one yet.
+            End those that run, too; otherwise a run goes on to its end, and is not retried.
         signal
-            By which a child process is to be ended (``-P prefork``); it is noted in the record.
+            By which a child process is ended (``-P prefork``), and after a second by SIGKILL.
         options
             Celery's ``reply``, ``timeout`` and ``limit`` are taken: there is always an answer.
 
@@ -115,7 +114,7 @@ class Control:
         signal: str | int = DEFAULT_SIGNAL,
         **options: Any,
     ) -> list[Revocation]:
-        """Revoke tasks, those that run too: ``revoke`` with ``terminate=True``."""
+        """Revoke tasks, and end those that run: ``revoke`` with ``terminate=True``."""
         return self.revoke(task_id, destination, True, signal, **options)
 
     def __getattr__(self, name: str) -> NoReturn:

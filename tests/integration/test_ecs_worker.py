@@ -20,7 +20,7 @@ from caraway.aws.asyncio_aws import AiobotocoreWire
 from caraway.core.executor import Executor
 from caraway.core.port import run_now
 from caraway.core.presence import Presences, about, present
-from caraway.exceptions import ImproperlyConfigured, QueueNotFound, Reject
+from caraway.exceptions import ImproperlyConfigured, QueueNotFound, Reject, TaskRevokedError
 from caraway.signals import celeryd_init, task_prerun
 from caraway.workers.ecs import Worker
 from tests.integration.conftest import PATIENCE_S, wait_until
@@ -118,6 +118,67 @@ def test_a_worker_runs_functions_and_coroutine_functions(local: Place, pool: str
         values = [result.get(timeout=PATIENCE_S) for result in results]
         assert values == [1, 2, 3, 10, 11, 12]
         wait_until(lambda: local.depth(app) == 0)
+
+
+@pytest.mark.parametrize("pool", ["threads", "asyncio"])
+def test_a_task_that_is_terminated_is_revoked_and_the_worker_goes_on(
+    local: Place, pool: str
+) -> None:
+    app = local.app(Queue("default", consumer="ecs", visibility_timeout_s=3))
+    gate, begun = Gate(), threading.Event()
+
+    @app.task
+    def long() -> None:
+        gate.wait()
+
+    @app.task
+    async def along() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    @app.task
+    def add(x: int, y: int) -> int:
+        return x + y
+
+    with Running(local, app, pool=pool):
+        for task, runs in ((long, gate.reached), (along, begun)):
+            result = task.delay()
+            assert runs.wait(PATIENCE_S)
+            assert result.revoke(terminate=True).happened == "terminating"
+            with pytest.raises(TaskRevokedError, match="terminated"):
+                result.get(timeout=PATIENCE_S)
+            assert result.state == "REVOKED"
+        assert add.delay(2, 3).get(timeout=PATIENCE_S) == 5
+        gate.opened.set()
+        wait_until(lambda: gate.passed == 1)
+        assert result.state == "REVOKED"
+
+
+def test_a_task_that_was_taken_over_is_stopped_and_records_nothing(local: Place) -> None:
+    app = local.app(Queue("default", consumer="ecs", visibility_timeout_s=3))
+    begun, cancelled = threading.Event(), threading.Event()
+
+    @app.task
+    async def along() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    with Running(local, app, pool="asyncio"):
+        result = along.delay()
+        assert begun.wait(PATIENCE_S)
+        local.client("dynamodb").update_item(
+            TableName=app.conf.task_table,
+            Key={"id": {"S": result.id}},
+            UpdateExpression="SET #token = :token",
+            ExpressionAttributeNames={"#token": "token"},
+            ExpressionAttributeValues={":token": {"S": "another's"}},
+        )
+        assert cancelled.wait(PATIENCE_S)
+    record = local.record(app, result.id)
+    assert (record.phase, record.token) == ("running", "another's")
 
 
 def test_a_task_is_retried_by_a_message_of_its_own(local: Place) -> None:

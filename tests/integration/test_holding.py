@@ -467,6 +467,32 @@ def test_a_lease_that_is_not_renewed_is_said(
     assert said in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ({"phase": "running", "token": "token"}, []),
+        ({"phase": "running", "token": "token", "revoked": "revoke"}, []),
+        ({"phase": "running", "revoked": "terminate:SIGINT"}, [("token", "SIGINT")]),
+        (ConditionFailed({"phase": "running", "token": "another's"}), [("token", "SIGKILL")]),
+        (ConditionFailed({"phase": "done", "token": "token"}), []),
+        (DOWN, []),
+    ],
+)
+def test_a_run_is_stopped_that_was_terminated_or_overtaken_and_no_other(
+    answer: object, told: list[tuple[str, str]]
+) -> None:
+    stopped: list[tuple[str, str]] = []
+
+    async def scene() -> None:
+        aws = FakeAws(answers={UpdateItem: answer})
+        beating = heartbeat(aws, [], claimed(aws, 11))
+        beating._stop = lambda token, signal: stopped.append((token, signal))
+        await beating._beat()
+
+    asyncio.run(scene())
+    assert stopped == told
+
+
 def test_nothing_is_asked_while_nothing_is_held() -> None:
     async def scene() -> list[Any]:
         aws = FakeAws()

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from caraway import Caraway
-from caraway.core.port import Raised, Returned
+from caraway.core.context import Context
+from caraway.core.port import Raised, Returned, Stopped
 from caraway.exceptions import ImproperlyConfigured
 from caraway.workers.pools import Pool, PoolOptions, cpus, make_pool
 from caraway.workers.pools.threads import AsyncioPool, ThreadPool
+from tests.integration.conftest import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,6 +135,56 @@ def test_a_caller_that_is_cancelled_cancels_its_coroutine() -> None:
     asyncio.run(calls())
     assert cancelled.wait(PATIENCE_S)
     asyncio.run(pool.close())
+
+
+def test_a_coroutine_that_is_to_stop_is_cancelled_and_may_clean_up() -> None:
+    pool = ThreadPool(1)
+    begun, cancelled = threading.Event(), threading.Event()
+
+    async def forever(_context: Context) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            cancelled.set()
+
+    async def calls() -> Any:
+        call = asyncio.ensure_future(pool.call(forever, Context(token="mine")))
+        await asyncio.to_thread(begun.wait, PATIENCE_S)
+        pool.stop("mine", "SIGTERM")
+        outcome = await call
+        assert cancelled.is_set()
+        await pool.close()
+        return outcome
+
+    assert asyncio.run(calls()) == Stopped("SIGTERM")
+    assert not pool.leaves_behind
+
+
+def test_a_function_that_is_to_stop_goes_on_beside_the_others(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    pool = ThreadPool(1)
+    begun, may_end = threading.Event(), threading.Event()
+
+    def long(_context: Context) -> None:
+        begun.set()
+        assert may_end.wait(PATIENCE_S)
+
+    async def calls() -> None:
+        call = asyncio.ensure_future(pool.call(long, Context(token="mine", task="long")))
+        await asyncio.to_thread(begun.wait, PATIENCE_S)
+        pool.stop("mine", "SIGTERM")
+        assert await call == Stopped("SIGTERM")
+        assert pool.leaves_behind
+        assert await pool.call(where) == Returned("task_0")
+        may_end.set()
+        await asyncio.to_thread(wait_until, lambda: not pool.leaves_behind)
+        await pool.close()
+
+    asyncio.run(calls())
+    assert "-P threads cannot end a function" in caplog.text
 
 
 def test_a_pool_that_is_closed_lets_its_coroutines_clean_up() -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from caraway import Caraway
 from caraway.core.context import Context
-from caraway.core.port import Lost, Raised, Returned
+from caraway.core.port import Lost, Raised, Returned, Stopped
 from caraway.core.settle import Product, format_traceback
 from caraway.exceptions import RemoteError, Retry
 from caraway.workers.pools.forking import ForkNursery
@@ -53,6 +53,27 @@ def pid_when_all_are_there(context: Context) -> int:
         assert time.monotonic() < deadline
         time.sleep(0.005)
     return os.getpid()
+
+
+def clean_up(context: Context) -> None:
+    """Say that it runs, and clean up when it is told to end."""
+
+    def end(*_: object) -> None:
+        open(f"{context.args[0]}/cleaned", "w").close()
+        raise SystemExit
+
+    signal.signal(signal.SIGTERM, end)
+    open(f"{context.args[0]}/{os.getpid()}", "w").close()
+    threading.Event().wait()
+
+
+def end_in_time(context: Context) -> str:
+    """Take the signal as the word to come to an end, and return."""
+    told = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: told.set())
+    open(f"{context.args[0]}/{os.getpid()}", "w").close()
+    told.wait()
+    return "so far"
 
 
 def hang(context: Context) -> None:
@@ -338,6 +359,64 @@ def test_a_caller_that_is_cancelled_ends_what_runs(tmp_path: Path) -> None:
         call.cancel()
         await come_true(lambda: not is_there(int(running)))
         assert isinstance(await pool.call(pid, Context()), Returned)
+
+    with_pool(Limits(1, 1), scene)
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL", "SIGUSR1"])
+def test_a_call_that_is_to_stop_ends_its_child_and_another_takes_its_place(
+    tmp_path: Path, name: str
+) -> None:
+    async def scene(pool: ProcessPool) -> None:
+        context = Context(args=(str(tmp_path),), token="mine")
+        call = asyncio.ensure_future(pool.call(hang, context))
+        (running,) = await come_true(lambda: os.listdir(tmp_path))
+        pool.stop("another's", name)
+        pool.stop("mine", name)
+        pool.stop("mine", "SIGKILL")  # each heartbeat says it again
+        assert await call == Stopped(name)
+        await come_true(lambda: not is_there(int(running)))
+        assert isinstance(await pool.call(pid, Context()), Returned)
+
+    with_pool(Limits(1, 1), scene)
+
+
+def test_a_task_may_clean_up_after_the_signal_that_ends_it(tmp_path: Path) -> None:
+    async def scene(pool: ProcessPool) -> None:
+        context = Context(args=(str(tmp_path),), token="mine")
+        call = asyncio.ensure_future(pool.call(clean_up, context))
+        await come_true(lambda: os.listdir(tmp_path))
+        pool.stop("mine", "SIGTERM")
+        assert await call == Stopped("SIGTERM")
+        assert (tmp_path / "cleaned").exists()
+
+    with_pool(Limits(1, 1), scene)
+
+
+def test_what_returns_after_the_signal_all_the_same_has_returned(tmp_path: Path) -> None:
+    async def scene(pool: ProcessPool) -> None:
+        context = Context(args=(str(tmp_path),), token="mine")
+        call = asyncio.ensure_future(pool.call(end_in_time, context))
+        (running,) = await come_true(lambda: os.listdir(tmp_path))
+        pool.stop("mine", "SIGTERM")
+        assert await call == Returned("so far")
+        await come_true(lambda: not is_there(int(running)))
+
+    with_pool(Limits(1, 1), scene)
+
+
+def test_a_call_that_is_to_stop_before_a_child_has_time_does_not_begin(tmp_path: Path) -> None:
+    async def scene(pool: ProcessPool) -> None:
+        first = asyncio.ensure_future(
+            pool.call(hang, Context(args=(str(tmp_path),), token="first"))
+        )
+        await come_true(lambda: os.listdir(tmp_path))
+        second = asyncio.ensure_future(pool.call(pid, Context(token="second")))
+        await asyncio.sleep(0)
+        pool.stop("second", "SIGTERM")
+        pool.stop("first", "SIGKILL")
+        assert await first == Stopped("SIGKILL")
+        assert await second == Stopped("SIGTERM")
 
     with_pool(Limits(1, 1), scene)
 

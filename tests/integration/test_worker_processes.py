@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from caraway.exceptions import LocalError
+from caraway.exceptions import LocalError, TaskRevokedError
 from caraway.local.worker import LocalWorker
 from tests.integration.conftest import PATIENCE_S, wait_until
 
@@ -306,6 +306,25 @@ def test_a_cold_shutdown_ends_what_runs_in_child_processes_and_releases_it(shop:
     assert (record.phase, record.lost) == ("retry", 0)
     with pytest.raises(ProcessLookupError):
         os.kill(child, 0)
+
+
+@pytest.mark.parametrize("pool", ["prefork", "gevent"])
+def test_a_task_that_is_terminated_ends_and_its_pool_goes_on(shop: Shop, pool: str) -> None:
+    module = shop.folder / "shop.py"
+    short = 'consumer="ecs", visibility_timeout_s=3)'
+    module.write_text(module.read_text().replace('consumer="ecs")', short))
+    with shop.worker("-P", pool, "-c", "2"):
+        other = shop.send("wait_for", "stay")
+        (running,) = wait_until(lambda: shop.files("stay"))
+        result = shop.send("wait_for", "go")
+        wait_until(lambda: shop.files("go"))
+        assert result.revoke(terminate=True).happened == "terminating"
+        with pytest.raises(TaskRevokedError, match="terminated"):
+            result.get(timeout=PATIENCE_S)
+        assert shop.get("add", 1, [2, 3]) == {1, 2, 3}
+        (shop.folder / "stay").touch()
+        assert other.get(timeout=PATIENCE_S) == running
+        assert shop.said("terminated (SIGTERM)")
 
 
 def test_greenlets_wait_together_in_one_process(shop: Shop) -> None:

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 @click.command("revoke")
 @click.argument("ids", nargs=-1, required=True, metavar="ID...")
 @app_option
-@click.option("--terminate", is_flag=True, help="Fence off those that run on Lambda, too.")
+@click.option("--terminate", is_flag=True, help="End those that run, too.")
 @click.option(
     "-s",
     "--signal",
     default="SIGTERM",
     show_default=True,
     metavar="NAME",
-    help="With --terminate: noted for the worker, which does not act on it yet.",
+    help="With --terminate: ends a child process of -P prefork.",
 )
 @json_option
 @pass_session
@@ -36,8 +36,8 @@ def command(session: Session, ids: Sequence[str], terminate: bool, signal: str) 
     caraway revoke -A shop:app --terminate --signal SIGKILL 4f9b2c7e-... 9a1d3c52-...
 
     What waits does not run. What runs goes on to its end without --terminate, and is not retried.
-    With it, a function on Lambda goes on, but records nothing any more; no worker on ECS ends a run
-    yet, so there it changes nothing.
+    With it, an ECS worker ends the run with its next heartbeat; on Lambda, and in a thread, the
+    function goes on, but records nothing any more.
 
     Exit code 4 says that AWS did not do it for one of them; the others are revoked.
     """  # noqa: D301 - \b is click's

@@ -1,9 +1,8 @@
 """Revoking: a task is not to run, or not to run on.
 
 A revoke is a write to the task's own record. What waits ends there and then, and its message finds
-that when it comes. A run on ECS is flagged: it goes on to the end of its attempt, whatever was
-asked for, as no worker acts on the flag yet. One on Lambda, which nobody could stop, is fenced off:
-it goes on, and may record nothing any more.
+that when it comes. A run is told by a flag, which its worker sees with the next heartbeat; one that
+nobody can stop, as on Lambda, is fenced off: it goes on, and may record nothing any more.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ Happened: TypeAlias = Literal["revoked", "flagged", "terminating", "fenced", "en
 _SENTENCES: Final[dict[Happened, str]] = {
     "revoked": "it is revoked and does not run",
     "flagged": "it runs, to the end of this attempt; another one does not begin",
-    "terminating": "it runs, to the end of this attempt: no worker on ECS ends one yet",
+    "terminating": "it runs; its worker ends it with the next heartbeat",
     "fenced": "it is revoked; its function cannot be stopped and goes on, but records nothing",
     "ended": "it has ended already",
 }
@@ -54,9 +53,8 @@ class Revocation:
     ----------
     happened
         ``revoked``: it does not run. ``flagged``: it runs, and no attempt follows this one.
-        ``terminating``: the same, though it was to be ended: no worker on ECS does that yet.
-        ``fenced``: it is revoked, and its function goes on without an effect on the record.
-        ``ended``: it had ended before.
+        ``terminating``: it runs, and its worker ends it. ``fenced``: it is revoked, and its
+        function goes on without an effect on the record. ``ended``: it had ended before.
     state
         The task's state after that.
     """
@@ -147,7 +145,7 @@ async def revoke_all(
     Parameters
     ----------
     signal
-        Is to end what runs, by this signal where a process can be ended; None lets it finish.
+        Ends what runs, by this signal where a process can be ended; None lets it finish.
     """
     known = dict.fromkeys(ids, Record())
     done: dict[str, Revocation | Exception] = {}

@@ -11,6 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from caraway.core.record import Record
+from caraway.core.revoke import signal_of
 from caraway.exceptions import AccessDenied, RequestFailed, ResourceMissing
 from caraway.requests.dynamodb import ConditionFailed
 from caraway.requests.sqs import BATCH_LIMIT, ChangeMessageVisibility, ReceiptExpired
@@ -263,12 +265,14 @@ class Heartbeat:
         executor: Executor,
         held: Iterable[Held],
         watch: Watch | None = None,
+        stop: Callable[[str, str], None] = lambda _token, _signal: None,
     ) -> None:
         self._aws = aws
         self._records = records
         self._executor = executor
         self._held = held
         self._watch = watch or Watch("the heartbeat")
+        self._stop = stop
         self._leases: dict[str, float] = {}
 
     async def run(self, shortest_visibility_s: float) -> None:
@@ -348,13 +352,25 @@ class Heartbeat:
         return age_s >= claimed.job.delivery.lease_s / BEATS
 
     def _renewed(self, claimed: Claimed, answer: object, now: float) -> None:
+        token = claimed.token or ""
         if isinstance(answer, ConditionFailed):
-            logger.warning(
-                "Task %s[%s] was taken over by another worker while it runs here",
-                claimed.message.task,
-                claimed.message.id,
-            )
+            self._overtaken(claimed, Record.read(answer.item))
         elif isinstance(answer, Exception):
             logger.warning("heartbeat: %s", answer)
-        elif claimed.token is not None:
-            self._leases[claimed.token] = now
+        else:
+            self._leases[token] = now
+            revoked = Record.read(answer).revoked if isinstance(answer, dict) else None
+            if (signal := signal_of(revoked)) is not None:
+                self._stop(token, signal)
+
+    def _overtaken(self, claimed: Claimed, record: Record) -> None:
+        """Stop a run that may record nothing any more; not one that has just ended by itself."""
+        token = claimed.token or ""
+        if record.token == token or token not in self._executor.running:
+            return
+        logger.warning(
+            "Task %s[%s] was taken over by another worker while it ran here: it is stopped",
+            claimed.message.task,
+            claimed.message.id,
+        )
+        self._stop(token, "SIGKILL")

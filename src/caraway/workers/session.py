@@ -139,6 +139,7 @@ class Session:
         await asyncio.gather(*self._jobs, return_exceptions=True)
         if not await self._within_reason(self._aws.close()):
             unfinished = True
+        unfinished = unfinished or self._pool.leaves_behind
         return EXIT_COLD if self._cold.is_set() or self._failed else EXIT_WARM, unfinished
 
     def _listen_to_signals(self) -> None:
@@ -198,7 +199,9 @@ class Session:
 
     async def _keep_heartbeat(self) -> None:
         watch = self._vitals.watch("the heartbeat")
-        heartbeat = Heartbeat(self._aws, self._site.records, self._executor, self._held, watch)
+        heartbeat = Heartbeat(
+            self._aws, self._site.records, self._executor, self._held, watch, self._pool.stop
+        )
         shortest_s = min(queue.visibility_timeout_s for queue in self._queues)
         await self._keep(watch.name, lambda: heartbeat.run(shortest_s), watch)
 

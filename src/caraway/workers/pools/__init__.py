@@ -52,6 +52,18 @@ class Pool(Protocol):
         """Run user code where it belongs; its outcome is a value."""
         ...
 
+    def stop(self, token: str, signal: str) -> None:
+        """End the user code that runs under a claim: its outcome is ``Stopped``.
+
+        What cannot be ended is not waited for any more. ``signal`` is for a process.
+        """
+        ...
+
+    @property
+    def leaves_behind(self) -> bool:
+        """Whether user code still runs that nobody waits for."""
+        ...
+
     async def close(self) -> None:
         """Let go of everything; user code that still runs is not waited for."""
         ...

@@ -9,7 +9,7 @@ from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from caraway.core.port import Lost, Raised
+from caraway.core.port import Lost, Raised, Returned, Stopped
 from caraway.exceptions import TimeLimitExceeded, WorkerLostError
 from caraway.workers.pools import frames
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 
 LAST_WORDS_S: Final = 1.0
+PARTING_S: Final = 1.0
+"""What a call that is to stop gets to clean up, before its child is killed."""
 
 
 class Nursery(Protocol):
@@ -73,8 +75,11 @@ class Child:
         writer: asyncio.StreamWriter,
         tasks: Mapping[str, Any],
         at_its_end: Callable[[Child], None],
+        *,
+        is_shared: bool = False,
     ) -> None:
         self.number = number
+        self._is_shared = is_shared
         self.pid = pid
         self.done = 0
         self.memory_kb = 0
@@ -96,6 +101,8 @@ class Child:
         number: int,
         tasks: Mapping[str, Any],
         at_its_end: Callable[[Child], None],
+        *,
+        is_shared: bool = False,
     ) -> Child:
         """Start a child and wait until it is ready.
 
@@ -105,6 +112,8 @@ class Child:
             The tasks by name.
         at_its_end
             Is told when it can run nothing more.
+        is_shared
+            Whether it runs several calls at a time, so that one is ended without the others.
 
         Raises
         ------
@@ -121,7 +130,7 @@ class Child:
             writer.close()
             raise WorkerLostError("a child process of the worker ended before it was ready")
         hello: Hello = frames.loads(said.data, tasks)
-        child = cls(number, hello.pid, reader, writer, tasks, at_its_end)
+        child = cls(number, hello.pid, reader, writer, tasks, at_its_end, is_shared=is_shared)
         child._watching = asyncio.ensure_future(child._watch(nursery))
         return child
 
@@ -131,13 +140,19 @@ class Child:
         return len(self._waiting)
 
     async def call(
-        self, hard_s: float | None, function: Callable[..., Any], *args: Any
+        self,
+        hard_s: float | None,
+        stop: asyncio.Future[str],
+        function: Callable[..., Any],
+        *args: Any,
     ) -> Outcome[Any]:
         """Run user code in the child; the first argument is the request.
 
         A call that has not ended after ``hard_s`` seconds, or whose caller is cancelled, kills the
-        child: there is no other way to stop user code.
+        child: there is no other way to stop user code. ``stop`` ends it by the signal it names.
         """
+        if stop.done():  # before there was a child for it
+            return Stopped(stop.result())
         number = next(self._numbers)
         try:
             asked = frames.Frame(number, frames.dumps((function, args)))
@@ -149,12 +164,14 @@ class Child:
             with suppress(ConnectionError):  # whoever watches the child finds out as well
                 self._writer.write(bytes(asked))
                 await self._writer.drain()
-            if hard_s is not None:
-                await asyncio.wait([answer], timeout=hard_s)
-                if not answer.done():
-                    self.kill()
-                    return Raised(TimeLimitExceeded(hard_s))
-            said = await answer
+            either: list[asyncio.Future[Any]] = [answer, stop]
+            await asyncio.wait(either, timeout=hard_s, return_when=asyncio.FIRST_COMPLETED)
+            if stop.done() and not answer.done():
+                return await self._stop(number, answer, stop.result(), args[0])
+            if not answer.done():
+                self.kill()
+                return Raised(TimeLimitExceeded(hard_s))
+            said = answer.result()
         except asyncio.CancelledError:
             self.kill()
             raise
@@ -162,11 +179,40 @@ class Child:
             del self._waiting[number]
             self.done += len(args) == 1
             self.idle_since = asyncio.get_running_loop().time()
-        return (
-            Lost(f"its child process {self.pid} {self._end}")
-            if said is None
-            else self._read(said, args[0])
-        )
+        return self._outcome(said, args[0])
+
+    async def _stop(
+        self,
+        number: int,
+        answer: asyncio.Future[frames.Frame | None],
+        by_signal: str,
+        context: Context,
+    ) -> Outcome[Any]:
+        """End a call, and with it the child unless that is shared; what has returned stands."""
+        if self._is_shared:
+            with suppress(ConnectionError):
+                self._writer.write(bytes(frames.Frame(number, b"")))
+                await self._writer.drain()
+            await asyncio.wait([answer], timeout=PARTING_S)
+        else:
+            self.is_over = True
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.Signals[by_signal])
+            await asyncio.wait([answer], timeout=PARTING_S)
+            if not answer.done():
+                self.kill()
+                await answer
+            if answer.result() is not None:  # a handler of the task's own has let it live
+                self.kill()
+            if self._watching is not None:
+                await asyncio.wait([self._watching])
+        outcome = self._outcome(answer.result(), context) if answer.done() else None
+        return outcome if isinstance(outcome, Returned) else Stopped(by_signal)
+
+    def _outcome(self, said: frames.Frame | None, context: Context) -> Outcome[Any]:
+        if said is None:
+            return Lost(f"its child process {self.pid} {self._end}")
+        return self._read(said, context)
 
     def _read(self, said: frames.Frame, context: Context) -> Outcome[Any]:
         try:

@@ -30,6 +30,8 @@ from caraway.workers.pools.threads import LoopThread
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from gevent import Greenlet
+
     from caraway.core.port import Outcome
     from caraway.workers.pools.processes import Limits
 
@@ -106,7 +108,8 @@ class GeventPool(ProcessPool):
     async def call(self, function: Callable[..., Any], *args: Any) -> Outcome[Any]:
         """Run user code where it belongs."""
         if inspect.iscoroutinefunction(function):
-            return await self._coroutines.call(function, *args)
+            with self._stops.of(args) as stop:
+                return await self._coroutines.call(stop, function, *args)
         return await super().call(function, *args)
 
     async def close(self) -> None:
@@ -134,16 +137,25 @@ def serve(connection: socket.socket, tasks: Mapping[str, Any]) -> None:
     from gevent.pool import Group
 
     running, writing = Group(), Semaphore()
+    stoppable: dict[int, Greenlet] = {}
 
     def run(asked: frames.Frame) -> None:
-        reply = answer(asked, tasks, call_within)
+        # Another greenlet says how it ended: this one may be killed meanwhile, and half a reply
+        # would be the end of the connection.
+        running.spawn(send, answer(asked, tasks, call_within))
+        stoppable.pop(asked.number, None)
+
+    def send(reply: bytes) -> None:
         with writing, suppress(ConnectionError):  # reading finds it closed
             connection.sendall(reply)
 
     signals.worker_process_init.send(None)
     connection.sendall(hello())
     while (asked := frames.read(connection)) is not None:
-        running.spawn(run, asked)
+        if asked.data:
+            stoppable[asked.number] = running.spawn(run, asked)
+        elif (told := stoppable.pop(asked.number, None)) is not None:
+            told.kill(block=False)
     running.join()
     signals.worker_process_shutdown.send(None, pid=os.getpid(), exitcode=0)
 

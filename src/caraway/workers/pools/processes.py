@@ -10,6 +10,7 @@ from caraway.exceptions import WorkerLostError
 from caraway.utils.log import get_logger
 from caraway.workers.limits import limits_of
 from caraway.workers.pools.child import Child
+from caraway.workers.pools.stops import Stops
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -65,8 +66,10 @@ class ProcessPool:
         self._tasks = tasks
         self._limits = limits
         self._children: dict[int, Child | None] = {}  # None: it is being born
+        self._alive: set[Child] = set()  # with those that are ending, which take no call any more
         self._changed = asyncio.Event()
         self._background: set[asyncio.Task[None]] = set()
+        self._stops = Stops()
         self._is_closed = False
 
     def start(self) -> None:
@@ -87,11 +90,21 @@ class ProcessPool:
 
     async def call(self, function: Callable[..., Any], *args: Any) -> Outcome[Any]:
         """Run user code in a child process; the first argument is the request."""
-        child = await self._take()
-        try:
-            return await child.call(self._hard_limit(args), function, *args)
-        finally:
-            self._look_after(child)
+        with self._stops.of(args) as stop:
+            child = await self._take()
+            try:
+                return await child.call(self._hard_limit(args), stop, function, *args)
+            finally:
+                self._look_after(child)
+
+    def stop(self, token: str, signal: str) -> None:
+        """End the child of a call by a signal; where others run in it, the call alone."""
+        self._stops.ask(token, signal)
+
+    @property
+    def leaves_behind(self) -> bool:
+        """Nothing: children end with their worker."""
+        return False
 
     def _hard_limit(self, args: tuple[Any, ...]) -> float | None:
         """Return after how many seconds the child is killed; where others run in it, it is not."""
@@ -126,14 +139,24 @@ class ProcessPool:
         number = next(each for each in numbers if each not in self._children)
         self._children[number] = None  # it is taken
         try:
-            self._children[number] = await Child.born(
-                self._nursery, number, self._tasks, self._look_after
+            child = await Child.born(
+                self._nursery,
+                number,
+                self._tasks,
+                self._has_ended,
+                is_shared=self._limits.calls_each > 1,
             )
+            self._children[number] = child
+            self._alive.add(child)
         except BaseException:
             del self._children[number]
             raise
         finally:
             self._changed.set()
+
+    def _has_ended(self, child: Child) -> None:
+        self._alive.discard(child)
+        self._look_after(child)
 
     def _look_after(self, child: Child) -> None:
         """Replace a child that has died or has worn out, once it is idle."""
@@ -176,7 +199,6 @@ class ProcessPool:
         self._is_closed = True
         for task in self._background:
             task.cancel()
-        for child in self._children.values():
-            if child is not None:
-                child.close()
+        for child in self._alive:
+            child.close()
         await self._nursery.close()

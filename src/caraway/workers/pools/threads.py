@@ -7,16 +7,20 @@ import inspect
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from caraway import signals
 from caraway.aws.user_code import call_blocking
+from caraway.core.port import Stopped
 from caraway.exceptions import ImproperlyConfigured
 from caraway.utils.log import get_logger
 from caraway.workers.limits import NO_LIMITS, call_async_within, limits_of
+from caraway.workers.pools.stops import Stops, ends_by_itself
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
 
     from caraway.core.context import Context
     from caraway.core.port import Outcome
@@ -39,17 +43,35 @@ class LoopThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
-    async def call(self, function: Callable[..., Any], *args: Any) -> Outcome[Any]:
-        """Run a coroutine function; a caller that is cancelled cancels it."""
+    async def call(
+        self, stop: asyncio.Future[str], function: Callable[..., Any], *args: Any
+    ) -> Outcome[Any]:
+        """Run a coroutine function; a caller that is cancelled, and ``stop``, cancel it.
+
+        One that is stopped gets a moment to clean up, and is not waited for then.
+        """
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             self._thread = threading.Thread(
                 target=self._run, args=(self._loop,), name="tasks-loop", daemon=True
             )
             self._thread.start()
-        call = call_async_within(limits_of(args), function, *args)
-        running = asyncio.run_coroutine_threadsafe(call, self._loop)
-        return await asyncio.wrap_future(running)
+        here, ended = asyncio.get_running_loop(), asyncio.Event()
+
+        async def call() -> Outcome[Any]:
+            try:
+                return await call_async_within(limits_of(args), function, *args)
+            finally:
+                with suppress(RuntimeError):  # the worker's loop is gone
+                    here.call_soon_threadsafe(ended.set)
+
+        running = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call(), self._loop))
+        if await ends_by_itself(running, stop):
+            return running.result()
+        running.cancel()
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(ended.wait(), _JOIN_S)
+        return Stopped(stop.result())
 
     @staticmethod
     def _run(loop: asyncio.AbstractEventLoop) -> None:
@@ -80,9 +102,15 @@ class ThreadPool:
 
     def __init__(self, concurrency: int) -> None:
         self.concurrency = concurrency
-        self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="task")
+        self._at_once = concurrency
+        self._threads = self._new_threads()
         self._coroutines = LoopThread()
+        self._stops = Stops()
+        self._left: list[Future[Outcome[Any]]] = []
         self._limited: set[str | None] = set()
+
+    def _new_threads(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self._at_once, thread_name_prefix="task")
 
     def start(self) -> None:
         """Begin the process of the tasks: it is this one."""
@@ -93,12 +121,40 @@ class ThreadPool:
 
     async def call(self, function: Callable[..., Any], *args: Any) -> Outcome[Any]:
         """Run user code where it belongs."""
-        if inspect.iscoroutinefunction(function):
-            return await self._coroutines.call(function, *args)
-        if limits_of(args) != NO_LIMITS:
-            self._say_it_has_no_end(args[0])
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, call_blocking, function, *args)
+        with self._stops.of(args) as stop:
+            if inspect.iscoroutinefunction(function):
+                return await self._coroutines.call(stop, function, *args)
+            if limits_of(args) != NO_LIMITS:
+                self._say_it_has_no_end(args[0])
+            in_thread = self._threads.submit(call_blocking, function, *args)
+            running = asyncio.wrap_future(in_thread)
+            if await ends_by_itself(running, stop):
+                return running.result()
+            running.cancel()  # if it has not begun
+            self._leave(in_thread, args[0])
+            return Stopped(stop.result())
+
+    def _leave(self, in_thread: Future[Outcome[Any]], context: Context) -> None:
+        """Let a thread that cannot be ended go on, and give its place to another."""
+        logger.warning(
+            "Task %s[%s] goes on, and records nothing: -P %s cannot end a function",
+            context.task,
+            context.id,
+            self.name,
+        )
+        self._left.append(in_thread)
+        self._threads.shutdown(wait=False)
+        self._threads = self._new_threads()
+
+    def stop(self, token: str, signal: str) -> None:
+        """Cancel a coroutine; do not wait for a function any more."""
+        self._stops.ask(token, signal)
+
+    @property
+    def leaves_behind(self) -> bool:
+        """Whether a function still runs that was to stop."""
+        self._left = [each for each in self._left if not each.done()]
+        return bool(self._left)
 
     def _say_it_has_no_end(self, context: Context) -> None:
         """Say once for each task that the limits of a call do not hold: nothing is silent."""
