@@ -42,7 +42,10 @@ class Refuse:
 
 @dataclass(frozen=True)
 class FailEntries:
-    """Some entries of a batch fail, each with this probability; perhaps only so it is said."""
+    """Some entries of a batch fail, each with this probability; perhaps only so it is said.
+
+    Of SQS's batches, and of the statements that DynamoDB takes together.
+    """
 
     share: float
     executed: bool = False

@@ -32,7 +32,15 @@ from tests.chaos.faults import (
     Resend,
 )
 from tests.chaos.history import Write
-from tests.chaos.wire import Asked, ids_of, merged, refusal, split, written_by
+from tests.chaos.wire import (
+    Asked,
+    entries_of,
+    ids_of,
+    refusal,
+    saying_failed,
+    without,
+    written_by,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,11 +70,12 @@ class Answer:
 
     def saying(self, answer: dict[str, Any]) -> Answer:
         """Return it with another body."""
-        body = json.dumps(answer).encode()
-        return Answer(self.status, {**self.headers, "Content-Type": _JSON}, body)
+        kept = {name: each for name, each in self.headers.items() if name.lower() != _CHECKSUM}
+        return Answer(self.status, {**kept, "Content-Type": _JSON}, json.dumps(answer).encode())
 
 
 _JSON: Final = "application/x-amz-json-1.0"
+_CHECKSUM: Final = "x-amz-crc32"
 
 
 @dataclass
@@ -240,13 +249,17 @@ class Proxy:
     ) -> Answer:
         """Perform a batch of which some entries fail, or are said to have failed."""
         chance = self._plan.chance(asked.operation, number, "which entries")
-        rest, failed = split(asked.params, lambda _entry: chance.random() < fault.share)
-        performed = asked.params if fault.executed else rest
-        if not performed["Entries"]:
-            return Answer(200, {"Content-Type": _JSON}, b"").saying(merged({}, failed))
-        changed = Asked(asked.service, asked.operation, performed)
-        answer = await self._pass_on(request, changed, json.dumps(performed).encode())
-        return answer.saying(merged(answer.json, failed)) if answer.status == 200 else answer
+        drawn = [(chance.random(), chance.random()) for _ in entries_of(asked)]
+        failing = {place: by for place, (at, by) in enumerate(drawn) if at < fault.share}
+        performed = asked if fault.executed else without(asked, failing)
+        if not entries_of(performed):
+            return Answer(200, {"Content-Type": _JSON}, b"").saying(
+                saying_failed(asked, {}, failing)
+            )
+        answer = await self._pass_on(request, performed, json.dumps(performed.params).encode())
+        if answer.status != 200:
+            return answer
+        return answer.saying(saying_failed(asked, answer.json, failing))
 
     async def _again(
         self, request: web.Request, asked: Asked, answer: Answer, fault: Redeliver | Resend

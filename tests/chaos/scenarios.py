@@ -73,6 +73,8 @@ ERRORS: Final = (
 PARTIAL: Final = (
     Rule("sqs:*Batch", FailEntries(0.3), 0.25),
     Rule("sqs:*Batch", FailEntries(0.3, executed=True), 0.15),
+    Rule("dynamodb:BatchExecuteStatement", FailEntries(0.3), 0.25),
+    Rule("dynamodb:BatchExecuteStatement", FailEntries(0.3, executed=True), 0.15),
 )
 TWICE: Final = (
     Rule("sqs:ReceiveMessage", Redeliver(), 0.25),

@@ -27,6 +27,7 @@ from tests.chaos.faults import (
     Rule,
 )
 from tests.chaos.proxy import Proxy
+from tests.chaos.wire import STATEMENT_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -166,14 +167,40 @@ def test_every_fault_is_logged(engine: LocalEngine, queue: str, tmp_path: Path) 
     assert '"operation": "sqs:SendMessage", "number": 0' in line
 
 
-def test_writes_are_noted_with_the_token_that_wrote_them(engine: LocalEngine) -> None:
-    table = f"proxied-{uuid4()}"
+@pytest.fixture
+def table(engine: LocalEngine) -> str:
+    name = f"proxied-{uuid4()}"
     engine.client("dynamodb").create_table(
-        TableName=table,
+        TableName=name,
         BillingMode="PAY_PER_REQUEST",
         AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
         KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
     )
+    return name
+
+
+@pytest.mark.parametrize("executed", [False, True])
+def test_single_statements_of_a_batch_fail(engine: LocalEngine, table: str, executed: bool) -> None:
+    ids = [f"{number:02}" for number in range(20)]
+    messages = [
+        read_message(parse_envelope(f'{{"caraway": 1, "task": "t", "id": "{id}"}}')) for id in ids
+    ]
+    claims = [Records(table).claim(message, "t1", 1.0, 3.0) for message in messages]
+    fault = FailEntries(0.5, executed)
+    with proxied(engine, "dynamodb:BatchExecuteStatement", fault) as proxy:
+        answer = client("dynamodb", proxy.endpoint_url).batch_execute_statement(
+            Statements=[statement(each) for each in claims]
+        )
+        noted = {write.id for write in proxy.noted.writes}
+    said = dict(zip(ids, answer["Responses"], strict=True))
+    failed = {id: each["Error"]["Code"] for id, each in said.items() if "Error" in each}
+    assert 0 < len(failed) < len(ids)
+    assert set(failed.values()) <= set(STATEMENT_ERRORS)
+    there = {item["id"]["S"] for item in engine.client("dynamodb").scan(TableName=table)["Items"]}
+    assert there == noted == (set(ids) if executed else set(ids) - set(failed))
+
+
+def test_writes_are_noted_with_the_token_that_wrote_them(engine: LocalEngine, table: str) -> None:
     message = read_message(parse_envelope('{"caraway": 1, "task": "t", "id": "a"}'))
     with proxied(engine) as proxy:
         dynamodb = client("dynamodb", proxy.endpoint_url)
@@ -184,14 +211,7 @@ def test_writes_are_noted_with_the_token_that_wrote_them(engine: LocalEngine) ->
     assert (write.id, write.writer, write.owner, write.phase) == ("a", "t1", "t1", "running")
 
 
-def test_writes_that_travel_together_are_noted_one_by_one(engine: LocalEngine) -> None:
-    table = "chaos-proxy-statements"
-    engine.client("dynamodb").create_table(
-        TableName=table,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-    )
+def test_writes_that_travel_together_are_noted_one_by_one(engine: LocalEngine, table: str) -> None:
     records = Records(table)
     bodies = [f'{{"caraway": 1, "task": "t", "id": "{id}"}}' for id in "ab"]
     messages = [read_message(parse_envelope(body)) for body in bodies]

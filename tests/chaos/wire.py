@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from caraway.requests.items import from_attribute, from_item
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Collection, Mapping
 
     from tests.chaos.faults import Kind
 
@@ -46,6 +46,15 @@ _ERRORS: Final[dict[str, dict[str, tuple[int, str]]]] = {
         "s3": (400, "ExpiredToken"),
     },
 }
+_ENTRIES: Final = {"sqs": "Entries", "dynamodb": "Statements"}
+STATEMENT_ERRORS: Final = (
+    "InternalServerError",
+    "ProvisionedThroughputExceeded",
+    "RequestLimitExceeded",
+    "ThrottlingError",
+    "TransactionConflict",
+)
+"""What befalls one statement of a batch (Amazon DynamoDB API Reference, "BatchStatementError")."""
 _TOKEN: Final = re.compile(r"#token = (:\d+)")
 _PLACE: Final = re.compile(r"""(?:SET )?["'](\w+)["'](?: =|:) \?""")
 """A parameter's place in a PartiQL statement, with the attribute that it is for."""
@@ -97,30 +106,59 @@ def refusal(service: str, kind: Kind) -> Refusal:
     return Refusal(status, "application/x-amz-json-1.0", body.encode())
 
 
-def split(
-    params: dict[str, Any], fails: Callable[[dict[str, Any]], bool]
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return a batch without the entries that fail, and the answer's ``Failed`` for those."""
-    entries: list[dict[str, Any]] = params["Entries"]
-    failing = [entry for entry in entries if fails(entry)]
+def entries_of(asked: Asked) -> list[dict[str, Any]]:
+    """Return the entries of a batch: messages of SQS, statements of DynamoDB."""
+    entries: list[dict[str, Any]] = asked.params[_ENTRIES[asked.service]]
+    return entries
+
+
+def without(asked: Asked, places: Collection[int]) -> Asked:
+    """Return a batch without some of its entries."""
+    rest = [each for place, each in enumerate(entries_of(asked)) if place not in places]
+    return replace(asked, params={**asked.params, _ENTRIES[asked.service]: rest})
+
+
+def saying_failed(
+    asked: Asked, answer: Mapping[str, Any], places: Mapping[int, float]
+) -> dict[str, Any]:
+    """Return a batch's answer, be it of all entries or of the others, with these as failed.
+
+    ``places`` has a number from 0 to 1 for each, which chooses its error.
+    """
+    if asked.service == "dynamodb":
+        return {**answer, "Responses": _statements_failed(asked, answer, places)}
     failed = [
         {
-            "Id": entry["Id"],
+            "Id": entries_of(asked)[place]["Id"],
             "SenderFault": False,
             "Code": "InternalError",
             "Message": "Injected: an entry fails",
         }
-        for entry in failing
+        for place in places
     ]
-    return {**params, "Entries": [each for each in entries if each not in failing]}, failed
-
-
-def merged(answer: dict[str, Any], failed: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return a batch's answer with these entries among the failed, and only there."""
     gone = {each["Id"] for each in failed}
     good = [each for each in answer.get("Successful", []) if each["Id"] not in gone]
     bad = [each for each in answer.get("Failed", []) if each["Id"] not in gone]
     return {**answer, "Successful": good, "Failed": [*bad, *failed]}
+
+
+def _statements_failed(
+    asked: Asked, answer: Mapping[str, Any], places: Mapping[int, float]
+) -> list[dict[str, Any]]:
+    responses = list(answer.get("Responses", []))
+    count = len(entries_of(asked))
+    if len(responses) == count:
+        responses = [each for place, each in enumerate(responses) if place not in places]
+    others = iter(responses)
+    return [
+        _statement_error(places[place]) if place in places else next(others)
+        for place in range(count)
+    ]
+
+
+def _statement_error(choice: float) -> dict[str, Any]:
+    code = STATEMENT_ERRORS[int(choice * len(STATEMENT_ERRORS))]
+    return {"Error": {"Code": code, "Message": "Injected: a statement fails"}}
 
 
 def writer_of(params: Mapping[str, Any]) -> str | None:

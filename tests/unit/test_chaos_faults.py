@@ -6,6 +6,8 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from caraway.core.message import parse_envelope, read_message
 from caraway.core.record import Records, Written
 from tests.chaos.faults import NOTHING, Lose, Plan, Redeliver, Rule
@@ -14,7 +16,14 @@ from tests.chaos.history import Write
 from tests.chaos.page import BEGIN, END, with_rows
 from tests.chaos.run import KILLS, Report, runs_of
 from tests.chaos.scenarios import BY_NAME
-from tests.chaos.wire import Asked, merged, refusal, split, writer_of
+from tests.chaos.wire import (
+    STATEMENT_ERRORS,
+    Asked,
+    refusal,
+    saying_failed,
+    without,
+    writer_of,
+)
 from tests.chaos.workload import workload
 
 LOST = Lose(executed=False)
@@ -66,19 +75,34 @@ def test_each_service_refuses_in_its_own_words() -> None:
     assert refusal("sqs", "unavailable").status == 503
 
 
+MESSAGES = Asked(
+    "sqs", "sqs:SendMessageBatch", {"QueueUrl": "q", "Entries": [{"Id": "0"}, {"Id": "1"}]}
+)
+STATEMENTS = Asked(
+    "dynamodb", "dynamodb:BatchExecuteStatement", {"Statements": ["first", "second", "third"]}
+)
+
+
 def test_an_entry_that_fails_is_not_performed_and_is_said_to_have_failed() -> None:
-    params = {"QueueUrl": "q", "Entries": [{"Id": "0"}, {"Id": "1"}]}
-    rest, failed = split(params, lambda entry: entry["Id"] == "1")
-    assert rest == {"QueueUrl": "q", "Entries": [{"Id": "0"}]}
-    assert [each["Id"] for each in failed] == ["1"]
-    said = merged({"Successful": [{"Id": "0"}]}, failed)
-    assert said == {"Successful": [{"Id": "0"}], "Failed": failed}
+    assert without(MESSAGES, {1}).params == {"QueueUrl": "q", "Entries": [{"Id": "0"}]}
+    said = saying_failed(MESSAGES, {"Successful": [{"Id": "0"}]}, {1: 0.0})
+    assert said["Successful"] == [{"Id": "0"}]
+    assert [each["Id"] for each in said["Failed"]] == ["1"]
 
 
 def test_an_entry_that_was_performed_can_be_said_to_have_failed() -> None:
-    params = {"QueueUrl": "q", "Entries": [{"Id": "0"}]}
-    _, failed = split(params, lambda _entry: True)
-    assert merged({"Successful": [{"Id": "0"}]}, failed)["Successful"] == []
+    said = saying_failed(MESSAGES, {"Successful": [{"Id": "0"}, {"Id": "1"}]}, {0: 0.0})
+    assert said["Successful"] == [{"Id": "1"}]
+    assert [each["Id"] for each in said["Failed"]] == ["0"]
+
+
+@pytest.mark.parametrize("executed", [False, True])
+def test_a_statement_fails_in_its_place_and_in_dynamodbs_words(executed: bool) -> None:
+    performed = STATEMENTS if executed else without(STATEMENTS, {1})
+    answer = {"Responses": [{"Item": each} for each in performed.params["Statements"]]}
+    first, failed, third = saying_failed(STATEMENTS, answer, {1: 0.99})["Responses"]
+    assert (first, third) == ({"Item": "first"}, {"Item": "third"})
+    assert failed["Error"]["Code"] == STATEMENT_ERRORS[-1]
 
 
 def test_the_writer_of_every_write_under_a_claim_is_known() -> None:

@@ -19,7 +19,7 @@ from caraway.aws.asyncio_aws import AsyncioAws
 from caraway.aws.blocking_aws import BlockingAws
 from caraway.aws.coalesce import WRITES, Load, lane_of
 from caraway.aws.memory import MemoryAws
-from caraway.aws.travel import PAUSES_S, REFUSED_S
+from caraway.aws.travel import DOUBTED_S, PAUSES_S, REFUSED_S
 from caraway.core.port import run_now
 from caraway.exceptions import EndpointUnreachable, RequestFailed, ResourceMissing, Throttled
 from caraway.requests import partiql
@@ -402,6 +402,36 @@ def test_what_was_refused_is_tried_again_after_a_while() -> None:
     run(main())
     batch = "batch_execute_statement"
     assert wire.operations == [batch, *["update_item"] * 4, batch]
+
+
+def test_a_refusal_that_may_be_of_one_request_counts_for_a_moment_and_longer_if_it_stays() -> None:
+    wire, now = DynamoDB([claim(f"{n}") for n in range(12)]), [0.0]
+    groups = [list(wire.requests[first : first + 2]) for first in range(0, 12, 2)]
+    batch, alone = "batch_execute_statement", ["update_item"] * 2
+
+    async def asked(aws: AsyncioAws, group: list[Any]) -> list[str]:
+        before = len(wire.operations)
+        await aws.perform_all(group)
+        return wire.operations[before:]
+
+    async def main() -> None:
+        aws = AsyncioAws(wire)
+        aws._travel._clock = lambda: now[0]
+        wire.refuses[batch] = refusal("ValidationException")
+        assert await asked(aws, groups[0]) == [batch, *alone]
+        now[0] = DOUBTED_S
+        assert await asked(aws, groups[1]) == [batch, *alone]
+        now[0] = 2 * DOUBTED_S
+        assert await asked(aws, groups[2]) == alone
+        wire.refuses.clear()
+        now[0] = 3 * DOUBTED_S
+        assert await asked(aws, groups[3]) == [batch]
+        wire.refuses[batch] = refusal("ValidationException")
+        assert await asked(aws, groups[4]) == [batch, *alone]
+        now[0] = 4 * DOUBTED_S  # what was taken in between has ended the doubt
+        assert await asked(aws, groups[5]) == [batch, *alone]
+
+    run(main())
 
 
 def test_writes_that_nothing_can_take_say_nothing_of_the_place() -> None:

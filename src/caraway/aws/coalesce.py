@@ -34,9 +34,13 @@ class Alone:
     ----------
     refused
         Whether the place does not take what a batch is made of, as far as this entry shows.
+    is_certain
+        Whether it says so itself: a role that may not, an operation that is not known. Any other
+        refusal may be of this one request.
     """
 
     refused: bool = False
+    is_certain: bool = False
 
 
 class Batch(ABC):
@@ -181,7 +185,7 @@ class _Writes(Batch):
             return Alone()  # only the request itself brings the item back
         if code in _STATEMENT_CODES:
             return error_of_code(request, _STATEMENT_CODES[code], error.get("Message", ""), entry)
-        return Alone(refused=True)
+        return Alone(refused=True, is_certain=code == "AccessDenied")
 
 
 class _Reads(Batch):

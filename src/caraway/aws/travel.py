@@ -31,7 +31,14 @@ PAUSES_S: Final = (0.1, 0.4)
 """Longest pauses before the entries that AWS had no room for are asked again, with jitter: three
 tries in all, as the SDK has for a whole request."""
 REFUSED_S: Final = 300.0
-"""How long a batch operation that was refused is not asked for again."""
+"""How long a batch operation that this place or role does not take is not asked for again."""
+DOUBTED_S: Final = 2.0
+"""How long it is not after a refusal that may have been of one request; twice as long after each
+that follows, up to :data:`REFUSED_S`."""
+_UNKNOWN: Final = frozenset(
+    {"InvalidAction", "NotImplemented", "UnknownOperation", "UnknownOperationException", "501"}
+)
+"""Codes of a place that does not know an operation."""
 _PASSING: Final = (Throttled, EndpointUnreachable)
 _REFUSALS: Final = (AccessDenied, RequestFailed)
 
@@ -63,6 +70,7 @@ class Travel:
         self._carrier = carrier
         self._clock = clock
         self._refused_until: dict[Lane, float] = {}
+        self._doubts_s: dict[Lane, float] = {}
 
     def lane_of(self, request: Request[Any]) -> Lane | None:
         """Return the lane in which a request travels, None if it goes alone."""
@@ -105,30 +113,44 @@ class Travel:
             )
             return batch.outcomes(requests, response), True
         except Exception as error:  # noqa: BLE001 - it is the outcome of each
-            if batch.optional and _is_refusal(translate(error, requests[0])):
-                return [Alone(refused=True)] * len(requests), True
+            refusal = translate(error, requests[0])
+            if batch.optional and _is_refusal(refusal):
+                alone = Alone(refused=True, is_certain=_is_certain(refusal))
+                return [alone] * len(requests), True
             return [translate(error, request) for request in requests], False
 
     async def _those_alone(
         self, lane: Lane, requests: Sequence[Request[Any]], outcomes: list[Any]
     ) -> None:
         """Put by itself what the batch could not tell; remember what it does not take."""
-        places = [place for place, each in enumerate(outcomes) if isinstance(each, Alone)]
-        if not places:
+        told = {place: each for place, each in enumerate(outcomes) if isinstance(each, Alone)}
+        refused = {place: each for place, each in told.items() if each.refused}
+        if not refused and not any(isinstance(each, _PASSING) for each in outcomes):
+            self._doubts_s.pop(lane, None)
+        if not told:
             return
-        refused = [outcomes[place].refused for place in places]
-        answers = await self._carrier.alone([requests[place] for place in places])
-        for place, answer in zip(places, answers, strict=True):
+        answers = await self._carrier.alone([requests[place] for place in told])
+        for place, answer in zip(told, answers, strict=True):
             outcomes[place] = answer
-        if any(
-            was_refused and not isinstance(answer, (*_REFUSALS, *_PASSING))
-            for was_refused, answer in zip(refused, answers, strict=True)
-        ):
-            self._refused_until[lane] = self._clock() + REFUSED_S
-            logger.info(
-                "%s is not to be had here: requests travel one by one, which costs more of them",
-                lane[0].operation,
-            )
+        # What nothing takes, alone or not, says nothing of the batch.
+        telling = [
+            each
+            for place, each in refused.items()
+            if not isinstance(outcomes[place], (*_REFUSALS, *_PASSING))
+        ]
+        if telling:
+            self._refuse(lane, is_certain=any(each.is_certain for each in telling))
+
+    def _refuse(self, lane: Lane, *, is_certain: bool) -> None:
+        """Let the requests of a lane travel one by one for a while."""
+        doubt_s = min(2 * self._doubts_s.get(lane, DOUBTED_S / 2), REFUSED_S)
+        self._doubts_s[lane] = for_s = REFUSED_S if is_certain else doubt_s
+        self._refused_until[lane] = self._clock() + for_s
+        logger.info(
+            "%s was refused: for %g s requests travel one by one, which costs more of them",
+            lane[0].operation,
+            for_s,
+        )
 
 
 def _is_refusal(error: Exception) -> bool:
@@ -138,3 +160,10 @@ def _is_refusal(error: Exception) -> bool:
         response = getattr(error.__cause__, "response", None)
         return isinstance(response, dict) and response.get("Error", {}).get("Code") == "500"
     return not isinstance(error, CredentialsMissing | RegionMissing | ResourceMissing | Throttled)
+
+
+def _is_certain(refusal: Exception) -> bool:
+    """Say whether a refusal is of the operation itself, not of what one request asks for."""
+    return isinstance(refusal, AccessDenied) or (
+        isinstance(refusal, RequestFailed) and refusal.code in _UNKNOWN
+    )
