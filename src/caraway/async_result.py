@@ -415,7 +415,7 @@ class AsyncResult(ResultBase, Generic[R_co]):
         OperationalError
             If AWS could not be asked, or refused.
         """
-        chosen = _signal(connection, terminate, signal)
+        chosen = asked_signal(connection, terminate, signal)
         return run_now(revoke(self._port(), self.app.site, self.id, chosen))
 
     async def arevoke(
@@ -427,7 +427,7 @@ class AsyncResult(ResultBase, Generic[R_co]):
         timeout: float | None = None,  # noqa: ARG002 - Celery's
     ) -> Revocation:
         """Revoke as :meth:`revoke` does, without blocking the event loop."""
-        chosen = _signal(connection, terminate, signal)
+        chosen = asked_signal(connection, terminate, signal)
         return await revoke(self._aport(), self.app.site, self.id, chosen)
 
     # -- identity -----------------------------------------------------------------------------
@@ -457,7 +457,7 @@ def _ids_of(parent: ResultBase | None) -> list[str]:
     return [] if parent is None else [parent.id, *_ids_of(parent.parent)]
 
 
-def _signal(connection: object, terminate: bool, signal: str | int | None) -> str | None:
+def asked_signal(connection: object, terminate: bool, signal: str | int | None) -> str | None:
     """Return the signal that ends a run, None where it may go on."""
     if connection is not None:
         raise UnknownOption("revoke takes no connection: the app keeps its own AWS clients")

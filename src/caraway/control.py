@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from caraway.core.port import run_now
-from caraway.core.revoke import DEFAULT_SIGNAL, Revocation, chosen_signal, revoke_all
+from caraway.core.revoke import DEFAULT_SIGNAL, Revocation, all_done, chosen_signal, revoke_all
 from caraway.exceptions import UnknownOption, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from caraway.base import AppBase
 
@@ -93,7 +93,7 @@ class Control:
             If AWS did not do it for one of them; the others are revoked.
         """
         ids, chosen = _asked(task_id, destination, terminate, signal, options)
-        return _all_done(run_now(revoke_all(self.app.aws, self.app.site, ids, chosen)))
+        return all_done(run_now(revoke_all(self.app.aws, self.app.site, ids, chosen)))
 
     async def arevoke(
         self,
@@ -105,7 +105,7 @@ class Control:
     ) -> list[Revocation]:
         """Revoke as :meth:`revoke` does, without blocking the event loop."""
         ids, chosen = _asked(task_id, destination, terminate, signal, options)
-        return _all_done(await revoke_all(self.app.aio, self.app.site, ids, chosen))
+        return all_done(await revoke_all(self.app.aio, self.app.site, ids, chosen))
 
     def terminate(
         self,
@@ -145,13 +145,3 @@ def _asked(
             raise UnknownOption(f"revoke takes no {name!r}{nearest(name, known)}")
     ids = [task_id] if isinstance(task_id, str) else [str(each) for each in task_id]
     return ids, chosen_signal(terminate, signal)
-
-
-def _all_done(outcomes: Sequence[Revocation | Exception]) -> list[Revocation]:
-    """Return the answers, or raise the first failure: all have been asked for by then."""
-    done: list[Revocation] = []
-    for each in outcomes:
-        if isinstance(each, Exception):
-            raise each
-        done.append(each)
-    return done

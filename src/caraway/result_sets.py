@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from caraway import states
+from caraway.async_result import asked_signal
 from caraway.core import results
 from caraway.core.port import run_now
+from caraway.core.revoke import all_done, ended, revoke_all
 from caraway.current import current_app
 from caraway.derived_results import DerivedResults
 from caraway.joins import Joins
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from caraway.base import AppBase
     from caraway.core.port import Aws
     from caraway.core.record import Record
+    from caraway.core.revoke import Revocation
     from caraway.result_base import ResultBase
 
 _SHOWN = 10
@@ -193,6 +196,70 @@ class ResultSet(Joins):
         """Hide the results of all of them, from asynchronous code."""
         ids = [task.id for task in self._tasks()]
         await results.forget_all(self._aport(), self.app.site, ids)
+
+    def revoke(
+        self,
+        connection: None = None,
+        terminate: bool = False,
+        signal: str | int | None = None,
+        wait: bool = False,  # noqa: ARG002 - Celery's
+        timeout: float | None = None,  # noqa: ARG002 - Celery's
+    ) -> list[Revocation]:
+        """Revoke all of them, those of sets within it too: those that wait do not run.
+
+        The body of a chord fails with the first member of its header that is revoked.
+
+        Parameters
+        ----------
+        terminate
+            End those that run, too; otherwise a run goes on to its end, and is not retried.
+        signal
+            By which a child process is ended (``-P prefork``); SIGTERM when None.
+        connection, wait, timeout
+            Celery's. There is no connection to give, and nobody's reply to wait for: what this
+            returns are the answers.
+
+        Returns
+        -------
+        list[Revocation]
+            What that has come to, for each task in its place.
+
+        Raises
+        ------
+        InvalidOption
+            If there is no such signal.
+        UnknownOption
+            If a connection is given.
+        OperationalError
+            If AWS did not do it for one of them; the others are revoked.
+        """
+        chosen = asked_signal(connection, terminate, signal)
+        return run_now(self._revoke(self._port(), chosen))
+
+    async def arevoke(
+        self,
+        connection: None = None,
+        terminate: bool = False,
+        signal: str | int | None = None,
+        wait: bool = False,  # noqa: ARG002 - Celery's
+        timeout: float | None = None,  # noqa: ARG002 - Celery's
+    ) -> list[Revocation]:
+        """Revoke all of them as :meth:`revoke` does, without blocking the event loop."""
+        chosen = asked_signal(connection, terminate, signal)
+        return await self._revoke(self._aport(), chosen)
+
+    async def _revoke(self, aws: Aws, signal: str | None) -> list[Revocation]:
+        over = {
+            task.id: ended(task.id, task.known.record)
+            for task in self._listed()
+            if task.known is not None
+        }
+        ids = [task.id for task in self._tasks()]
+        left = [id for id in ids if id not in over]
+        over |= {
+            each.id: each for each in all_done(await revoke_all(aws, self.app.site, left, signal))
+        }
+        return [over[id] for id in ids]
 
     async def _children_of(self, aws: Aws) -> Sequence[ResultBase]:  # noqa: ARG002 - known already
         return self.results

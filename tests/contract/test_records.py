@@ -124,9 +124,12 @@ TRANSITIONS: dict[str, st.SearchStrategy[UpdateItem]] = {
         st.integers(0, 3),
     ),
     "revoke": st.builds(
-        lambda kept, expires_at: RECORDS.revoke("i", NOW, "revoke", kept, expires_at),
+        lambda kept, expires_at, was_seen: RECORDS.revoke(
+            "i", NOW, "revoke", kept, expires_at, was_seen=was_seen
+        ),
         written,
         expiries,
+        st.booleans(),
     ),
     "flag_revoked": st.just(RECORDS.flag_revoked("i", NOW, "terminate")),
     "fence_off": st.builds(
@@ -193,6 +196,7 @@ ENDED = Written(states.SUCCESS, "1")
         (RUNS, RECORDS.flag_revoked("i", NOW, "terminate"), True),
         (None, RECORDS.revoke("i", NOW, "revoke", ENDED, None), True),
         ({**RUNS, "phase": RETRY}, RECORDS.revoke("i", NOW, "revoke", ENDED, None), True),
+        (None, RECORDS.revoke("i", NOW, "revoke", ENDED, None, was_seen=True), False),
     ],
 )
 def test_the_cases_that_the_design_names(

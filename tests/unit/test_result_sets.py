@@ -5,21 +5,27 @@ from __future__ import annotations
 import asyncio
 import io
 import pickle
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from caraway import AsyncResult, GroupResult, ResultSet, result_from_tuple
 from caraway.core.results import WINDOW
 from caraway.exceptions import (
+    EndpointUnreachable,
     IncompleteStream,
+    InvalidOption,
     RemoteError,
     TimeoutError,  # noqa: A004 - Celery's name
     TrailTooLong,
+    UnknownOption,
 )
 from caraway.requests.dynamodb import BatchGetItem
 from caraway.result import DerivedResults
 from tests.stage import Stage
+
+if TYPE_CHECKING:
+    from caraway.core.revoke import Revocation
 
 
 @pytest.fixture
@@ -101,6 +107,56 @@ def test_forgetting_a_set_hides_the_results_of_all(stage: Stage) -> None:
     several.forget()
     assert [stage.app.AsyncResult(each.id).state for each in several] == ["PENDING", "PENDING"]
     asyncio.run(several.aforget())
+
+
+# -- revoking -------------------------------------------------------------------------------------
+
+
+def happened(answers: list[Revocation]) -> list[str]:
+    return [each.happened for each in answers]
+
+
+def test_revoking_a_set_revokes_what_waits_in_it_and_in_sets_within_it(stage: Stage) -> None:
+    over, first, second = give(stage, 1, 2, 3)
+    stage.work_once()
+    several = ResultSet([over, GroupResult("g", [first, second]), over])
+    answers = several.revoke(terminate=True, signal="SIGINT", wait=True, timeout=1)
+    assert [each.id for each in answers] == [over.id, first.id, second.id, over.id]
+    assert happened(answers) == ["ended", "revoked", "revoked", "ended"]
+    assert (over.state, first.state, second.state) == ("SUCCESS", "REVOKED", "REVOKED")
+    assert happened(asyncio.run(several.arevoke())) == ["ended", "revoked", "revoked", "ended"]
+
+
+def test_revoking_many_asks_for_a_hundred_at_a_time(stage: Stage) -> None:
+    group = GroupResult("g", derived(stage, 250))
+    assert happened(group.revoke()) == ["revoked"] * 250
+    assert looks(stage) == [100, 100, 50]
+
+
+def test_what_is_known_to_have_ended_is_not_asked_again(stage: Stage) -> None:
+    several = ResultSet(give(stage, 1, 2))
+    stage.work()
+    several.get(timeout=1)
+    stage.memory.requests.clear()
+    assert happened(several.revoke()) == ["ended", "ended"]
+    assert stage.memory.requests == []
+
+
+def test_revoking_a_set_raises_when_all_have_been_asked_for(stage: Stage) -> None:
+    one, two = give(stage, 1, 2)
+    stage.memory.fate = lambda request: "fail" if getattr(request, "id", "") == one.id else "ok"
+    with pytest.raises(EndpointUnreachable):
+        ResultSet([one, two]).revoke()
+    assert two.state == "REVOKED"
+
+
+def test_revoking_a_set_takes_what_revoking_a_task_takes(stage: Stage) -> None:
+    several = ResultSet(give(stage, 1))
+    with pytest.raises(UnknownOption, match="takes no connection"):
+        several.revoke(connection=object())  # type: ignore[arg-type]
+    with pytest.raises(InvalidOption, match="did you mean 'SIGTERM'"):
+        several.revoke(terminate=True, signal="SIGTREM")
+    assert several[0].state == "PENDING"
 
 
 # -- waiting --------------------------------------------------------------------------------------

@@ -25,7 +25,9 @@ from caraway.exceptions import (
     Retry,
     TaskRevokedError,
 )
-from caraway.requests.dynamodb import UpdateItem
+from caraway.requests.dynamodb import BatchGetItem, UpdateItem
+from caraway.requests.items import Absent, Change
+from caraway.requests.partiql import can_be_said
 from tests.support import FakeTask, World, signature
 
 
@@ -193,6 +195,51 @@ def test_many_are_revoked_at_once_and_each_has_its_own_answer() -> None:
         "revoked",
         "ended",
     ]
+
+
+def test_many_are_read_by_the_hundred_and_written_in_batches() -> None:
+    asked: list[UpdateItem] = []
+
+    def while_another_runs(world: World, request: Context) -> None:
+        waits = world.send("task", 2)
+        run_now(world.aws.perform(retried(world, "between")))
+        world.aws.requests.clear()
+        ids = [request.id or "", waits.id, "between", *(f"unsent {n}" for n in range(117))]
+        answers = run_now(revoke_all(world.aws, world.site, ids))
+        said = [each.happened for each in answers if isinstance(each, Revocation)]
+        assert said == ["flagged", *["revoked"] * 119]
+        (first, second, *writes) = world.aws.requests
+        assert [len(each.ids) for each in (first, second) if isinstance(each, BatchGetItem)] == [
+            100,
+            20,
+        ]
+        asked.extend(each for each in writes if isinstance(each, UpdateItem))
+
+    world = while_it_runs(while_another_runs)
+    world.send("task", 1)
+    world.deliver()
+    assert len(asked) == 120
+    assert all(can_be_said(each) for each in asked)
+
+
+def retried(world: World, id: str) -> UpdateItem:
+    """Return a write after which a task waits for its next attempt."""
+    change = Change({"phase": RETRY, "open_at": 0, "attempt": 1})
+    return UpdateItem(world.site.records.table, id, change, Absent("id"))
+
+
+def test_who_may_write_records_and_not_read_them_revokes_many_all_the_same() -> None:
+    world = a_world()
+
+    def fate(request: object) -> Any:
+        if isinstance(request, BatchGetItem):
+            raise AccessDenied("table 'tasks': dynamodb:BatchGetItem is not allowed")
+        return "ok"
+
+    run_now(world.aws.perform(retried(world, "between")))
+    world.aws.fate = fate
+    answers = run_now(revoke_all(world.aws, world.site, ["between", "unsent"]))
+    assert [each.happened for each in answers if isinstance(each, Revocation)] == ["revoked"] * 2
 
 
 def test_a_record_that_moves_meanwhile_is_looked_at_again() -> None:

@@ -382,10 +382,15 @@ def test_a_producer_may_enqueue_and_read_and_no_more() -> None:
     }
 
 
-def test_who_revokes_may_write_records_and_no_more() -> None:
+def test_who_revokes_may_look_at_records_and_write_them_and_no_more() -> None:
     policy = Stack(SAM).of_type("AWS::IAM::ManagedPolicy")["RevokerPolicy"]
     (statement,) = policy["PolicyDocument"]["Statement"]
-    assert statement["Action"] == "dynamodb:UpdateItem"
+    assert statement["Action"] == [
+        "dynamodb:BatchGetItem",
+        "dynamodb:UpdateItem",
+        "dynamodb:PartiQLInsert",
+        "dynamodb:PartiQLUpdate",
+    ]
 
 
 def test_only_the_demo_may_read_the_demos_inputs() -> None:

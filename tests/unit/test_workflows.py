@@ -317,6 +317,17 @@ def test_a_member_that_expires_fails_the_body() -> None:
         result.get(timeout=1)
 
 
+def test_members_that_are_revoked_fail_the_body() -> None:
+    yard = Yard()
+    body = yard.total.s().on_error(yard.told.s())
+    result = chord([yard.ident.s(n) for n in range(3)], body).delay()
+    assert {each.happened for each in result.parent.revoke()} == {"revoked"}
+    yard.work()
+    with pytest.raises(ChordError, match="revoked"):
+        result.get(timeout=1)
+    assert [run[0] for run in yard.runs] == ["told"]
+
+
 def test_a_member_that_is_ignored_fails_the_body() -> None:
     from caraway.exceptions import Ignore
 

@@ -371,14 +371,28 @@ class Records:
         return self._write(message.id, Absent("id"), now, Change(assign))
 
     def revoke(
-        self, id: str, now: float, mode: str, written: Written, expires_at: float | None
+        self,
+        id: str,
+        now: float,
+        mode: str,
+        written: Written,
+        expires_at: float | None,
+        *,
+        was_seen: bool = False,
     ) -> UpdateItem:
         """End a task that does not run now. When this fails, :meth:`flag_revoked` is next.
 
-        ``mode`` is what :attr:`Record.revoked` holds, so that its message knows how it ended.
+        Parameters
+        ----------
+        mode
+            What :attr:`Record.revoked` holds, so that its message knows how it ended.
+        was_seen
+            True for one that was seen to wait for its next attempt, so that it has a record.
         """
-        condition = Absent("id") | Equals("phase", RETRY)
-        return self._write(id, condition, now, _revoked(now, mode, written, expires_at))
+        waits: Condition = Equals("phase", RETRY)
+        condition = waits if was_seen else Absent("id") | waits
+        change = _revoked(now, mode, written, expires_at)
+        return self._write(id, condition, now, change, is_first=not was_seen)
 
     def flag_revoked(self, id: str, now: float, mode: str) -> UpdateItem:
         """Tell whoever runs the task, and every later claim, that it is revoked."""
