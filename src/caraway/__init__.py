@@ -12,7 +12,7 @@ from caraway._version import __version__
 
 if TYPE_CHECKING:
     from caraway.app import Caraway
-    from caraway.canvas import chain, chord, group
+    from caraway.canvas import chain, chord, chunks, group, xmap, xstarmap
     from caraway.core.codec import register_type
     from caraway.core.context import Context
     from caraway.core.routing import Queue
@@ -52,11 +52,14 @@ __all__ = [
     "allow_join_result",
     "chain",
     "chord",
+    "chunks",
     "group",
     "maybe_signature",
     "register_type",
     "result_from_tuple",
     "signature",
+    "xmap",
+    "xstarmap",
     # time
     "crontab",
     "schedule",
@@ -79,6 +82,7 @@ _WHERE = {
     "allow_join_result": "caraway.result",
     "chain": "caraway.canvas",
     "chord": "caraway.canvas",
+    "chunks": "caraway.canvas",
     "crontab": "caraway.schedules",
     "current_app": "caraway.current",
     "group": "caraway.canvas",
@@ -89,6 +93,8 @@ _WHERE = {
     "schedule": "caraway.schedules",
     "shared_task": "caraway.shared",
     "signature": "caraway.canvas",
+    "xmap": "caraway.canvas",
+    "xstarmap": "caraway.canvas",
 }
 
 

@@ -10,6 +10,7 @@ from typing_extensions import ParamSpec
 
 from caraway import calls, workflows
 from caraway.base import AppBase
+from caraway.built_in import built_in
 from caraway.control import Control
 from caraway.current import adopt, set_current_app
 from caraway.declare import as_task_instance, check_values, make_task, origin
@@ -77,6 +78,9 @@ class Caraway(AppBase):
                 + _CELERYS.get(name, "settings go to app.conf.update(...)")
             )
         super().__init__(main)
+        for task in built_in():
+            task.app = self
+            self.tasks.built_in[task.name] = task
         self.on_after_configure = Signal("on_after_configure", ("source",), propagates=True)
         self.on_after_finalize = Signal("on_after_finalize", propagates=True)
         self.control = Control(self)

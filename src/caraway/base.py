@@ -31,9 +31,22 @@ M = TypeVar("M", bound="Middleware | type[Middleware] | str")
 
 
 class TaskRegistry(dict[str, Any]):
-    """The tasks of an app by name."""
+    """The tasks of an app by name; those that every app has are found, and not listed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.built_in: dict[str, Any] = {}
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return the task of a name."""
+        return super().get(name) or self.built_in.get(name, default)
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or name in self.built_in
 
     def __missing__(self, name: str) -> Any:
+        if name in self.built_in:
+            return self.built_in[name]
         raise NotRegistered(f"no task named {name!r} is registered{nearest(name, self)}")
 
 

@@ -7,14 +7,26 @@ from typing import TYPE_CHECKING, Any
 
 from caraway.core.workflow import CHAIN, CHORD, Steps, options_of_chain, options_of_chord
 from caraway.exceptions import InvalidOption
-from caraway.groups import Canvas, group, is_signature, made, signatures_of
+from caraway.groups import Canvas, group, is_signature, signatures_of
+from caraway.maps import chunks, xmap, xstarmap
 from caraway.signatures import R_co, Signature, maybe_signature, signature
 
 if TYPE_CHECKING:
     from caraway.base import AppBase
     from caraway.requests.base import Json
 
-__all__ = ["Canvas", "Signature", "chain", "chord", "group", "maybe_signature", "signature"]
+__all__ = [
+    "Canvas",
+    "Signature",
+    "chain",
+    "chord",
+    "chunks",
+    "group",
+    "maybe_signature",
+    "signature",
+    "xmap",
+    "xstarmap",
+]
 
 
 class chain(Canvas[R_co]):  # noqa: N801 - Celery's name
@@ -30,7 +42,7 @@ class chain(Canvas[R_co]):  # noqa: N801 - Celery's name
 
     def __init__(self, *tasks: Any, app: AppBase | None = None, **options: Any) -> None:
         super().__init__(options, app)
-        self.tasks: list[Signature[Any]] = [made(each) for each in signatures_of(tasks, app)]
+        self.tasks: list[Signature[Any]] = [each.part() for each in signatures_of(tasks, app)]
 
     @property
     def app(self) -> AppBase:
@@ -114,7 +126,7 @@ class chord(Canvas[R_co]):  # noqa: N801 - Celery's name
             header.make_tasks()
         else:
             self.header = group([header] if is_signature(header) else list(header), app=app)
-        self.body = None if body is None else made(maybe_signature(body, app))
+        self.body = None if body is None else maybe_signature(body, app).part()
 
     @property
     def tasks(self) -> list[Signature[Any]]:
@@ -189,4 +201,4 @@ def _links(signature: Signature[Any]) -> list[Signature[Any]]:
     """Return the tasks of a chain, with what is its own; any other signature is one."""
     if isinstance(signature, chain):
         return signature.own_tasks()
-    return [signature.clone()]
+    return [signature.clone().part()]

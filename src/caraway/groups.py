@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from caraway.call_options import in_zone_of, options_to_json
 from caraway.core.arguments import untyped_to_wire
@@ -32,14 +32,17 @@ class Canvas(Signature[R_co]):
     id are those of what it ends with, and its errbacks are everybody's, as in Celery.
     """
 
-    kind: ClassVar[str] = ""
-
     def __init_subclass__(cls) -> None:
         """Let its JSON be read."""
         Signature.kinds[cls.kind] = cls
 
     def __init__(self, options: Mapping[str, Any], app: AppBase | None) -> None:
         super().__init__(f"caraway.{self.kind}", (), {}, options, app=app)
+
+    @property
+    def is_generated(self) -> bool:
+        """Whether its tasks come from a generator that has not run yet."""
+        return False
 
     def parts_to_json(self) -> dict[str, Json]:
         """Return what it consists of as JSON."""
@@ -138,7 +141,7 @@ class group(Canvas[R_co]):  # noqa: N801 - Celery's name
         several = tasks[0] if len(tasks) == 1 and not is_signature(tasks[0]) else tasks
         found = signatures_of(several, app)
         self._tasks: list[Signature[Any]] | _Once = (
-            _Once(found) if isinstance(several, Iterator) else [made(each) for each in found]
+            _Once(found) if isinstance(several, Iterator) else [each.part() for each in found]
         )
 
     @property
@@ -149,8 +152,13 @@ class group(Canvas[R_co]):  # noqa: N801 - Celery's name
     def make_tasks(self) -> list[Signature[Any]]:
         """Return its tasks; a generator runs now, and not while they are sent."""
         if not isinstance(self._tasks, list):
-            self._tasks = list(self._tasks)
+            self._tasks = [each.part() for each in self._tasks]
         return self._tasks
+
+    def part(self) -> group[R_co]:
+        """Return it as a part of a canvas: a generator runs now."""
+        self.make_tasks()
+        return self
 
     @property
     def is_generated(self) -> bool:
@@ -253,13 +261,6 @@ class _Once(Iterator[Signature[Any]]):
 
     def __next__(self) -> Signature[Any]:
         return self._looked_at.pop() if self._looked_at else next(self._tasks)
-
-
-def made(signature: Signature[Any]) -> Signature[Any]:
-    """Return a signature that is part of a canvas: only a group by itself is sent as it is made."""
-    if isinstance(signature, group):
-        signature.make_tasks()
-    return signature
 
 
 def is_signature(value: object) -> bool:

@@ -44,6 +44,8 @@ class Signature(Generic[R_co]):
 
     kinds: ClassVar[dict[str, type[Signature[Any]]]] = {}
     """The canvases, by what ``subtask_type`` calls them."""
+    kind: ClassVar[str] = ""
+    """What ``subtask_type`` calls it; nothing for a call of a task."""
 
     def __init__(
         self,
@@ -203,6 +205,10 @@ class Signature(Generic[R_co]):
         """Return it as the steps of a workflow."""
         return (Call(self, self.id),)
 
+    def part(self) -> Signature[Any]:
+        """Return it as a part of a canvas: only what is sent by itself is sent as it is made."""
+        return self
+
     def __or__(self, other: object) -> Signature[Any]:
         """Return a chain: the other one comes after this one, and takes its value."""
         if not isinstance(other, Signature):
@@ -232,7 +238,7 @@ class Signature(Generic[R_co]):
             "args": args,
             "kwargs": kwargs,
             "options": options,
-            "subtask_type": None,
+            "subtask_type": self.kind or None,
             "immutable": self.immutable,
         }
 

@@ -13,11 +13,12 @@ from caraway.core.context import Context, current
 from caraway.core.options import by_our_names
 from caraway.exceptions import InvalidOption
 from caraway.inside import Inside
+from caraway.maps import chunks, xmap, xstarmap
 from caraway.result import AsyncResult as Result
 from caraway.signatures import Signature
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Coroutine, Iterable, Sequence
     from datetime import datetime, timedelta
 
     from caraway.result import EagerResult
@@ -302,6 +303,18 @@ class Task(Inside, Generic[P, R]):
         )
 
     subtask = signature
+
+    def map(self, it: Iterable[Any]) -> xmap[R]:
+        """Return a signature that calls the task with each item, all in one run."""
+        return xmap(self.s(), it, app=self.app)
+
+    def starmap(self, it: Iterable[Sequence[Any]]) -> xstarmap[R]:
+        """Return a signature that calls the task with each list of arguments, all in one run."""
+        return xstarmap(self.s(), it, app=self.app)
+
+    def chunks(self, it: Iterable[Sequence[Any]], n: int) -> chunks[R]:
+        """Return a group of runs, each of which calls the task with ``n`` lists of arguments."""
+        return chunks(self.s(), it, n, app=self.app)
 
     def AsyncResult(self, task_id: str) -> Result[R]:  # noqa: N802 - Celery's name
         """Return the result of a call of this task by its id."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from caraway.announcing import after_publish
 from caraway.calls import prepared, publication, publish_policy
-from caraway.canvas import chain, chord, group
+from caraway.canvas import Canvas, chain, chord, group
 from caraway.core.context import current
 from caraway.core.ids import member_id, new_id
 from caraway.core.lots import lots
@@ -147,8 +147,7 @@ class Outline:
         streamed: bool = True,
     ) -> None:
         self._app = app
-        if not streamed and isinstance(canvas, group):
-            canvas.make_tasks()
+        canvas = canvas if streamed else canvas.part()
         self.steps: Workflow = decided(canvas.steps(), id or _new_id(canvas))
         self._generated: _Noted | None = None
         first = self.steps[0] if len(self.steps) == 1 else None
@@ -227,7 +226,7 @@ def _new_id(canvas: Signature[Any]) -> str:
     context = current.get()
     if context is None or context.running() is None:
         return new_id()
-    generated = isinstance(canvas, group) and canvas.is_generated
+    generated = isinstance(canvas, Canvas) and canvas.is_generated
     return context.child_id(digest_of(canvas.task, [] if generated else [canvas.to_dict()], {}))
 
 

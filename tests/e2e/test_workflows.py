@@ -10,7 +10,7 @@ import pytest
 from caraway import AsyncResult, chord, group
 from caraway.exceptions import ChordError
 from tests.e2e.conftest import PATIENCE_S, wait_until
-from tests.e2e.corridor import add, fail, keys, mark, same, total
+from tests.e2e.corridor import aadd, add, fail, keys, mark, same, total
 
 if TYPE_CHECKING:
     from caraway import Signature
@@ -67,6 +67,23 @@ def test_a_failed_member_fails_the_body_and_tells_the_errback_once(
     with pytest.raises(ChordError, match="Dependency"):
         result.get(timeout=PATIENCE_S)
     assert wait_until(lambda: len(keys(folder)) == 1)
+
+
+def test_chunks_run_side_by_side_and_a_map_in_one_run(doors: tuple[str, str]) -> None:
+    odd, even = doors
+    pairs = [(n, n) for n in range(25)]
+    parts = add.chunks(pairs, 10).group()
+    for place, part in enumerate(parts.tasks):
+        at(part, doors[place % 2])
+    result: Any = (parts | at(same.map([1, 2]), even)).delay()
+    assert result.get(timeout=PATIENCE_S) == [1, 2]
+    assert result.parent.get(timeout=PATIENCE_S) == [
+        [2 * n for n in range(10)],
+        [2 * n for n in range(10, 20)],
+        [2 * n for n in range(20, 25)],
+    ]
+    starmap: Any = aadd.starmap(pairs[:3])
+    assert at(starmap, odd).delay().get(timeout=PATIENCE_S) == [0, 2, 4]
 
 
 def test_a_group_of_a_hundred_and_more(doors: tuple[str, str]) -> None:

@@ -392,8 +392,6 @@ def test_every_variable_on_a_page_exists(page: Path) -> None:
 
 def test_what_is_not_there_yet_is_not_there() -> None:
     assert sorted(NOT_THERE & known_names()) == []
-    for name in ("chunks", "xmap"):
-        assert name not in caraway.__all__
 
 
 def test_every_exception_of_the_error_page_exists() -> None:

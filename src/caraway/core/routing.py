@@ -27,6 +27,9 @@ RouterFunction: TypeAlias = Callable[..., Any]
 name, ``{"queue": name}``, or None to pass."""
 
 FIFO_SUFFIX: Final = ".fifo"
+MAP: Final = "caraway.map"
+STARMAP: Final = "caraway.starmap"
+"""Tasks that call another one, their argument ``task``, many times within one run."""
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,75}")
 
 
@@ -273,9 +276,12 @@ class Router:
     ) -> Queue:
         """Return the queue for a task of that name.
 
-        ``options["queue"]``, where given, wins over every route.
+        ``options["queue"]``, where given, wins over every route. A map goes where the task goes
+        that it calls.
         """
         options = options or {}
+        if name in (MAP, STARMAP) and isinstance(mapped := (kwargs or {}).get("task"), Mapping):
+            name = mapped.get("task", name)
         chosen = _asked_for(options.get("queue"))
         for rule in self._rules:
             if chosen is not None:

@@ -16,10 +16,13 @@ from caraway.contrib.celery.canvas import (
     Signature,
     chain,
     chord,
+    chunks,
     group,
     maybe_signature,
     signature,
     subtask,
+    xmap,
+    xstarmap,
 )
 from caraway.contrib.celery.utils import uuid
 from caraway.shared import shared_task
@@ -31,6 +34,7 @@ __all__ = [
     "Task",
     "chain",
     "chord",
+    "chunks",
     "current_app",
     "current_task",
     "group",
@@ -39,4 +43,6 @@ __all__ = [
     "signature",
     "subtask",
     "uuid",
+    "xmap",
+    "xstarmap",
 ]

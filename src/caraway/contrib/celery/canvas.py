@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from caraway.canvas import Signature, chain, chord, group, signature
+from caraway.canvas import Signature, chain, chord, chunks, group, signature, xmap, xstarmap
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,4 +23,15 @@ def maybe_signature(
     return Signature.from_dict(given, app)
 
 
-__all__ = ["Signature", "chain", "chord", "group", "maybe_signature", "signature", "subtask"]
+__all__ = [
+    "Signature",
+    "chain",
+    "chord",
+    "chunks",
+    "group",
+    "maybe_signature",
+    "signature",
+    "subtask",
+    "xmap",
+    "xstarmap",
+]
