@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from caraway import Caraway
 from caraway.aws.memory import MemoryAws
 from caraway.core.disposition import Delete, Delivery, Disposition
+from caraway.core.envelope import parse_envelope
 from caraway.core.executor import Executor
-from caraway.core.message import Message, parse_envelope, read_message
+from caraway.core.message import Message, read_message
 from caraway.core.port import run_now
 from caraway.core.record import Record
 from caraway.requests.sqs import ChangeMessageVisibility, DeleteMessage, ReceiveMessages

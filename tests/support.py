@@ -11,9 +11,10 @@ from caraway.aws.memory import MemoryAws
 from caraway.core.claim_check import Store
 from caraway.core.codec import encode
 from caraway.core.disposition import Delete, Delivery, Disposition
+from caraway.core.envelope import parse_envelope
 from caraway.core.executor import Executor
 from caraway.core.ids import derived_id
-from caraway.core.message import Message, parse_envelope, read_message
+from caraway.core.message import Message, read_message
 from caraway.core.port import run_now
 from caraway.core.publish import Site, describe, send
 from caraway.core.record import Record, Records

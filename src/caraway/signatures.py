@@ -11,7 +11,7 @@ from typing_extensions import TypeVar
 from caraway.call_options import in_zone_of, options_to_json, serializer_of
 from caraway.core.arguments import untyped_to_wire
 from caraway.core.codec import decode
-from caraway.core.message import signature_fault
+from caraway.core.fields import signature_fault
 from caraway.core.options import check_options
 from caraway.core.sensitive import FILTERED
 from caraway.core.workflow import Call, Steps

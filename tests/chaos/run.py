@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from caraway.core.message import parse_envelope
+from caraway.core.envelope import parse_envelope
 from caraway.core.record import DONE, FAILED, Record
 from caraway.local.engine import LocalEngine
 from caraway.local.environ import surroundings

@@ -7,7 +7,8 @@ import pytest
 
 from caraway.core.beat import Owner, Rule, entries, rules
 from caraway.core.beat_sync import TARGET_ID, listing, sync
-from caraway.core.message import parse_envelope, read_message
+from caraway.core.envelope import parse_envelope
+from caraway.core.message import read_message
 from caraway.core.publish import Site
 from caraway.core.routing import Queue, Router
 from caraway.exceptions import ImproperlyConfigured, ResourceMissing

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from caraway.core.beat import Entry, Owner, Rule, entries, rules
 from caraway.core.beat_sync import TARGET_ID, Plan, listing, plan, sync
-from caraway.core.message import Message, digest_of, parse_envelope, read_message
+from caraway.core.envelope import parse_envelope
+from caraway.core.message import Message, digest_of, read_message
 from caraway.core.port import run_now
 from caraway.core.publish import Site
 from caraway.core.routing import Queue, Router

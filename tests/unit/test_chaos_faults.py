@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from caraway.core.message import parse_envelope, read_message
+from caraway.core.envelope import parse_envelope
+from caraway.core.message import read_message
 from caraway.core.record import Records, Written
 from tests.chaos.faults import NOTHING, Lose, Plan, Redeliver, Rule
 from tests.chaos.fleet import running

@@ -14,7 +14,8 @@ from rich.console import Console
 
 from caraway import Caraway, states
 from caraway.aws.memory import MemoryAws
-from caraway.core.message import parse_envelope, read_message
+from caraway.core.envelope import parse_envelope
+from caraway.core.message import read_message
 from caraway.core.routing import Router
 from caraway.demo import app as demo_app
 from caraway.demo import jobs, run

@@ -48,8 +48,9 @@ from caraway.core.codec import decode
 from caraway.core.compression import NAMES, compression
 from caraway.core.decoding import decoders
 from caraway.core.disposition import Delete, Delivery
+from caraway.core.envelope import parse_envelope
 from caraway.core.executor import Executor
-from caraway.core.message import Message, parse_envelope, read_message
+from caraway.core.message import Message, read_message
 from caraway.core.options import NO_MEANING, OPTIONS
 from caraway.core.port import run_now
 from caraway.core.record import Record

@@ -10,17 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caraway.core.message import (
-    COUNT_LIMIT,
-    DEPTH_LIMIT,
-    NAME_LIMIT,
-    Message,
-    digest_of,
-    parse_envelope,
-    read_message,
-    read_time,
-    signature_fault,
-)
+from caraway.core.envelope import DEPTH_LIMIT, parse_envelope
+from caraway.core.fields import COUNT_LIMIT, NAME_LIMIT, read_time, signature_fault
+from caraway.core.message import Message, digest_of, read_message
 from caraway.exceptions import InvalidMessage
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)

@@ -13,9 +13,11 @@ import pytest
 
 from caraway import Caraway, Queue
 from caraway.aws.memory import MemoryAws
+from caraway.core.envelope import parse_envelope
 from caraway.core.events import Ended, Received
+from caraway.core.fields import is_name
 from caraway.core.ids import new_id
-from caraway.core.message import is_name, parse_envelope, read_message
+from caraway.core.message import read_message
 from caraway.core.port import run_now
 from caraway.core.presence import (
     LATE,

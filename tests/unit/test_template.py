@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from caraway.core.message import parse_envelope, read_message
+from caraway.core.envelope import parse_envelope
+from caraway.core.message import read_message
 from caraway.core.record import HORIZON_S
 from caraway.core.routing import Queue
 from caraway.local.template import load_template

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from caraway.core.message import parse_envelope, read_message
+from caraway.core.envelope import parse_envelope
+from caraway.core.message import read_message
 from caraway.exceptions import InvalidMessage
 
 ROOT = Path(__file__).parents[2]

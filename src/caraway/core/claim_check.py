@@ -28,13 +28,8 @@ from typing import TYPE_CHECKING, Any, Final
 from caraway.core.codec import dumps
 from caraway.core.decoding import from_base64
 from caraway.core.encoding import to_base64
-from caraway.core.message import (
-    COMPRESSED_VERSION,
-    VERSION,
-    Message,
-    parse_envelope,
-    read_message,
-)
+from caraway.core.envelope import COMPRESSED_VERSION, VERSION, parse_envelope
+from caraway.core.message import Message, read_message
 from caraway.core.signing import SIGNED_BYTES, sealed
 from caraway.exceptions import DecodeError, ImproperlyConfigured, InvalidMessage
 from caraway.requests.s3 import GetObject, PutObject

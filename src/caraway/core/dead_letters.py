@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from caraway.core.message import parse_envelope
+from caraway.core.envelope import parse_envelope
 from caraway.core.options import GROUP
 from caraway.exceptions import InvalidMessage
 from caraway.requests.sqs import (

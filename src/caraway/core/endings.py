@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 from caraway import states
 from caraway.core.claim_check import keep_text, load_text
 from caraway.core.codec import dumps
+from caraway.core.envelope import parse_envelope
 from caraway.core.errors import error_to_json
-from caraway.core.message import parse_envelope, read_message
+from caraway.core.message import read_message
 from caraway.core.record import FAILED, Written
 from caraway.core.settle import Failed, Rejected, Succeeded
 from caraway.exceptions import ImproperlyConfigured, TaskError

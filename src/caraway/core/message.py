@@ -7,29 +7,21 @@ travels (see :mod:`caraway.core.codec`), so reading an envelope never builds a u
 from __future__ import annotations
 
 import hashlib
-import json
-import math
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from caraway.core.codec import canonical, dumps
+from caraway.core.envelope import VERSION
+from caraway.core.fields import is_place, read_field
 from caraway.core.ids import derived_id
-from caraway.exceptions import EncodeError, ImproperlyConfigured, InvalidMessage
+from caraway.exceptions import EncodeError, InvalidMessage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from caraway.requests.base import Json
 
-VERSION: Final = 1
-COMPRESSED_VERSION: Final = 2
-"""Of an envelope whose content is compressed: code that knows version 1 only does not see it."""
-NAME_LIMIT: Final = 200
-"""Longest id, task name or other name, in characters: ids are part of S3 keys (1,024 bytes)."""
-COUNT_LIMIT: Final = 2**31
-DEPTH_LIMIT: Final = 500
-"""Deepest nesting of a body: deeper data can be read, but not be written again."""
 _SPARSE: Final = {
     "kwargs": {},
     "attempt": 0,
@@ -173,15 +165,13 @@ class Message:
         if fixed:
             raise InvalidMessage(f"a retry cannot change {', '.join(fixed)} of the message")
         fields: dict[str, Any] = {
-            name: _EMPTY.get(name) if value is None else _read_field(name, value)
+            name: _EMPTY.get(name) if value is None else read_field(name, value)
             for name, value in changes.items()
         }
         return replace(self, **fields)
 
 
-_VERSIONS: Final = (VERSION, COMPRESSED_VERSION)
 _FIELDS: Final = tuple(Message.__dataclass_fields__)
-_TIMES: Final = ("sent_at", "eta", "expires", "scheduled_time")
 _CHANGEABLE: Final = frozenset(
     {
         "args",
@@ -200,115 +190,6 @@ _CHANGEABLE: Final = frozenset(
         "values",
     }
 )
-_COUNTS: Final = ("attempt", "retries", "group_index")
-_LIMITS: Final = ("soft_time_limit", "time_limit")
-_LINKS: Final = ("link", "link_error", "chain")
-_KINDS: Final[dict[str, type | tuple[type, ...]]] = {
-    "task": str,
-    "id": str,
-    "args": list,
-    "kwargs": dict,
-    "attempt": int,
-    "retries": int,
-    "headers": dict,
-    "link": list,
-    "link_error": list,
-    "chain": list,
-    "group": str,
-    "group_index": int,
-    "chord": dict,
-    "values": dict,
-    "ignore_result": bool,
-    "soft_time_limit": (int, float),
-    "time_limit": (int, float),
-    "serializer": str,
-    "compression": str,
-    "schedule": str,
-    "digest": str,
-    "root_id": str,
-    "parent_id": str,
-    "group_id": str,
-    "sent_at": str,
-    "eta": str,
-    "expires": str,
-    "scheduled_time": str,
-}
-
-
-def read_time(text: str, what: str) -> datetime:
-    """Return a point in time, in UTC, from ISO 8601 text; without an offset it is UTC already.
-
-    Raises
-    ------
-    InvalidMessage
-        If it is no time.
-    """
-    try:
-        # fromisoformat of Python 3.10 does not know the "Z" that AWS writes.
-        time = datetime.fromisoformat(text.replace("Z", "+00:00"))
-        return time.astimezone(timezone.utc) if time.tzinfo else time.replace(tzinfo=timezone.utc)
-    except (ValueError, OverflowError) as error:
-        raise InvalidMessage(f"{what}: {text!r:.80} is not an ISO 8601 time") from error
-
-
-def is_name(value: object) -> bool:
-    """Say whether a value can be an id or a name: printable text of 1 to 200 characters."""
-    return isinstance(value, str) and 0 < len(value) <= NAME_LIMIT and value.isprintable()
-
-
-def signature_fault(wire: Json) -> str | None:
-    """Return what is wrong with a signature as JSON, None when it can be sent."""
-    if not isinstance(wire, dict) or not is_name(wire.get("task")):
-        return "expected a signature, an object that names its 'task'"
-    for name, kind in (("args", list), ("kwargs", dict), ("options", dict)):
-        if not isinstance(wire.get(name) or kind(), kind):
-            return f"its {name!r} are not {'a list' if kind is list else 'an object'}"
-    return None
-
-
-def parse_envelope(body: str) -> dict[str, Json]:
-    """Return the JSON object of a message body, after a look at its version.
-
-    Raises
-    ------
-    InvalidMessage
-        If it is not a JSON object, or not of a version that this code knows.
-    """
-    try:
-        envelope = _decoder.decode(body)
-    except (ValueError, RecursionError) as error:
-        raise InvalidMessage(f"the body is not JSON: {error}") from error
-    if body.count("[") + body.count("{") > DEPTH_LIMIT and _is_deep(envelope):
-        raise InvalidMessage(f"the body is nested deeper than {DEPTH_LIMIT} levels")
-    if not isinstance(envelope, dict) or "caraway" not in envelope:
-        raise InvalidMessage("the body is not a task message: it has no 'caraway' version")
-    if type(envelope["caraway"]) is not int or envelope["caraway"] not in _VERSIONS:
-        raise InvalidMessage(
-            f"message version {envelope['caraway']!r:.80} is not known here (this code reads "
-            f"{VERSION} and {COMPRESSED_VERSION}): deploy the workers before the producers"
-        )
-    return envelope
-
-
-def _finite(text: str) -> float:
-    if math.isfinite(value := float(text)):
-        return value
-    raise ValueError(f"{text:.80} is no JSON number")
-
-
-# Python reads NaN and 1e999, which no JSON can carry on.
-_decoder = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
-
-
-def _is_deep(data: Json) -> bool:
-    """Say whether data is nested deeper than the limit; level by level, without recursion."""
-    level = [data]
-    for _ in range(DEPTH_LIMIT):
-        inner = [each.values() if isinstance(each, dict) else each for each in level]
-        level = [child for each in inner for child in each if isinstance(child, dict | list)]
-        if not level:
-            return False
-    return True
 
 
 def read_message(envelope: Mapping[str, Json]) -> Message:
@@ -323,93 +204,18 @@ def read_message(envelope: Mapping[str, Json]) -> Message:
         If a field is missing or is not of its type.
     """
     fields = {
-        name: _read_field(name, envelope[name])
-        for name in _FIELDS
-        if envelope.get(name) is not None
+        name: read_field(name, envelope[name]) for name in _FIELDS if envelope.get(name) is not None
     }
     if "task" not in fields:
         raise InvalidMessage("the message names no task")
     if "id" not in fields:
         fields["id"] = _occurrence_id(fields)
-    if "chord" in fields and not _is_place(fields):
+    if "chord" in fields and not is_place(fields):
         raise InvalidMessage("chord: the message names no place in its group")
     try:
         return Message(**fields)
     except EncodeError as error:
         raise InvalidMessage(f"the arguments have no digest: {error}") from error
-
-
-def _read_field(name: str, value: Any) -> Any:
-    """Return one field as the message keeps it."""
-    if not _is_of_kind(value, _KINDS[name]):
-        raise InvalidMessage(f"{name}: {value!r:.80} is not of the right type")
-    if name in _TIMES:
-        return read_time(value, name)
-    if isinstance(value, str) and not is_name(value):
-        raise InvalidMessage(f"{name}: not printable text of 1 to {NAME_LIMIT} characters")
-    if name in _COUNTS and not 0 <= value < COUNT_LIMIT:
-        raise InvalidMessage(f"{name}: counts from 0, to {COUNT_LIMIT:,} at most")
-    if name in _LIMITS and value <= 0:
-        raise InvalidMessage(f"{name}: expected seconds above 0")
-    if name == "compression":
-        return _known_compression(value)
-    if name in _OF_WORKFLOWS and (fault := _OF_WORKFLOWS[name](value)):
-        raise InvalidMessage(f"{name}: {fault}")
-    if name in _LINKS and (fault := next(filter(None, map(signature_fault, value)), None)):
-        raise InvalidMessage(f"{name}: {fault}")
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _chord_fault(chord: Json) -> str | None:
-    """Return what is wrong with a chord and the places above it, None when they can be followed."""
-    while chord is not None:
-        up = chord.get("up") or {}
-        if not _is_size(chord.get("size")) or not isinstance(chord.get("then"), list):
-            return "expected an object with its 'size' and what comes 'then'"
-        if fault := next(filter(None, map(signature_fault, chord["then"])), None):
-            return f"then: {fault}"
-        if not isinstance(up, dict) or not isinstance(up.get("chord"), dict | None):
-            return "expected an object as 'up'"
-        chord = up.get("chord")
-        if chord is not None and not _is_place(up):
-            return "'up' names no place in a group"
-    return None
-
-
-def _is_place(fields: Mapping[str, Json]) -> bool:
-    """Say whether fields name a group, and a place that the chord's size has."""
-    index, size = fields.get("group_index"), fields["chord"].get("size")
-    if not is_name(fields.get("group")) or not _is_size(index) or not _is_size(size):
-        return False
-    is_there: bool = index < size
-    return is_there
-
-
-def _values_fault(values: Json) -> str | None:
-    if is_name(values.get("group")) and _is_size(values.get("size")):
-        return None
-    return "expected an object with a 'group' and its 'size'"
-
-
-def _is_size(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < COUNT_LIMIT
-
-
-_OF_WORKFLOWS: Final = {"chord": _chord_fault, "values": _values_fault}
-
-
-def _known_compression(name: str) -> str:
-    """Return the name; a worker that could not compress the next attempt must not run this one."""
-    from caraway.core.compression import compression
-
-    try:
-        return compression(name).name
-    except ImproperlyConfigured as error:
-        raise InvalidMessage(f"compression: {error}") from error
-
-
-def _is_of_kind(value: object, kind: type | tuple[type, ...]) -> bool:
-    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
 
 
 def _occurrence_id(fields: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from math import ceil, inf
 from typing import TYPE_CHECKING, Any, Final
 
-from caraway.core.message import NAME_LIMIT, is_name, read_time, signature_fault
+from caraway.core.fields import NAME_LIMIT, is_name, read_time, signature_fault
 from caraway.exceptions import InvalidMessage, InvalidOption, UnknownOption, nearest
 from caraway.requests.sqs import DELAY_LIMIT_S
 

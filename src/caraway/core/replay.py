@@ -16,9 +16,10 @@ from caraway import states
 from caraway.core.claim_check import keep_text, load_text
 from caraway.core.codec import dumps
 from caraway.core.endings import Recorded
+from caraway.core.envelope import parse_envelope
 from caraway.core.following import lead_on
 from caraway.core.ids import new_token
-from caraway.core.message import parse_envelope, read_message
+from caraway.core.message import read_message
 from caraway.core.publish import Outgoing, request_to_send
 from caraway.core.record import RETRY, RUNNING, Record
 from caraway.exceptions import InvalidMessage, NotReplayable, PayloadMissing

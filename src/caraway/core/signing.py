@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from caraway.core.decoding import from_base64
 from caraway.core.encoding import to_base64
+from caraway.core.fields import read_time
 from caraway.core.json_text import dumps, in_order
-from caraway.core.message import read_time
 from caraway.core.record import HORIZON_S
 from caraway.exceptions import (
     DecodeError,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from caraway import states
 from caraway.core import results
-from caraway.core.message import VERSION, read_message
+from caraway.core.envelope import VERSION
+from caraway.core.message import read_message
 from caraway.core.port import run_now
 
 if TYPE_CHECKING:
