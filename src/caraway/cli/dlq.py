@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from caraway.cli.completing import queue_names, task_names
+from caraway.cli.completing import queue_names
 from caraway.cli.errors import NOT_WELL
 from caraway.cli.letters import as_json, cells, in_full
-from caraway.cli.options import age, app_option, json_option
-from caraway.cli.output import console_of, count, show_fields, show_json, show_table
+from caraway.cli.options import app_option, json_option
+from caraway.cli.output import count, show_fields, show_json, show_table
+from caraway.cli.selecting import Counter, acting, selecting
 from caraway.cli.session import Session, pass_session
 from caraway.core.dead_letters import DeadLetter, Deed, Pile, Selection, Sweep, Swept, hold_s, piles
 from caraway.core.port import run_now
@@ -20,8 +21,6 @@ from caraway.requests.sqs import GetQueueAttributes, GetQueueUrl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from typing_extensions import Self
 
     from caraway.app import Caraway
     from caraway.core.routing import Queue
@@ -34,29 +33,11 @@ _DONE: Final = {"redrive": "sent again", "purge": "deleted"}
 
 def _selecting(command: F) -> F:
     """Add the options that say which dead letters are meant."""
-    for option in (
-        click.option("--limit", type=click.IntRange(min=1), help="Take so many at most."),
-        click.option("--id", "ids", multiple=True, metavar="ID", help="Of this task; repeatable."),
-        click.option(
-            "--newer-than",
-            "newer_than_s",
-            callback=age,
-            metavar="AGE",
-            help="Dead since less: 90, 15m, 2h, 3d.",
-        ),
-        click.option(
-            "--older-than",
-            "older_than_s",
-            callback=age,
-            metavar="AGE",
-            help="Dead for longer: 90, 15m, 2h, 3d.",
-        ),
-        click.option("--reason", metavar="TEXT", help="Whose reason contains it."),
-        click.option("--task", metavar="GLOB", shell_complete=task_names, help="Such as 'shop.*'."),
-        click.argument("queues", nargs=-1, metavar="[QUEUE]...", shell_complete=queue_names),
-    ):
-        command = option(command)
-    return command
+    by_id = click.option(
+        "--id", "ids", multiple=True, metavar="ID", help="Of this task; repeatable."
+    )
+    queues = click.argument("queues", nargs=-1, metavar="[QUEUE]...", shell_complete=queue_names)
+    return queues(selecting("Dead")(by_id(command)))
 
 
 @dataclass(frozen=True)
@@ -96,7 +77,7 @@ class _Asked:
         """Go through all piles, and show how far it is."""
         total = Swept()
         aws, prefix = self.app.aws, self.app.conf.queue_name_prefix
-        with _Counter() as counter:
+        with Counter("Looking for dead letters") as counter:
             for pile in self.piles:
                 left = None if self.limit is None else self.limit - total.matched
                 if left == 0:
@@ -112,7 +93,7 @@ class _Asked:
                         limit=left,
                         hold_s=hold_s(self._letters_in(pile)),
                         found=found,
-                        progress=counter.after(total.seen),
+                        progress=partial(_count, counter, total.seen),
                     ).run()
                 )
                 for name, number in vars(swept).items():
@@ -132,30 +113,9 @@ class _Asked:
         return int(attributes.get("ApproximateNumberOfMessages", 0))
 
 
-class _Counter:
-    """Shows on standard error how many letters were seen, where a person looks."""
-
-    def __init__(self) -> None:
-        console = console_of(sys.stderr)
-        self._status = None if console is None else console.status("Looking for dead letters")
-
-    def __enter__(self) -> Self:
-        if self._status is not None:
-            self._status.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._status is not None:
-            self._status.stop()
-
-    def after(self, earlier: int) -> Callable[[Swept], None]:
-        """Return what shows a sweep's number, on top of those of earlier sweeps."""
-
-        def show(swept: Swept) -> None:
-            if self._status is not None:
-                self._status.update(f"{earlier + swept.seen:,} dead letters seen")
-
-        return show
+def _count(counter: Counter, earlier: int, swept: Swept) -> None:
+    """Show a sweep's number, on top of those of earlier sweeps."""
+    counter.show(f"{earlier + swept.seen:,} dead letters seen")
 
 
 @click.group("dlq")
@@ -231,16 +191,6 @@ def show_command(session: Session, id: str) -> None:
         click.get_current_context().exit(NOT_WELL)
 
 
-def _acting(command: F) -> F:
-    """Add what commands have in common that change something."""
-    for option in (
-        click.option("-f", "--force", is_flag=True, help="Do not ask."),
-        click.option("-n", "--dry-run", is_flag=True, help="Show what is meant, change nothing."),
-    ):
-        command = option(command)
-    return command
-
-
 @command.command("redrive")
 @_selecting
 @click.option(
@@ -249,7 +199,7 @@ def _acting(command: F) -> F:
     shell_complete=queue_names,
     help="Send them here; by default where each came from.",
 )
-@_acting
+@acting
 @app_option
 @json_option
 @pass_session
@@ -280,7 +230,7 @@ def redrive_command(
 
 @command.command("purge")
 @_selecting
-@_acting
+@acting
 @app_option
 @json_option
 @pass_session

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from caraway.cli.output import duration
+from caraway.cli.output import duration, shortened
 from caraway.core.claim_check import unpack
 from caraway.core.port import run_now
 from caraway.core.results import look
@@ -14,8 +14,6 @@ from caraway.exceptions import InvalidMessage, PayloadMissing
 if TYPE_CHECKING:
     from caraway.app import Caraway
     from caraway.core.dead_letters import DeadLetter
-
-_REASON_WIDTH: Final = 80
 
 
 def as_json(letter: DeadLetter, now_s: float) -> dict[str, Any]:
@@ -36,11 +34,8 @@ def as_json(letter: DeadLetter, now_s: float) -> dict[str, Any]:
 
 def cells(row: dict[str, Any]) -> list[str]:
     """Return a letter's line in a table."""
-    reason = " ".join(row["reason"].split())
-    if len(reason) > _REASON_WIDTH:
-        reason = reason[: _REASON_WIDTH - 3] + "..."
     names = [row["id"] or "-", row["task"] or "-", row["queue"] or "-"]
-    return [*names, duration(row["age_s"]), reason]
+    return [*names, duration(row["age_s"]), shortened(row["reason"])]
 
 
 def in_full(app: Caraway, letter: DeadLetter) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from caraway import states
 from caraway.cli.errors import INTERRUPTED, NOT_WELL, Failure
 from caraway.cli.output import count, duration, show_fields, show_json, waiting_for
 from caraway.core.codec import decode
+from caraway.core.errors import in_short
 from caraway.core.port import run_now
 from caraway.core.results import look, wait
 from caraway.exceptions import ContentDisallowed
@@ -102,8 +103,8 @@ def as_json(seen: Seen) -> dict[str, Any]:
         "queue": record.queue,
         "door": record.door,
         "attempts": attempts(seen),
-        "started": _time(record.started_at),
-        "ended": _time(record.done_at),
+        "started": time_text(record.started_at),
+        "ended": time_text(record.done_at),
         "result": None if failed else seen.result,
         "error": error_text(seen) if failed else None,
         "traceback": record.traceback,
@@ -122,7 +123,7 @@ def _fields(app: Caraway, seen: Seen) -> list[tuple[str, str]]:
         ("door", record.door),
         ("attempts", str(attempts(seen))),
         ("lost", count(record.lost, "worker") if record.lost else None),
-        ("started", _time(record.started_at)),
+        ("started", time_text(record.started_at)),
         ("ended", _ended(seen)),
         _outcome(app, seen),
     ]
@@ -162,9 +163,7 @@ def value_text(app: Caraway, seen: Seen) -> str:
 def error_text(seen: Seen) -> str | None:
     """Return the error of a task that failed, such as ``ValueError: no``."""
     error = seen.result
-    if not isinstance(error, BaseException):
-        return None
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return in_short(error) if isinstance(error, BaseException) else None
 
 
 def _ended(seen: Seen) -> str | None:
@@ -172,15 +171,16 @@ def _ended(seen: Seen) -> str | None:
     if record.done_at is None:
         return None
     if record.started_at is None:
-        return _time(record.done_at)
-    return f"{_time(record.done_at)} (after {_took(record.done_at - record.started_at)})"
+        return time_text(record.done_at)
+    return f"{time_text(record.done_at)} (after {_took(record.done_at - record.started_at)})"
 
 
 def _took(seconds: float) -> str:
     return f"{seconds:.3f} s" if seconds < 10 else duration(seconds)
 
 
-def _time(moment: float | None) -> str | None:
+def time_text(moment: float | None) -> str | None:
+    """Return a time as ISO 8601 in UTC."""
     if moment is None:
         return None
     return datetime.fromtimestamp(moment, timezone.utc).isoformat(timespec="milliseconds")

@@ -108,6 +108,12 @@ def duration(seconds: float) -> str:
     return f"{whole} s"
 
 
+def shortened(text: str, width: int = 80) -> str:
+    """Return a text in one line of so many characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= width else f"{line[: width - 3]}..."
+
+
 def count(number: int, noun: str) -> str:
     """Return ``1 queue`` or ``2 queues``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -70,6 +70,11 @@ def text_of(value: object) -> str:
         return f"<{type(value).__qualname__}>"
 
 
+def in_short(error: BaseException) -> str:
+    """Return an error as a person reads it, such as ``ValueError: no``."""
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
 def error_from_json(data: Json) -> BaseException:
     """Return the exception that was recorded.
 
