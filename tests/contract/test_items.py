@@ -16,17 +16,21 @@ from caraway.requests.dynamodb import (
     DescribeTable,
     Found,
     GetItem,
+    Scan,
     UpdateItem,
 )
 from caraway.requests.items import (
     Absent,
     Always,
+    AtLeast,
     AtMost,
+    BeginsWith,
     Change,
     Condition,
     Equals,
     OneOf,
     OrElse,
+    Present,
     Sum,
 )
 
@@ -59,9 +63,12 @@ names = st.sampled_from((*ANY, *NUMERIC, "id"))
 conditions: st.SearchStrategy[Condition] = st.recursive(
     st.one_of(
         st.builds(Absent, names),
+        st.builds(Present, names),
+        st.builds(BeginsWith, st.sampled_from(ANY), st.sampled_from(("a", "1", "Str"))),
         st.just(Always()),
         st.builds(Equals, names, comparable),
         st.builds(AtMost, st.sampled_from(NUMERIC), numbers),
+        st.builds(AtLeast, st.sampled_from(NUMERIC), numbers),
         st.builds(OneOf, names, st.lists(comparable, min_size=1, max_size=3).map(tuple)),
     ),
     lambda inner: st.one_of(
@@ -224,6 +231,29 @@ def test_writes_of_many_answer_each_for_itself(harness: Harness) -> None:
     assert last == {"id": "b", "by": "me"}
     assert isinstance(refused, ConditionFailed)
     assert refused.item == {"id": "taken", "by": "other"}
+
+
+@pytest.mark.parametrize("page", [1, 3, None])
+def test_a_table_is_read_page_by_page_and_answers_what_is_asked_for(
+    harness: Harness, page: int | None
+) -> None:
+    table = harness.table()
+    for number in range(7):
+        done = {"done": 40 + number} if number % 2 else {}
+        harness.put_item(table, {"id": f"i{number}", "name": "shop.add", "n": number, **done})
+    harness.put_item(table, {"id": "workers\t", "sessions": {"a"}})
+    late = AtLeast("done", 43) | (Absent("done") & AtLeast("n", 2))
+    condition = Present("name") & BeginsWith("name", "shop.") & late
+    read, found, after = 0, dict[str, Any](), None
+    while True:
+        answer = harness.perform(Scan(table, condition, ("id", "n", "state"), after, page))
+        read += answer.read
+        found.update({item["id"]: item for item in answer.items})
+        assert answer.read <= (page or 8)
+        if (after := answer.last) is None:
+            break
+    assert read == 8
+    assert found == {f"i{number}": {"id": f"i{number}", "n": number} for number in range(2, 7)}
 
 
 @pytest.mark.without("memory", because="its tables have no settings")

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
 
 from caraway.aws.user_code import call_blocking
 from caraway.exceptions import EndpointUnreachable, PayloadMissing, RequestFailed
-from caraway.requests.dynamodb import BatchGetItem, ConditionFailed, Found, GetItem, UpdateItem
+from caraway.requests.dynamodb import (
+    BatchGetItem,
+    ConditionFailed,
+    Found,
+    GetItem,
+    Page,
+    Scan,
+    UpdateItem,
+)
 from caraway.requests.s3 import GetObject, HeadBucket, PutObject
 from caraway.requests.sqs import (
     ChangeMessageVisibility,
@@ -166,6 +174,8 @@ class MemoryAws:
                 return Found(
                     {id: dict(self.items[key]) for id, key in keys.items() if key in self.items}
                 )
+            case Scan():
+                return self._scan(request)
             case UpdateItem():
                 return self._update(request)
             case PutObject():
@@ -222,6 +232,21 @@ class MemoryAws:
                 )
             )
         return received
+
+    def _scan(self, request: Scan) -> Page:
+        ids = sorted(id for table, id in self.items if table == request.table)
+        left = [id for id in ids if request.after is None or id > request.after]
+        read = left[: request.limit]
+        items = [self.items[request.table, id] for id in read]
+        return Page(
+            tuple(
+                {name: item[name] for name in request.fields if name in item}
+                for item in items
+                if request.condition.holds(item)
+            ),
+            len(read),
+            read[-1] if read != left else None,
+        )
 
     def _update(self, request: UpdateItem) -> Item:
         key = (request.table, request.id)

@@ -99,6 +99,76 @@ class BatchGetItem(Request[Found]):
 
 
 @dataclass(frozen=True)
+class Page:
+    """A part of what a scan has found.
+
+    Attributes
+    ----------
+    read
+        Items that were read, and are billed.
+    last
+        The id of the last of them, behind which the next page begins; None at the end.
+    """
+
+    items: tuple[Item, ...] = ()
+    read: int = 0
+    last: str | None = None
+
+
+@dataclass(frozen=True)
+class Scan(Request[Page]):
+    """Read a table, whoever its items are: up to 1 MB of it, and of that what is asked for.
+
+    A read that may be some moments behind: it costs half of a consistent one.
+
+    Parameters
+    ----------
+    condition, fields
+        Of which items which attributes are answered: all are read.
+    after
+        The id behind which it begins; None for the beginning.
+    limit
+        Items that are read at most.
+    """
+
+    service: ClassVar[str] = "dynamodb"
+    operation: ClassVar[str] = "scan"
+
+    table: str
+    condition: Condition
+    fields: tuple[str, ...]
+    after: str | None = None
+    limit: int | None = None
+
+    def params(self) -> dict[str, Any]:
+        names = Names()
+        params: dict[str, Any] = {
+            "TableName": self.table,
+            "FilterExpression": self.condition.render(names),
+            "ProjectionExpression": ", ".join(map(names.attribute, self.fields)),
+            "ExpressionAttributeNames": names.attributes,
+        }
+        if names.values:  # DynamoDB refuses an empty map
+            params["ExpressionAttributeValues"] = to_item(names.values)
+        if self.after is not None:
+            params["ExclusiveStartKey"] = to_item({"id": self.after})
+        if self.limit is not None:
+            params["Limit"] = self.limit
+        return params
+
+    def answer(self, response: Mapping[str, Any]) -> Page:
+        last = response.get("LastEvaluatedKey")
+        return Page(
+            tuple(from_item(item) for item in response.get("Items", ())),
+            response.get("ScannedCount", 0),
+            from_item(last)["id"] if last else None,
+        )
+
+    def subject(self) -> str:
+        return f"table {self.table!r}"
+
+
+@dataclass(frozen=True)
 class UpdateItem(Request[Item]):
     """Change one item, or create it, if the condition holds; answers the item as it is then.
 

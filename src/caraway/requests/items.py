@@ -166,6 +166,19 @@ class Absent(Condition):
 
 
 @dataclass(frozen=True)
+class Present(Condition):
+    """The item has the attribute."""
+
+    name: str
+
+    def render(self, names: Names) -> str:
+        return f"attribute_exists({names.attribute(self.name)})"
+
+    def holds(self, item: Mapping[str, Any]) -> bool:
+        return self.name in item
+
+
+@dataclass(frozen=True)
 class Always(Condition):
     """Holds of every item, and of none: for a write that may be repeated."""
 
@@ -209,6 +222,38 @@ class AtMost(Condition):
         if isinstance(present, bool) or not isinstance(present, int | float):
             return False
         return present <= self.value
+
+
+@dataclass(frozen=True)
+class AtLeast(Condition):
+    """The attribute is there, a number, and not below the value."""
+
+    name: str
+    value: float
+
+    def render(self, names: Names) -> str:
+        return f"{names.attribute(self.name)} >= {names.value(self.value)}"
+
+    def holds(self, item: Mapping[str, Any]) -> bool:
+        present = item.get(self.name)
+        if isinstance(present, bool) or not isinstance(present, int | float):
+            return False
+        return present >= self.value
+
+
+@dataclass(frozen=True)
+class BeginsWith(Condition):
+    """The attribute is there, a text, and begins with another."""
+
+    name: str
+    text: str
+
+    def render(self, names: Names) -> str:
+        return f"begins_with({names.attribute(self.name)}, {names.value(self.text)})"
+
+    def holds(self, item: Mapping[str, Any]) -> bool:
+        present = item.get(self.name)
+        return isinstance(present, str) and present.startswith(self.text)
 
 
 @dataclass(frozen=True)
