@@ -6,9 +6,10 @@ from math import ceil
 from typing import TYPE_CHECKING, Final
 
 from caraway.core.attempts import again, resumed
+from caraway.core.dead_lettering import dead_letter
 from caraway.core.disposition import Delete, Delivery, Disposition, Leave
 from caraway.core.endings import Recorded
-from caraway.core.following import dead_letter, follow_up
+from caraway.core.following import follow_up
 from caraway.core.publish import Outgoing, Site, send
 from caraway.core.record import DONE, FAILED, RETRY, RUNNING, Record
 from caraway.exceptions import InvalidMessage, PayloadMissing
