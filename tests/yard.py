@@ -13,7 +13,12 @@ from caraway.aws.memory import MemoryAws
 from caraway.core.disposition import Delete, Delivery
 from caraway.core.executor import Executor
 from caraway.core.port import run_now
-from caraway.requests.sqs import ChangeMessageVisibility, DeleteMessage, ReceiveMessages
+from caraway.requests.sqs import (
+    ChangeMessageVisibility,
+    DeleteMessage,
+    ReceiveMessages,
+    SendMessage,
+)
 
 if TYPE_CHECKING:
     from caraway.core.events import Event
@@ -76,9 +81,8 @@ class Yard:
         executor = Executor(
             self.aws, self.app.site, self.app.tasks, door="ecs", observe=self.events.append
         )
-        url, queue = "memory://default", self.app.site.router.queues["default"]
-        while (at := self.aws.next_visible_at("default")) is not None:
-            self.aws.time = max(self.aws.time, at)
+        while (queue := self._next_queue()) is not None:
+            url = f"memory://{queue.name}"
             received = run_now(self.aws.perform(ReceiveMessages(url, limit=10)))
             if self._rng is not None:
                 self._rng.shuffle(received)
@@ -94,6 +98,25 @@ class Yard:
                             ChangeMessageVisibility(url, message.receipt_handle, done.visible_in_s)
                         )
                     )
+
+    def _next_queue(self) -> Queue | None:
+        """Return the queue whose message is due first, with the clock moved there."""
+        due = [
+            (at, name)
+            for name in self.app.site.router.queues
+            if (at := self.aws.next_visible_at(name)) is not None
+        ]
+        if not due:
+            return None
+        at, name = min(due)
+        self.aws.time = max(self.aws.time, at)
+        return self.app.site.router.queues[name]
+
+    def redrive(self, queue: str = "default") -> None:
+        """Move the dead letters of a queue back to it, as SQS does."""
+        name = self.app.site.router.queue(queue).dead_letter_sqs_name()
+        for stored in self.aws.queues.pop(name, []):
+            run_now(self.aws.perform(SendMessage(f"memory://{queue}", stored.request.body)))
 
     def ran(self, name: str) -> int:
         """Return how often a task has run."""

@@ -113,8 +113,8 @@ TRANSITIONS: dict[str, st.SearchStrategy[UpdateItem]] = {
         written,
         booleans,
     ),
-    "fail_body": st.builds(
-        lambda message, kept: RECORDS.fail_body(message, NOW, kept), messages, written
+    "fail_unsent": st.builds(
+        lambda message, kept: RECORDS.fail_unsent(message, NOW, kept), messages, written
     ),
     "reopen": st.builds(
         lambda phase, attempt: RECORDS.reopen(

@@ -19,8 +19,8 @@ from caraway.core.errors import error_from_json, error_to_json
 from caraway.core.ids import derived_id, member_id
 from caraway.core.joins import Member, arrive
 from caraway.core.lots import lots
-from caraway.core.publish import AT_A_TIME, from_call, request_to_send, send_all
-from caraway.core.record import DONE, FAILED, HORIZON_S, Record, Written
+from caraway.core.publish import AT_A_TIME, from_call, request_to_send, send_all, unsent
+from caraway.core.record import DONE, HORIZON_S, Record, Written
 from caraway.core.workflow import (
     NOWHERE,
     Call,
@@ -79,9 +79,9 @@ async def lead_on(
 ) -> list[str]:
     """Send callbacks and the next steps of the workflow, or fail it; says what cannot be sent."""
     message = done.message
-    faults = await _send(aws, site, message, _callbacks(done, tasks))
+    faults = await _send(aws, site, tasks, message, _callbacks(done, tasks))
     if done.state == states.SUCCESS:
-        return faults + await _go_on(aws, site, message, done.result)
+        return faults + await _go_on(aws, site, tasks, message, done.result)
     if message.chord is None:
         return faults
     return faults + await _fail(aws, site, tasks, message, Place.of(message), chord_error(done))
@@ -103,22 +103,34 @@ def _callbacks(done: Recorded, tasks: Mapping[str, Definition]) -> Iterator[Plac
         yield from heads(prepended(steps, *arguments), NOWHERE, call_to_json)
 
 
-async def _send(aws: Aws, site: Site, message: Message, calls: Iterable[Placed]) -> list[str]:
-    """Send calls that a task leads to, some at a time; returns why some of them cannot be."""
+async def _send(
+    aws: Aws,
+    site: Site,
+    tasks: Mapping[str, Definition],
+    message: Message,
+    calls: Iterable[Placed],
+) -> list[str]:
+    """Send calls that a task leads to, some at a time; those that cannot be sent have failed."""
     faults: list[str] = []
     for several in lots(calls, AT_A_TIME):
         requests: list[SendMessage] = []
+        refused: list[tuple[Placed, Exception]] = []
         for call, place in several:
             try:
                 outgoing = from_call(site, call, message, aws.now(), place=place)
                 requests.append(await request_to_send(aws, site, outgoing))
             except (ImproperlyConfigured, TaskError) as error:  # noqa: PERF203 - the others go
-                faults.append(f"its callback {call.what['task']} cannot be sent: {error}")
+                refused.append(((call, place), error))
         await send_all(aws, requests)
+        for each, why in refused:
+            faults.append(f"its callback {each[0].what['task']} cannot be sent: {why}")
+            faults += await _fail_unsent(aws, site, tasks, message, each, error_to_json(why))
     return faults
 
 
-async def _go_on(aws: Aws, site: Site, message: Message, result: Json) -> list[str]:
+async def _go_on(
+    aws: Aws, site: Site, tasks: Mapping[str, Definition], message: Message, result: Json
+) -> list[str]:
     """Send the next step of a workflow, and count the task in its group when it was the last."""
     if not message.chain and message.chord is None:
         return []
@@ -127,7 +139,7 @@ async def _go_on(aws: Aws, site: Site, message: Message, result: Json) -> list[s
     at, nested = message.id, None
     while True:
         if calls := list(heads(steps, place, call_to_json)):
-            return await _send(aws, site, message, calls)
+            return await _send(aws, site, tasks, message, calls)
         if steps:  # groups without members
             at, nested = steps[-1].id or at, 0
         if place.chord is None:
@@ -174,32 +186,39 @@ async def _fail(
     if not calls:  # the group itself is the last step of its workflow, or what follows is empty
         return await _fail(aws, site, tasks, message, up, error)
     faults: list[str] = []
-    for call, its_place in calls:
-        try:
-            body = from_call(site, call, message, aws.now(), place=its_place).message
-        except (ImproperlyConfigured, TaskError) as refused:
-            faults.append(f"its chord's body {call.what['task']} cannot be sent: {refused}")
-            continue
-        failed = await _failed(aws, site, body, error)
-        if failed is not None:
-            faults += await lead_on(aws, site, tasks, failed)
+    for each in calls:
+        faults += await _fail_unsent(aws, site, tasks, message, each, error)
     return faults
 
 
-async def _failed(aws: Aws, site: Site, body: Message, error: Json) -> Recorded | None:
-    """Record that a task will not be run as its chord has failed; None when it has gone on."""
+async def _fail_unsent(
+    aws: Aws,
+    site: Site,
+    tasks: Mapping[str, Definition],
+    parent: Message,
+    placed: Placed,
+    error: Json,
+) -> list[str]:
+    """Fail a call that is not sent, and all that waits for it."""
+    call, place = placed
+    failed = await _failed(aws, site, unsent(site, call, parent, place), error)
+    return [] if failed is None else await lead_on(aws, site, tasks, failed)
+
+
+async def _failed(aws: Aws, site: Site, message: Message, error: Json) -> Recorded | None:
+    """Record that a task has failed without being sent; None when it has gone on."""
     kept = Written(states.FAILURE, dumps(error))
-    write = site.records.fail_body(body, aws.now().timestamp(), kept)
+    write = site.records.fail_unsent(message, aws.now().timestamp(), kept)
     try:
         await aws.perform(write)
     except ConditionFailed as present:
         record = Record.read(present.item)
         if record.phase == DONE and record.state == states.REVOKED:
-            return Recorded(body, states.REVOKED)  # its message would have told this
-        if record.phase != FAILED or record.attempt != body.attempt:
+            return Recorded(message, states.REVOKED)  # its message would have told this
+        if not record.is_unsent:
             return None
         error = json.loads(await load_text(aws, site.store, record.result or "null"))
-    return Recorded(body, states.FAILURE, error)
+    return Recorded(message, states.FAILURE, error)
 
 
 def chord_error(done: Recorded) -> Json:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from caraway.requests.base import Json
 
+UNSENT: Final = -1
+"""The attempt of a task that has failed without being sent: the one before the first."""
 _SPARSE: Final = {
     "kwargs": {},
     "attempt": 0,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from caraway.core.claim_check import Store, pack
 from caraway.core.ids import new_id
-from caraway.core.message import Message, digest_of
+from caraway.core.message import UNSENT, Message, digest_of
 from caraway.core.options import (
     GROUP,
     after,
@@ -191,14 +191,12 @@ def from_call(
 ) -> Outgoing:
     """Decide everything about a call that a task leads to: a signature as JSON, with its id."""
     wire = call.what
-    values, before = split(() if wire.get("immutable") else call.prepended)
-    args = [*before, *(wire.get("args") or ())]
+    values, args = _arguments(call)
     options = {
         name: value for name, value in (wire.get("options") or {}).items() if value is not None
     }
-    carried = {name: parent.headers[name] for name in site.carried_headers & parent.headers.keys()}
-    if carried:
-        options["headers"] = {**carried, **options.get("headers", {})}
+    if headers := _headers(site, options, parent):
+        options["headers"] = headers
     return describe(
         site,
         wire["task"],
@@ -211,6 +209,45 @@ def from_call(
         place=place,
         values=values,
     )
+
+
+def unsent(site: Site, call: Call[Json], parent: Message, place: Place) -> Message:
+    """Return the message of a call that is not sent: who it is, and what waits for it.
+
+    Nothing is checked, as it is also that of a call which cannot be sent.
+    """
+    wire = call.what
+    _, args = _arguments(call)
+    options = wire.get("options") or {}
+    return Message(
+        id=call.id or new_id(),
+        task=wire["task"],
+        args=tuple(args),
+        kwargs=wire.get("kwargs") or {},
+        attempt=UNSENT,
+        root_id=parent.root_id or parent.id,
+        parent_id=parent.id,
+        headers=_headers(site, options, parent),
+        link_error=tuple(options.get("link_error") or ()),
+        chain=place.chain,
+        group=place.group,
+        group_index=place.group_index,
+        chord=place.chord,
+        group_id=parent.group_id,
+    )
+
+
+def _arguments(call: Call[Json]) -> tuple[Mapping[str, Json] | None, list[Json]]:
+    """Return the group whose results come first, if any, and the arguments."""
+    wire = call.what
+    values, before = split(() if wire.get("immutable") else call.prepended)
+    return values, [*before, *(wire.get("args") or ())]
+
+
+def _headers(site: Site, options: Mapping[str, Any], parent: Message) -> Mapping[str, Json]:
+    """Return the headers of a call, and those that it takes over."""
+    carried = {name: parent.headers[name] for name in site.carried_headers & parent.headers.keys()}
+    return {**carried, **(options.get("headers") or {})}
 
 
 def split(prepended: Sequence[Any]) -> tuple[Mapping[str, Json] | None, Sequence[Any]]:

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from caraway import states
+from caraway.core.message import UNSENT
 from caraway.requests.dynamodb import UpdateItem
 from caraway.requests.items import (
     Absent,
@@ -109,6 +110,11 @@ class Record:
     def is_reopened(self) -> bool:
         """Whether it waits for the attempt of a replay: it still keeps the message then."""
         return self.phase == RETRY and self.message is not None
+
+    @property
+    def is_unsent(self) -> bool:
+        """Whether it has failed without being sent, as what it waited for has."""
+        return self.phase == FAILED and self.attempt == UNSENT + 1
 
 
 _RECORD_FIELDS: Final = tuple(Record.__dataclass_fields__)
@@ -353,15 +359,14 @@ class Records:
         removed = ("revoked", "done_at", "expires_at", "meta")
         return self._write(id, same, now, Change(change, removed))
 
-    def fail_body(self, message: Message, now: float, written: Written) -> UpdateItem:
-        """Fail the body of a chord that a member has failed, unless it has a record already.
+    def fail_unsent(self, message: Message, now: float, written: Written) -> UpdateItem:
+        """Fail a task that is not sent, unless it has a record: a body whose chord has failed.
 
-        A member that is redriven may still complete the chord: its body's message takes this
-        record as a redrive does.
+        What is mended may lead to it after all: its message takes this record as a redrive does.
         """
         assign = {
             "phase": FAILED,
-            "attempt": message.attempt,
+            "attempt": message.attempt + 1,
             "open_at": 0,
             "digest": message.digest,
             "task": message.task,

@@ -9,6 +9,7 @@ replay it again sends the attempt again, which changes nothing where it was sent
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from caraway.core.claim_check import keep_text, load_text
 from caraway.core.codec import dumps
 from caraway.core.endings import Recorded
 from caraway.core.envelope import parse_envelope
+from caraway.core.errors import error_from_json
 from caraway.core.following import lead_on
 from caraway.core.ids import new_token
 from caraway.core.message import read_message
@@ -111,6 +113,13 @@ def _refuse_unless_failed(id: str, record: Record) -> None:
 
 async def _kept(aws: Aws, site: Site, id: str, record: Record) -> Message:
     """Return the message that a record keeps."""
+    if record.is_unsent:
+        error = json.loads(await load_text(aws, site.store, record.result or "null"))
+        raise NotReplayable(
+            f"task {id} never ran, as what it waited for has failed, or it could not be sent: "
+            f"{error_from_json(error)!r}; run the task before it again, or redrive the dead letter "
+            "of that one (caraway dlq), and this one follows"
+        )
     if record.sensitive:
         raise NotReplayable(
             f"the record of task {id} keeps no message, as the task is declared sensitive: send it "

@@ -1,0 +1,138 @@
+"""Calls of a workflow that cannot be sent, and bodies that wait in vain: nothing waits for ever."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from caraway import Queue, Signature, chain, chord, group
+from caraway.exceptions import ChordError, ImproperlyConfigured, NotReplayable, QueueNotFound
+from tests.yard import Yard
+
+
+def _lost(signature: Signature[Any]) -> Signature[Any]:
+    """Return a signature for a queue that no worker knows."""
+    return signature.set(queue="nowhere")
+
+
+@pytest.mark.parametrize("copies", [1, 3])
+def test_a_next_step_that_cannot_be_sent_has_failed(copies: int) -> None:
+    yard = Yard(copies=copies)
+    last = yard.ident.s().on_error(yard.told.s())
+    result = (yard.ident.s(1) | _lost(yard.ident.s()).on_error(yard.told.s()) | last).delay()
+    yard.work()
+    with pytest.raises(QueueNotFound, match="nowhere"):
+        result.get(timeout=1)
+    assert result.parent.parent.get(timeout=1) == 1
+    assert [run[0] for run in yard.runs] == ["ident", "told"]
+    assert yard.runs[-1] == ("told", result.parent.id)
+
+
+@pytest.mark.parametrize("copies", [1, 3])
+def test_a_step_of_a_member_that_cannot_be_sent_fails_the_body(copies: int) -> None:
+    yard = Yard(copies=copies)
+    body = yard.total.s().on_error(yard.told.s())
+    result = chord([yard.ident.s(1) | _lost(yard.ident.s()), yard.ident.s(2)], body).delay()
+    yard.work()
+    with pytest.raises(ChordError, match=r"raised QueueNotFound\(.*nowhere"):
+        result.get(timeout=1)
+    assert (yard.ran("total"), yard.ran("told")) == (0, 1)
+
+
+def test_a_body_that_cannot_be_sent_has_failed_and_so_has_the_chord_around_it() -> None:
+    yard = Yard()
+    inner = chord([yard.ident.s(1)], _lost(yard.total.s()))
+    result = chord([inner, yard.ident.s(2)], yard.total.s()).delay()
+    yard.work()
+    with pytest.raises(ChordError, match="nowhere"):
+        result.get(timeout=1)
+
+
+def test_a_body_that_cannot_be_sent_fails_with_its_chord_all_the_same() -> None:
+    yard = Yard()
+    inner = chord([yard.fail.s("no")], _lost(yard.total.s()))
+    result = chord([inner, yard.ident.s(2)], yard.total.s()).delay()
+    yard.work()
+    with pytest.raises(ChordError, match=r"raised ChordError.*ValueError\('no'\)"):
+        result.get(timeout=1)
+
+
+def test_a_member_that_cannot_be_sent_fails_its_group_and_what_waits_for_it() -> None:
+    yard = Yard()
+    members = group(yard.ident.s(), _lost(yard.ident.s()))
+    alone, awaited = (
+        (yard.ident.s(1) | members).delay(),
+        chain(yard.ident.s(1), members, yard.total.s()).delay(),
+    )
+    yard.work()
+    with pytest.raises(QueueNotFound, match="nowhere"):
+        alone.get(timeout=1)
+    with pytest.raises(ChordError, match="nowhere"):
+        awaited.get(timeout=1)
+
+
+def test_a_step_that_is_too_large_to_send_has_failed() -> None:
+    yard = Yard()
+
+    @yard.app.task(name="much")
+    def much() -> str:
+        return "x" * 150_000
+
+    result = (much.s() | yard.add.s("y" * 150_000) | yard.ident.s()).delay()
+    yard.work()
+    with pytest.raises(ImproperlyConfigured, match="payload_bucket"):
+        result.get(timeout=1)
+
+
+def test_a_callback_that_cannot_be_sent_has_failed() -> None:
+    yard = Yard()
+    result = yard.ident.s(1).set(link=[_lost(yard.ident.s())]).delay()
+    yard.work()
+    (callback,) = result.children or []
+    with pytest.raises(QueueNotFound, match="nowhere"):
+        callback.get(timeout=1)
+    assert result.get(timeout=1) == 1
+
+
+def test_what_could_not_be_sent_runs_when_the_dead_letter_of_the_task_before_is_redriven() -> None:
+    yard = Yard()
+    body = yard.total.s().on_error(yard.told.s())
+    result = chord([yard.ident.s(1) | _lost(yard.ident.s()), yard.ident.s(2)], body).delay()
+    yard.work()
+    assert result.state == "FAILURE"
+    yard.app.conf.update(task_queues=[Queue("default"), Queue("nowhere")])
+    yard.redrive()
+    yard.work()
+    assert result.get(timeout=1) == 3
+
+
+# -- bodies that wait in vain ----------------------------------------------------------------------
+
+
+def test_a_body_that_fails_itself_after_its_chord_was_mended_has_an_errback_of_its_own() -> None:
+    yard = Yard(copies=2)
+    broken = [True]
+
+    @yard.app.task(name="sometimes")
+    def sometimes() -> int:
+        if broken:
+            raise ValueError("not yet")
+        return 1
+
+    result = chord([sometimes.s()], yard.fail.s().on_error(yard.told.s())).delay()
+    yard.work()
+    assert (yard.ran("fail"), yard.ran("told")) == (0, 1)
+    broken.clear()
+    (member,) = result.parent
+    member.replay()
+    yard.work()
+    assert (yard.ran("fail"), yard.ran("told")) == (1, 2)
+
+
+def test_a_body_that_waits_in_vain_says_why_it_cannot_be_replayed() -> None:
+    yard = Yard()
+    result = chord([yard.fail.s("no")], yard.total.s()).delay()
+    yard.work()
+    with pytest.raises(NotReplayable, match=r"never ran.*Dependency .* raised ValueError\('no'\)"):
+        result.replay()
