@@ -68,6 +68,12 @@ def load(self, rows: int) -> int:
 
 @app.task(name="shop.forgets", idempotent=True, ignore_result=True)
 def forgets() -> None: ...
+
+@app.task(name="shop.login", sensitive=("password",))
+def login(user: str, password: str) -> None: ...
+
+@app.task(name="shop.charge", sensitive=True)
+def charge(card: str) -> None: ...
 """
 
 _names = count(1)

@@ -88,6 +88,39 @@ def test_a_body_that_cannot_be_read_is_shown_as_it_is(shop: str) -> None:
     assert "not JSON" in letter["unreadable"]
 
 
+SECRET = "hunter2"
+
+
+@pytest.mark.parametrize(
+    ("task", "args", "seen"),
+    [
+        ("shop.login", ["ann", SECRET], ["ann", "[filtered]"]),
+        ("shop.charge", [SECRET], ["[filtered]"]),
+    ],
+)
+def test_a_letter_of_a_sensitive_task_is_shown_without_its_arguments(
+    shop: str, task: str, args: list[str], seen: list[str]
+) -> None:
+    id = dead(task, args)
+    (letter,) = read("dlq", "show", id)
+    assert letter["args"] == seen
+    looks = (["show", id], ["list"], ["redrive", "-n"], ["purge", "-n"])
+    for look in [*looks, *([*look, "--json"] for look in looks)]:
+        result = run("dlq", *look)
+        assert result.exit_code == 0
+        assert SECRET not in result.output
+
+
+def test_a_letter_of_a_sensitive_task_that_cannot_be_read_is_not_shown_either(shop: str) -> None:
+    body = {"caraway": 1, "id": "x", "task": "shop.login", "args": SECRET}
+    bury(json.dumps(body), id="x", task="shop.login", queue="default", reason="args: no list")
+    (letter,) = read("dlq", "show", "x")
+    assert "args" in letter["unreadable"]
+    assert letter["body"] == "[filtered]"
+    for look in (["show", "x"], ["show", "x", "--json"], ["list"], ["list", "--json"]):
+        assert SECRET not in run("dlq", *look).output
+
+
 def test_a_dry_run_says_what_would_go_and_sends_nothing(shop: str) -> None:
     dead()
     result = run("dlq", "redrive", "-n")

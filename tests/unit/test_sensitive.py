@@ -13,11 +13,17 @@ from caraway.core.claim_check import Store
 from caraway.core.context import Context
 from caraway.core.disposition import Delivery
 from caraway.core.executor import Executor
-from caraway.core.message import Message
+from caraway.core.message import Message, read_message
 from caraway.core.port import run_now
 from caraway.core.replay import planned
 from caraway.core.sensitive import filtered
-from caraway.exceptions import ImproperlyConfigured, NotReplayable, Reject, Retry
+from caraway.exceptions import (
+    ImproperlyConfigured,
+    InvalidMessage,
+    NotReplayable,
+    Reject,
+    Retry,
+)
 from tests.support import FakeTask, World
 
 SECRET = "hunter2"
@@ -182,6 +188,13 @@ def test_an_error_of_their_type_does_not_quote_them(app: Caraway) -> None:
     item = json.dumps(list(aws.items.values()), default=str)
     assert "the arguments do not fit the function (they are sensitive" in item
     assert SECRET not in item
+
+
+@pytest.mark.parametrize("name", ["args", "kwargs", "link", "headers", "chord", "chain", "values"])
+def test_the_reason_of_what_cannot_be_read_does_not_quote_it(name: str) -> None:
+    with pytest.raises(InvalidMessage, match=f"^{name}: ") as caught:
+        read_message({"caraway": 1, "id": "i", "task": "hidden", name: SECRET})
+    assert SECRET not in str(caught.value)
 
 
 def test_an_errback_is_not_told_them(app: Caraway) -> None:

@@ -99,7 +99,7 @@ def from_base64(text: object) -> bytes:
         If it is none.
     """
     if not isinstance(text, str):
-        raise DecodeError(f"{text!r:.80} is not base64 text")
+        raise DecodeError(f"a value of type {type(text).__name__} is not base64 text")
     try:
         return base64.b64decode(text, validate=True)
     except ValueError as error:

@@ -85,7 +85,8 @@ def signature_fault(wire: Json) -> str | None:
 def read_field(name: str, value: Any) -> Any:
     """Return one field as the message keeps it."""
     if not _is_of_kind(value, _KINDS[name]):
-        raise InvalidMessage(f"{name}: {value!r:.80} is not of the right type")
+        # Never the value: it may be the arguments of a sensitive task, and a reason is shown.
+        raise InvalidMessage(f"{name}: a value of type {type(value).__name__} is not right here")
     if name in _TIMES:
         return read_time(value, name)
     if isinstance(value, str) and not is_name(value):

@@ -105,7 +105,7 @@ class Serializer:
         if content.get("content_encoding") == BINARY:
             data = from_base64(data)
         elif not isinstance(data, str):
-            raise DecodeError(f"its data {data!r:.80} is not text")
+            raise DecodeError(f"its data is not text but of type {type(data).__name__}")
         try:
             value = self.decoder(data)
         except Exception as error:
@@ -273,7 +273,7 @@ class Accepted:
             If it cannot be read.
         """
         if not isinstance(content, dict) or not isinstance(content.get("content_type"), str):
-            raise DecodeError(f"{content!r:.80} is no content: it has no 'content_type'")
+            raise DecodeError("it is no content: it has no 'content_type'")
         content_type = content["content_type"]
         found = next((s for s in _serializers.values() if s.content_type == content_type), None)
         known_as = content_type if found is None else found.name
