@@ -1,12 +1,10 @@
-"""What the templates promise: nothing is lost, nothing is open, nobody may do more than he must."""
+"""What the templates promise: nothing is lost, and each finds the other."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,88 +14,9 @@ from caraway.core.record import HORIZON_S
 from caraway.core.routing import Queue
 from caraway.local.template import load_template
 from caraway.workers.session import PARTING_S
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-ROOT = Path(__file__).parents[2]
-SAM, ECS = ROOT / "template.yaml", ROOT / "infra" / "ecs.yaml"
+from tests.stacks import ACCOUNT, ECS, REGION, SAM, Stack, statements
 
 DAY_S = 86_400
-ACCOUNT, REGION = "123456789012", "eu-west-1"
-PSEUDO = {
-    "AWS::AccountId": ACCOUNT,
-    "AWS::Region": REGION,
-    "AWS::Partition": "aws",
-    "AWS::StackName": "stack",
-    "AWS::NoValue": None,
-}
-
-
-class Stack:
-    """A template with its parameters filled in: what CloudFormation would make of it."""
-
-    def __init__(self, path: Path, **parameters: Any) -> None:
-        template = load_template(path)
-        self.parameters: dict[str, Any] = template["Parameters"]
-        self._mappings = template.get("Mappings", {})
-        self._conditions = template.get("Conditions", {})
-        self._values = {
-            **PSEUDO,
-            **{name: parameter.get("Default", name) for name, parameter in self.parameters.items()},
-            **parameters,
-        }
-        self.resources: dict[str, Any] = {
-            name: self.resolve(resource)
-            for name, resource in template["Resources"].items()
-            if "Condition" not in resource or self._holds(resource["Condition"])
-        }
-        self.outputs = self.resolve(template["Outputs"])
-
-    def of_type(self, kind: str) -> dict[str, Any]:
-        """Properties of the resources of one type, by logical id."""
-        return {
-            name: resource["Properties"]
-            for name, resource in self.resources.items()
-            if resource["Type"] == kind
-        }
-
-    def resolve(self, value: Any) -> Any:
-        """Fill in a value; references to resources become the words ``Name`` and ``Name.Arn``."""
-        if isinstance(value, list):
-            return [item for item in map(self.resolve, value) if item is not None]
-        if not isinstance(value, dict):
-            return value
-        if len(value) == 1:
-            (function, argument), *_ = value.items()
-            if function == "Ref":
-                return self._values.get(argument, argument)
-            if function.startswith("Fn::"):
-                return self._call(function.removeprefix("Fn::"), argument)
-        return {key: filled for key in value if (filled := self.resolve(value[key])) is not None}
-
-    def _call(self, function: str, argument: Any) -> Any:
-        if function == "If":
-            return self.resolve(argument[1 if self._holds(argument[0]) else 2])
-        argument = self.resolve(argument)
-        match function:
-            case "GetAtt":
-                return ".".join(argument)
-            case "Sub":
-                return re.sub(r"\$\{(.+?)\}", lambda m: str(self.resolve({"Ref": m[1]})), argument)
-            case "FindInMap":
-                return self._mappings[argument[0]][str(argument[1])][argument[2]]
-            case "Equals":
-                return str(argument[0]) == str(argument[1])
-            case "Not":
-                return not argument[0]
-            case "Join":
-                parts = argument[1]
-                return argument[0].join(parts if isinstance(parts, list) else [parts])
-        raise AssertionError(f"The test does not know Fn::{function}")
-
-    def _holds(self, condition: str) -> bool:
-        return bool(self.resolve(self._conditions[condition]))
 
 
 @dataclass(frozen=True)
@@ -156,28 +75,6 @@ def deployed_rules(stack: Stack) -> list[DeployedRule]:
     return rules
 
 
-def statements(stack: Stack) -> Iterator[dict[str, Any]]:
-    """Statements of what roles and managed policies allow."""
-    for role in stack.of_type("AWS::IAM::Role").values():
-        for policy in role.get("Policies", []):
-            yield from policy["PolicyDocument"]["Statement"]
-    for policy in stack.of_type("AWS::IAM::ManagedPolicy").values():
-        yield from policy["PolicyDocument"]["Statement"]
-
-
-def listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def queue_policies(stack: Stack) -> dict[str, list[dict[str, Any]]]:
-    """Statements of the queue policies, by the logical id of the queue."""
-    return {
-        queue: policy["PolicyDocument"]["Statement"]
-        for policy in stack.of_type("AWS::SQS::QueuePolicy").values()
-        for queue in policy["Queues"]
-    }
-
-
 @pytest.mark.parametrize(
     "timeout_s", load_template(SAM)["Parameters"]["LambdaTimeout"]["AllowedValues"]
 )
@@ -221,40 +118,6 @@ def test_the_tag_of_a_queue_names_its_consumer() -> None:
     assert tagged == {name: queue.consumer for name, queue in deployed_queues(stack).items()}
 
 
-def test_every_queue_is_encrypted_and_refuses_plain_http() -> None:
-    stack = Stack(SAM)
-    policies = queue_policies(stack)
-    for name, queue in stack.of_type("AWS::SQS::Queue").items():
-        assert queue["SqsManagedSseEnabled"] is True
-        assert policies[name][0] == {
-            "Sid": "TlsOnly",
-            "Effect": "Deny",
-            "Principal": "*",
-            "Action": "sqs:*",
-            "Resource": f"{name}.Arn",
-            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-        }
-
-
-def test_every_queue_takes_events_from_this_accounts_rules_and_nobody_elses() -> None:
-    stack = Stack(SAM)
-    allowed = {
-        name: [one for one in policy if one["Effect"] == "Allow"]
-        for name, policy in queue_policies(stack).items()
-    }
-    for name, queue in stack.of_type("AWS::SQS::Queue").items():
-        if "RedrivePolicy" not in queue:
-            assert allowed[name] == []
-            continue
-        (statement,) = allowed[name]
-        assert statement["Principal"] == {"Service": "events.amazonaws.com"}
-        assert statement["Action"] == "sqs:SendMessage"
-        assert statement["Resource"] == f"{name}.Arn"
-        assert statement["Condition"] == {
-            "ArnLike": {"aws:SourceArn": f"arn:aws:events:{REGION}:{ACCOUNT}:rule/*"}
-        }
-
-
 def test_payloads_outlive_every_message_that_can_name_them() -> None:
     stack = Stack(SAM)
     shortest_days = stack.parameters["PayloadRetentionDays"]["MinValue"]
@@ -265,19 +128,6 @@ def test_payloads_outlive_every_message_that_can_name_them() -> None:
     rules = stack.of_type("AWS::S3::Bucket")["PayloadBucket"]["LifecycleConfiguration"]["Rules"]
     days = {rule.get("Prefix"): rule.get("ExpirationInDays") for rule in rules}
     assert days["messages/"] == days["results/"] >= shortest_days
-
-
-def test_the_bucket_is_private_and_encrypted_and_refuses_plain_http() -> None:
-    stack = Stack(SAM)
-    bucket = stack.of_type("AWS::S3::Bucket")["PayloadBucket"]
-    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
-    assert bucket["BucketEncryption"]
-    (statement,) = stack.of_type("AWS::S3::BucketPolicy")["PayloadBucketPolicy"]["PolicyDocument"][
-        "Statement"
-    ]
-    assert statement["Effect"] == "Deny"
-    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
-    assert statement["Resource"] == ["PayloadBucket.Arn", "PayloadBucket.Arn/*"]
 
 
 def test_the_longest_prefix_makes_names_that_aws_takes() -> None:
@@ -324,89 +174,6 @@ def test_the_functions_concurrency_is_the_parameters(limit: int) -> None:
     stack = Stack(SAM, MaximumConcurrency=limit)
     (event,) = stack.of_type("AWS::Serverless::Function")["Worker"]["Events"].values()
     assert event["Properties"]["ScalingConfig"] == {"MaximumConcurrency": limit}
-
-
-@pytest.mark.parametrize("path", [SAM, ECS], ids=["lambda", "ecs"])
-def test_roles_name_their_actions_and_their_resources(path: Path) -> None:
-    # Of one table, one bucket's folder or this app's queues, and nothing else, "all" is allowed.
-    folders = (
-        r"(PayloadBucket\.Arn|arn:aws:s3:::caraway-payloads-[0-9a-z-]+)/(messages|results|demo)/\*"
-    )
-    own_queues = rf"arn:aws:sqs:{REGION}:{ACCOUNT}:caraway-\*"
-    own_tasks = rf"arn:aws:ecs:{REGION}:{ACCOUNT}:task/Cluster/\*"
-    several = f"{folders}|{own_queues}|{own_tasks}"
-    found = list(statements(Stack(path)))
-    assert found
-    for statement in found:
-        assert statement["Effect"] == "Allow"
-        assert not [action for action in listed(statement["Action"]) if "*" in action]
-        for resource in listed(statement["Resource"]):
-            assert "*" not in resource or re.fullmatch(several, resource)
-
-
-@pytest.mark.parametrize("path", [SAM, ECS], ids=["lambda", "ecs"])
-def test_no_worker_may_delete_records_or_payloads(path: Path) -> None:
-    actions = {action for one in statements(Stack(path)) for action in listed(one["Action"])}
-    assert {action for action in actions if "Delete" in action} == {"sqs:DeleteMessage"}
-
-
-def test_both_workers_may_do_the_same() -> None:
-    def worker(path: Path) -> dict[str, set[str]]:
-        return {
-            one["Sid"]: set(listed(one["Action"]))
-            for role in Stack(path).of_type("AWS::IAM::Role").values()
-            for policy in role.get("Policies", [])
-            for one in policy["PolicyDocument"]["Statement"]
-            if one["Sid"] not in ("Logs", "ProtectItself")
-        }
-
-    assert worker(SAM) == worker(ECS)
-
-
-def test_an_ecs_worker_may_show_itself() -> None:
-    allowed = {action for each in statements(Stack(ECS)) for action in listed(each["Action"])}
-    assert {"dynamodb:GetItem", "dynamodb:UpdateItem"} <= allowed
-
-
-def test_a_producer_may_enqueue_and_read_and_no_more() -> None:
-    policy = Stack(SAM).of_type("AWS::IAM::ManagedPolicy")["ProducerPolicy"]
-    assert {
-        action for one in policy["PolicyDocument"]["Statement"] for action in listed(one["Action"])
-    } == {
-        "sqs:SendMessage",
-        "sqs:GetQueueUrl",
-        "dynamodb:GetItem",
-        "dynamodb:BatchGetItem",
-        "s3:PutObject",
-        "s3:GetObject",
-        "s3:ListBucket",
-    }
-
-
-def test_who_revokes_may_look_at_records_and_write_them_and_no_more() -> None:
-    policy = Stack(SAM).of_type("AWS::IAM::ManagedPolicy")["RevokerPolicy"]
-    (statement,) = policy["PolicyDocument"]["Statement"]
-    assert statement["Action"] == [
-        "dynamodb:BatchGetItem",
-        "dynamodb:UpdateItem",
-        "dynamodb:PartiQLInsert",
-        "dynamodb:PartiQLUpdate",
-    ]
-
-
-def test_only_the_demo_may_read_the_demos_inputs() -> None:
-    for path in (SAM, ECS):
-        sids = {one["Sid"] for one in statements(Stack(path, App="shop:app"))}
-        assert "DemoInputs" not in sids
-        assert "Payloads" in sids
-
-
-def test_policies_of_the_users_own_are_attached_when_given() -> None:
-    own = ["arn:aws:iam::123456789012:policy/reports"]
-    for path, role in ((SAM, "WorkerRole"), (ECS, "TaskRole")):
-        with_own = Stack(path, WorkerPolicyArns=own).of_type("AWS::IAM::Role")[role]
-        assert with_own["ManagedPolicyArns"] == own
-        assert "ManagedPolicyArns" not in Stack(path).of_type("AWS::IAM::Role")[role]
 
 
 def test_what_a_rule_sends_is_a_task_message_and_its_occurrence_has_one_id() -> None:
@@ -484,12 +251,6 @@ def test_the_ecs_service_scales_on_the_backlog_per_running_worker() -> None:
     assert sources["waiting"]["Dimensions"] == [{"Name": "QueueName", "Value": "caraway-large"}]
     # What the scaling chose survives a deployment.
     assert "DesiredCount" not in stack.of_type("AWS::ECS::Service")["Service"]
-
-
-def test_an_ecs_worker_may_protect_itself_and_no_task_of_another_cluster() -> None:
-    (protect,) = (one for one in statements(Stack(ECS)) if one["Sid"] == "ProtectItself")
-    assert protect["Action"] == ["ecs:GetTaskProtection", "ecs:UpdateTaskProtection"]
-    assert protect["Resource"].endswith(":task/Cluster/*")
 
 
 def test_an_ecs_worker_ends_before_ecs_kills_it() -> None:
