@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from caraway.async_result import AsyncResult, R_co
+from caraway.async_result import AsyncResult
 from caraway.core import results
 from caraway.core.port import run_now
 from caraway.exceptions import NotReplayable
+from caraway.looks import R_co
 
 if TYPE_CHECKING:
     from caraway.base import AppBase
