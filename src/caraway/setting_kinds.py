@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from caraway.exceptions import ImproperlyConfigured, nearest
+from caraway.exceptions import ImproperlyConfigured
+from caraway.schedules.zones import zone_named
 
 if TYPE_CHECKING:
     from caraway.core.routing import Queue
@@ -214,15 +215,7 @@ def _read_zone(given: object) -> str:
         return "UTC"
     if not isinstance(given, str):
         raise TypeError
-    import zoneinfo
-
-    try:
-        return zoneinfo.ZoneInfo(given).key
-    except (KeyError, ValueError, OSError):
-        zones = zoneinfo.available_timezones()
-        if not zones:
-            raise ValueError("no time zones are installed: add the package tzdata") from None
-        raise ValueError(f"no such zone{nearest(given, zones)}") from None
+    return zone_named(given).key
 
 
 def _read_url(given: object) -> str:

@@ -20,7 +20,7 @@ from caraway.requests.eventbridge import (
     PutTargets,
 )
 from caraway.requests.sqs import GetQueueUrl
-from caraway.schedules import crontab
+from caraway.schedules import clocked, crontab, solar
 
 if TYPE_CHECKING:
     from tests.contract.conftest import Harness
@@ -53,9 +53,12 @@ def test_rules_are_created_changed_and_deleted(harness: Harness) -> None:
             "report": {"task": "t", "schedule": crontab("*/15", "8-17", "fri-mon")},
             "last of month": {"task": "t", "schedule": crontab(0, 0, day_of_month="1,15")},
             "off": {"task": "t", "schedule": 3_600, "enabled": False},
+            "in Berlin": {"task": "t", "schedule": crontab(0, 9, "mon", tz="Europe/Berlin")},
+            "sunset": {"task": "t", "schedule": solar("sunset", 48.86, 2.35)},
+            "once": {"task": "t", "schedule": clocked(datetime(2040, 1, 1, 0, 0, 7))},
         },
     )
-    assert len(harness.run(sync(harness.aws, owner, wanted)).create) == 4
+    assert len(harness.run(sync(harness.aws, owner, wanted)).create) == 7
     assert not harness.run(sync(harness.aws, owner, wanted))
     changed = made(
         owner,
@@ -71,9 +74,12 @@ def test_rules_are_created_changed_and_deleted(harness: Harness) -> None:
         "report": "left over",
         "last of month": "left over",
         "off": "differs",
+        "in Berlin": "left over",
+        "sunset": "left over",
+        "once": "left over",
     }
     decided = harness.run(sync(harness.aws, owner, changed))
-    assert (len(decided.create), len(decided.update), len(decided.delete)) == (0, 2, 2)
+    assert (len(decided.create), len(decided.update), len(decided.delete)) == (0, 2, 5)
     assert not harness.run(sync(harness.aws, owner, changed))
     harness.run(sync(harness.aws, owner, []))
     assert harness.perform(ListRules(owner.name_prefix)).rules == ()

@@ -13,13 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from caraway.beat import owner_of, rules_of
 from caraway.core.beat_sync import sync
-from caraway.core.message import read_message
+from caraway.core.ids import occurrence_id
 from caraway.core.port import run_now
 from caraway.local.deploy import deploy
 from caraway.local.environ import exports, surroundings
@@ -171,8 +171,8 @@ def ecs_worker(deployed: Deployed) -> Iterator[RunningWorker]:
 
 
 @pytest.fixture(scope="session")
-def occurrences(deployed: Deployed) -> list[AsyncResult[str]]:
-    """Bring the app's schedule to EventBridge; returns the results of the next minutes.
+def occurrences(deployed: Deployed) -> dict[str, list[AsyncResult[str]]]:
+    """Bring the app's schedule to EventBridge; returns each entry's results of the next minutes.
 
     A rule first fires after about a minute, so whoever has to wait anyway asks for this as well.
     """
@@ -180,14 +180,13 @@ def occurrences(deployed: Deployed) -> list[AsyncResult[str]]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in deployed.engine.environ().items():
             patch.setenv(name, value)
-        now = app.aws.now()
-        (rule,) = rules_of(app, now)
-        run_now(sync(app.aws, owner_of(app), [rule]))
-    envelope: dict[str, Any] = {"caraway": 1, "task": corridor.scheduled.name}
-    minutes = [(now + timedelta(minutes=ahead)).isoformat() for ahead in range(10)]
-    return [
-        app.AsyncResult(
-            read_message({**envelope, "schedule": rule.entry, "scheduled_time": minute}).id
-        )
-        for minute in minutes
-    ]
+        now = app.aws.now().replace(second=0, microsecond=0)
+        run_now(sync(app.aws, owner_of(app), rules_of(app, now)))
+    ahead = {"minutely": range(0, 600, 60), "thrice": range(0, 600, 20)}
+    return {
+        entry: [
+            app.AsyncResult(occurrence_id(entry, now + timedelta(seconds=second)))
+            for second in seconds
+        ]
+        for entry, seconds in ahead.items()
+    }

@@ -30,7 +30,10 @@ app.conf.update(
         Queue("parcels.fifo", consumer="ecs"),
     ],
     accept_content=["pickle"],
-    beat_schedule={"minutely": {"task": "tests.e2e.corridor.scheduled", "schedule": 60}},
+    beat_schedule={
+        "minutely": {"task": "tests.e2e.corridor.scheduled", "schedule": 60},
+        "thrice": {"task": "tests.e2e.corridor.scheduled", "schedule": 20},
+    },
 )
 
 

@@ -259,13 +259,24 @@ def test_the_package_alone_runs_the_handler(deployed: Deployed, tmp_path: Path) 
     assert done.stdout.splitlines() == ["{'batchItemFailures': []}", "{True}"]
 
 
-def test_a_rule_sends_a_task_whose_id_its_minute_decides(
-    occurrences: list[AsyncResult[str]],
+@pytest.mark.parametrize("entry", ["minutely", "thrice"])
+def test_a_rule_sends_a_task_whose_id_its_time_decides(
+    occurrences: dict[str, list[AsyncResult[str]]], entry: str
 ) -> None:
-    assert wait_until(lambda: any(each.ready() for each in occurrences), patience_s=100)
-    fired = next(each for each in occurrences if each.ready())
+    expected = occurrences[entry]
+    assert wait_until(lambda: any(each.ready() for each in expected), patience_s=100)
+    fired = next(each for each in expected if each.ready())
     assert datetime.fromisoformat(fired.get()).tzinfo is not None
     assert record_of(fired).door == "lambda"
+
+
+def test_a_rule_of_whole_minutes_sends_what_is_due_at_their_seconds(
+    occurrences: dict[str, list[AsyncResult[str]]],
+) -> None:
+    between = [each for place, each in enumerate(occurrences["thrice"]) if place % 3]
+    assert wait_until(lambda: any(each.ready() for each in between), patience_s=100)
+    fired = next(each for each in between if each.ready())
+    assert datetime.fromisoformat(fired.get()).second in (20, 40)
 
 
 # -- message groups -------------------------------------------------------------------------------

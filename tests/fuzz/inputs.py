@@ -167,14 +167,32 @@ def _spoilt(rng: Random, envelope: dict[str, Any], names: list[str]) -> dict[str
     return envelope
 
 
+TIMINGS: Final[tuple[dict[str, Any], ...]] = (
+    {"crontab": "0 9 * * 1", "tz": "Europe/Berlin"},
+    {"crontab": "* * 31 2 *", "tz": "UTC"},
+    {"crontab": "often", "tz": "Nowhere"},
+    {"every_s": 20, "start": TIMES[0]},
+    {"every_s": 1e-9},
+    {"every_s": 1e300, "end": "soon"},
+    {"solar": ["sunset", 48.86, 2.35]},
+    {"solar": ["sunset", "north"]},
+    {"clocked": TIMES[0]},
+    {"crontab": 5, "every_s": []},
+    {},
+)
+"""What a firing may say of when it counts."""
+
+
 def _scheduled(rng: Random) -> str:
-    envelope = {
+    envelope: dict[str, Any] = {
         "caraway": 1,
         "task": rng.choice(TASKS),
         "args": [1, 2],
         "schedule": "nightly" if rng.random() < 0.8 else rng.choice(("x" * 300, "né", "\x00")),
         "scheduled_time": TIMES[0] if rng.random() < 0.7 else rng.choice(TIMES),
     }
+    if rng.random() < 0.4:
+        envelope["when"] = {**rng.choice(TIMINGS), "covers_s": rng.choice((60, 900, 0, "60"))}
     if rng.random() < 0.3:
         envelope["id"] = "<aws.scheduler.execution-id>"
     text = json.dumps(_spoilt(rng, envelope, [*envelope, "id", "eta", "expires", "attempt"]))

@@ -34,7 +34,7 @@ from caraway.requests.eventbridge import (
     Target,
 )
 from caraway.requests.sqs import GetQueueAttributes, GetQueueUrl
-from caraway.schedules import crontab, schedule
+from caraway.schedules import clocked, crontab, schedule
 
 NOW = datetime(2026, 3, 1, tzinfo=timezone.utc)
 SITE = Site(
@@ -98,6 +98,8 @@ def test_what_an_entry_leaves_out_or_gives_as_none_is_at_its_default() -> None:
         ({"task": "t", "schedule": 60, "kwargs": [1]}, "'kwargs' is [1], expected a dict"),
         ({"task": "t", "schedule": 60, "options": "q"}, "'options' is 'q', expected a dict"),
         ({"task": "t", "schedule": 60, "enabled": "no"}, "expected True or False"),
+        ({"task": "t", "schedule": 60, "relative": 1}, "expected True or False"),
+        ({"task": "t", "schedule": 60, "start": "2026-01-01"}, "expected a datetime"),
     ],
 )
 def test_a_wrong_entry_is_refused_by_its_name(fields: Any, problem: str) -> None:
@@ -110,8 +112,6 @@ def test_a_wrong_entry_is_refused_by_its_name(fields: Any, problem: str) -> None
 def test_an_unknown_key_is_refused_with_the_nearest() -> None:
     with pytest.raises(UnknownOption, match="no key named 'shedule', did you mean 'schedule'"):
         entries({"clean": {"task": "t", "shedule": 60}})
-    with pytest.raises(UnknownOption, match=r"'relative' has no meaning here: .* use crontab"):
-        entries({"clean": {"task": "t", "schedule": 60, "relative": True}})
 
 
 # -- rules --------------------------------------------------------------------------------------
@@ -130,6 +130,36 @@ def test_an_entry_becomes_a_rule_that_sends_its_message() -> None:
         entry="clean",
         description="shop.clean <crontab: */15 * * * * (m/h/dM/MY/d)> UTC",
     )
+
+
+def test_the_message_of_a_rule_that_fires_too_often_says_when_its_entry_is_due() -> None:
+    rule = one(schedule=crontab(0, 9, "mon", "1-7", tz="Europe/Berlin"))
+    assert rule.expression == "cron(0 7,8 ? * MON *)"
+    when = {"crontab": "0 9 1,2,3,4,5,6,7 * 1", "tz": "Europe/Berlin", "covers_s": 60}
+    assert fired(rule).when == when
+    assert fired(one()).when is None
+
+
+def test_round_times_a_start_and_an_end_are_said_by_the_entry() -> None:
+    assert one(schedule=600, relative=True).expression == "cron(0/10 * * * ? *)"
+    start = datetime(2026, 1, 1, 0, 3)
+    rule = one(schedule=600, start=start, end=datetime(2027, 1, 1, tzinfo=timezone.utc))
+    assert rule.expression == "cron(3/10 * * * ? *)"
+    assert fired(rule).when == {
+        "every_s": 600.0,
+        "start": "2026-01-01T00:03:00+00:00",
+        "end": "2027-01-01T00:00:00+00:00",
+        "covers_s": 60,
+    }
+
+
+def test_an_entry_that_is_over_has_no_rule() -> None:
+    week = timedelta(days=7)
+    past: dict[str, Any] = {"schedule": clocked(NOW - week)}
+    for fields in (past, {"schedule": 60, "end": NOW - week}):
+        assert made({"clean": {"task": "t", **fields}}) == []
+    assert len(made({"clean": {"task": "t", "schedule": clocked(NOW + week)}})) == 1
+    assert len(made({"clean": {"task": "t", "schedule": 60, "end": NOW}})) == 1
 
 
 def test_a_worker_reads_the_message_with_its_time_and_an_id_of_its_own() -> None:
@@ -179,7 +209,8 @@ def test_an_option_of_none_is_one_that_was_not_given() -> None:
         ({"options": {"queeu": "x"}}, "no option named 'queeu', did you mean 'queue'"),
         ({"options": {"priority": 1}}, "'priority' has no meaning here"),
         ({"options": {"queue": "reprots"}}, "no queue named 'reprots', did you mean 'reports'"),
-        ({"schedule": 90}, "use 60 or 120 s"),
+        ({"schedule": 60.5}, "use 60 or 61 s"),
+        ({"schedule": crontab(day_of_month=31, month_of_year=2)}, "no such day in any year"),
         ({"args": ({1: object()},)}, "args[0]"),
         ({"kwargs": {"a": "x" * 9_000}}, "above EventBridge's limit of 8,192"),
     ],

@@ -64,6 +64,8 @@ from caraway.requests.sqs import (
     ReceiveMessages,
     SendMessage,
 )
+from caraway.schedules import BaseSchedule
+from caraway.schedules.solar import EVENTS
 from caraway.setting_mapping import _NO_SETTINGS
 from caraway.settings import SETTINGS
 from caraway.utils.graph import DependencyGraph
@@ -271,6 +273,9 @@ def test_the_schedules_of_the_guide_are_rules(
     made = rules_of(app, account.now())
     assert [rule.expression for rule in made] == [
         "rate(5 minutes)",
+        "cron(* * * * ? *)",
+        "cron(0 7,8 * * ? *)",
+        "cron(0 0 1 1 ? 2040)",
         "cron(30 22 ? * SUN *)",
         "cron(0 * * * ? *)",
     ]
@@ -350,11 +355,13 @@ def known_names() -> set[str]:
         Queue,
         Message,
         Record,
+        BaseSchedule,
     ]
     return {
         *SETTINGS,
         *REPLACEMENTS,
         *OPTIONS,
+        *EVENTS,
         *NO_MEANING,
         *_NEEDLESS,
         *_REFUSED,

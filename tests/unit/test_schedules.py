@@ -3,15 +3,18 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from caraway import Caraway
 from caraway.exceptions import ImproperlyConfigured, ParseException
-from caraway.schedules import crontab, maybe_schedule, schedule
+from caraway.schedules import BaseSchedule, clocked, crontab, maybe_schedule, schedule, solar
 
 EVERY = {
     "minute": range(60),
@@ -118,8 +121,10 @@ specs = st.sampled_from(sorted(EVERY)).flatmap(
 @given(specs)
 def test_numbers_mean_the_same_as_a_collection_and_as_text(spec: tuple[str, set[int]]) -> None:
     field, numbers = spec
-    listed = crontab(**{field: numbers})
-    text = crontab(**{field: ",".join(map(str, numbers))})
+    fields: dict[str, Any] = {field: numbers}
+    listed = crontab(**fields)
+    fields = {field: ",".join(map(str, numbers))}
+    text = crontab(**fields)
     assert listed == text
     assert hash(listed) == hash(text)
     assert getattr(listed, field) == numbers
@@ -134,7 +139,8 @@ def test_a_range_goes_up_from_its_first_number_and_wraps_at_the_end(
     walked = [first]
     while walked[-1] != last:
         walked.append(numbers[(numbers.index(walked[-1]) + 1) % len(numbers)])
-    made = crontab(**{field: f"{first}-{last}/{step}"})
+    fields: dict[str, Any] = {field: f"{first}-{last}/{step}"}
+    made = crontab(**fields)
     assert getattr(made, field) == set(walked[::step])
 
 
@@ -163,8 +169,16 @@ def test_a_line_of_a_unix_crontab_can_be_read() -> None:
         crontab.from_string("* * *")
 
 
-@pytest.mark.parametrize("made", [crontab("*/5", day_of_week="mon"), schedule(90)])
-def test_schedules_can_be_pickled(made: schedule | crontab) -> None:
+@pytest.mark.parametrize(
+    "made",
+    [
+        crontab("*/5", day_of_week="mon", tz="Asia/Seoul"),
+        schedule(90),
+        clocked(datetime(2026, 1, 1)),
+        solar("sunset", 1, 2),
+    ],
+)
+def test_schedules_can_be_pickled(made: BaseSchedule) -> None:
     again = pickle.loads(pickle.dumps(made))
     assert again == made
     assert repr(again) == repr(made)
@@ -219,6 +233,123 @@ def test_an_entry_may_give_seconds_a_timedelta_or_a_schedule() -> None:
     for bad in ("* * * * *", None, True):
         with pytest.raises(ImproperlyConfigured, match="is no schedule: expected crontab"):
             maybe_schedule(bad)
+
+
+# -- asked by hand -------------------------------------------------------------------------------
+
+NOON = datetime(2026, 6, 1, 12, tzinfo=timezone.utc)
+
+
+def at(moment: datetime) -> Callable[[], datetime]:
+    return lambda: moment
+
+
+@pytest.mark.parametrize(
+    ("made", "last_run", "state"),
+    [
+        # An interval: from the last run.
+        (schedule(60, nowfun=at(NOON)), NOON - timedelta(seconds=60), (True, 60.0)),
+        (schedule(60, nowfun=at(NOON)), NOON - timedelta(seconds=90), (True, 60.0)),
+        (schedule(60, nowfun=at(NOON)), NOON - timedelta(seconds=45), (False, 15.0)),
+        # At round times.
+        (schedule(3_600, True, at(NOON)), NOON - timedelta(minutes=5), (True, 3_600.0)),
+        (schedule(3_600, True, at(NOON)), NOON, (False, 3_600.0)),
+        (crontab(0, nowfun=at(NOON)), NOON - timedelta(minutes=5), (True, 3_600.0)),
+        (crontab(0, nowfun=at(NOON)), NOON, (False, 3_600.0)),
+        (crontab(30, 14, nowfun=at(NOON), tz="Europe/Berlin"), NOON, (False, 1_800.0)),
+        # Once.
+        (clocked(NOON, at(NOON)), NOON - timedelta(days=1), (True, None)),
+        (clocked(NOON, at(NOON)), NOON, (False, None)),
+        (crontab(0, 0, "*", 31, 2, at(NOON)), NOON, (False, None)),
+    ],
+)
+def test_a_schedule_says_whether_it_is_due_and_when_it_will_be(
+    made: BaseSchedule, last_run: datetime, state: tuple[bool, float | None]
+) -> None:
+    assert made.is_due(last_run) == state
+    assert made.is_due(last_run.astimezone(ZoneInfo("Asia/Tokyo"))) == state
+    assert made.is_due(last_run.replace(tzinfo=None)) == state, "without a zone it is in UTC"
+
+
+def test_what_remains_is_counted_from_now() -> None:
+    hourly = crontab(0, nowfun=at(NOON + timedelta(minutes=10)))
+    assert hourly.remaining_estimate(NOON) == timedelta(minutes=50)
+    assert hourly.remaining_estimate(NOON - timedelta(hours=2)) == -timedelta(minutes=70)
+    assert clocked(NOON).remaining_estimate(NOON) == timedelta.max
+
+
+def test_without_a_nowfun_the_clock_is_this_machines() -> None:
+    before = datetime.now(timezone.utc)
+    assert before <= crontab().now() <= datetime.now(timezone.utc)
+    assert crontab().is_due(before - timedelta(minutes=2)).is_due
+
+
+def test_a_crontab_is_in_its_own_zone_or_the_apps_or_utc() -> None:
+    app = Caraway("zoned", set_as_current=False)
+    app.conf.timezone = "Asia/Seoul"
+    assert str(crontab(app=app).tz) == "Asia/Seoul"
+    assert str(crontab(app=app, tz="Europe/Berlin").tz) == "Europe/Berlin"
+    assert crontab().tz is timezone.utc
+    assert crontab(tz="Asia/Seoul") != crontab()
+    with pytest.raises(ImproperlyConfigured, match="did you mean 'Europe/Berlin'"):
+        crontab(tz="Europe/Belrin")
+
+
+def test_an_interval_beyond_the_calendar_never_comes() -> None:
+    assert schedule(timedelta(days=4_000_000)).after(NOON) is None
+
+
+@pytest.mark.parametrize(
+    ("made", "problem"),
+    [
+        (lambda: solar("sunste", 0, 0), "no event 'sunste', did you mean 'sunset'"),
+        (lambda: solar("sunset", 91, 0), "lat=91: expected degrees from -90 to 90"),
+        (lambda: solar("sunset", 0, -181), "lon=-181: expected degrees from -180 to 180"),
+        (
+            lambda: clocked("tomorrow"),  # type: ignore[arg-type]
+            "clocked('tomorrow'): expected a datetime",
+        ),
+    ],
+)
+def test_a_schedule_that_cannot_be_is_refused(made: Callable[[], Any], problem: str) -> None:
+    with pytest.raises(ImproperlyConfigured) as raised:
+        made()
+    assert problem in str(raised.value)
+
+
+def test_a_solar_schedule_without_ephem_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "ephem", None)
+    with pytest.raises(ImproperlyConfigured, match=r"pip install 'caraway\[solar\]'"):
+        solar("sunset", 10.5, 20.5).after(NOON)
+
+
+def test_the_sun_is_where_the_almanac_says() -> None:
+    # London's midsummer day lasts from 4:43 to 21:21, an hour ahead of UTC.
+    midsummer = datetime(2026, 6, 21, tzinfo=timezone.utc)
+    rises = solar("sunrise", 51.48, 0.0).after(midsummer)
+    sets = solar("sunset", 51.48, 0.0).after(midsummer)
+    assert rises is not None
+    assert sets is not None
+    assert abs(rises - midsummer.replace(hour=3, minute=43)) < timedelta(minutes=2)
+    assert abs(sets - midsummer.replace(hour=20, minute=21)) < timedelta(minutes=2)
+
+
+def test_a_place_may_have_no_such_event_until_months_later() -> None:
+    tromso = solar("sunset", 69.65, 18.96)
+    coming = tromso.after(datetime(2026, 6, 1, tzinfo=timezone.utc))
+    assert coming is not None
+    assert coming.month == 7
+    assert solar("sunset", 90, 0).after(NOON, NOON + timedelta(days=30)) is None
+
+
+def test_equal_schedules_are_one_key() -> None:
+    same = [solar("sunset", 1, 2), solar("sunset", 1, 2), clocked(NOON), clocked(NOON)]
+    assert len(set(same)) == 2
+    assert solar("sunset", 1, 2) != solar("sunrise", 1, 2) != clocked(NOON) != crontab()
+    assert repr(same[0]) == "<solar: sunset at latitude 1, longitude: 2>"
+    assert repr(same[2]) == "<clocked: 2026-06-01 12:00:00+00:00>"
 
 
 def test_importing_schedules_imports_nothing_heavy() -> None:

@@ -12,12 +12,15 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from caraway.core.arguments import untyped_to_wire
-from caraway.core.cron import expression
+from caraway.core.cron import firing
+from caraway.core.occurrences import to_json
 from caraway.core.publish import describe
 from caraway.core.signing import FIELD
+from caraway.core.timing import Timing
 from caraway.exceptions import (
     ImproperlyConfigured,
     InvalidOption,
@@ -31,10 +34,11 @@ from caraway.requests.eventbridge import (
     TAG_VALUE_LIMIT,
     TEMPLATE_LIMIT,
 )
-from caraway.schedules import crontab, maybe_schedule, schedule
+from caraway.schedules import BaseSchedule, clocked, crontab, maybe_schedule, schedule
+from caraway.schedules.base import aware
 
 if TYPE_CHECKING:
-    from datetime import datetime, tzinfo
+    from datetime import tzinfo
 
     from caraway.core.message import Message
     from caraway.core.publish import Site
@@ -45,6 +49,8 @@ PATHS: Final = {"time": "$.time"}
 """What a rule's template takes from the event."""
 ENTRY_TAG: Final = "caraway:entry"
 _HASH_DIGITS: Final = 12
+_A_WHILE: Final = timedelta(days=1)
+"""As long as EventBridge tries to send what was due ("Event retry policy", its User Guide)."""
 
 ToWire: TypeAlias = Callable[["Entry"], tuple["list[Json]", "dict[str, Json]"]]
 """Returns the arguments of an entry as they go into a message."""
@@ -60,28 +66,31 @@ class Entry:
         What ``apply_async`` takes, as far as it has a meaning for a schedule.
     enabled
         False keeps the rule, but it does not fire.
+    start, end
+        The first moment and the last one at which it may be due, with a time zone.
     """
 
     name: str
     task: str
-    schedule: schedule | crontab
+    schedule: BaseSchedule
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     enabled: bool = True
+    start: datetime | None = None
+    end: datetime | None = None
 
 
 _KINDS: Final[dict[str, tuple[Any, str]]] = {
     "task": (str, "the task's name"),
     "schedule": (object, "crontab(...), schedule(...), a timedelta or seconds"),
+    "relative": (bool, "True or False"),
+    "start": (datetime, "a datetime"),
+    "end": (datetime, "a datetime"),
     "args": (list | tuple, "a tuple, as in (1,)"),
     "kwargs": (Mapping, "a dict"),
     "options": (Mapping, "a dict"),
     "enabled": (bool, "True or False"),
-}
-_NO_KEYS: Final = {
-    "relative": "EventBridge counts an interval from the rule's creation; for round times use "
-    "crontab, such as crontab(minute='*/10')",
 }
 _OCCURRENCE: Final = "every occurrence is a task of its own, with an id that its time decides"
 _NO_OPTIONS: Final = {
@@ -102,7 +111,8 @@ def entries(beat_schedule: Mapping[str, Any]) -> list[Entry]:
     beat_schedule
         As in Celery: ``{name: {"task": ..., "schedule": ..., "args": (), "kwargs": {},
         "options": {"queue": ...}}}``. Of these, task and schedule are required.
-        ``"enabled": False`` keeps an entry from firing.
+        ``"enabled": False`` keeps an entry from firing, ``"start"`` and ``"end"`` (datetimes) bound
+        when it may, and ``"relative": True`` makes an interval fall on round times.
 
     Raises
     ------
@@ -122,8 +132,6 @@ def _entry(name: str, fields: Any) -> Entry:
         )
     given = {key: value for key, value in fields.items() if value is not None}
     for key, value in given.items():
-        if key in _NO_KEYS:
-            raise UnknownOption(f"{where}: {key!r} has no meaning here: {_NO_KEYS[key]}")
         if key not in _KINDS:
             raise UnknownOption(f"{where}: no key named {key!r}{nearest(str(key), _KINDS)}")
         kind, expected = _KINDS[key]
@@ -134,6 +142,8 @@ def _entry(name: str, fields: Any) -> Entry:
             raise ImproperlyConfigured(f"{where}: {key!r} is missing: {_KINDS[key][1]}")
     try:
         when = maybe_schedule(given["schedule"])
+        if given.get("relative") and isinstance(when, schedule):
+            when = schedule(when.run_every, relative=True)
     except ImproperlyConfigured as error:
         raise ImproperlyConfigured(f"{where}: 'schedule': {error}") from error
     return Entry(
@@ -144,6 +154,7 @@ def _entry(name: str, fields: Any) -> Entry:
         given.get("kwargs", {}),
         given.get("options", {}),
         given.get("enabled", True),
+        *(aware(given[key]) if key in given else None for key in ("start", "end")),
     )
 
 
@@ -231,7 +242,7 @@ def rules(
     now: datetime,
     to_wire: ToWire = plain_arguments,
 ) -> list[Rule]:
-    """Return the rule of each entry.
+    """Return the rule of each entry that is not over.
 
     Parameters
     ----------
@@ -249,6 +260,8 @@ def rules(
     """
     made: dict[str, Rule] = {}
     for entry in wanted:
+        if _is_over(entry, now):
+            continue
         try:
             rule = _rule(site, owner, entry, zone, now, to_wire)
         except (ImproperlyConfigured, TaskError) as error:
@@ -262,6 +275,12 @@ def rules(
     return list(made.values())
 
 
+def _is_over(entry: Entry, now: datetime) -> bool:
+    """Say whether an entry is never due again, nor just now."""
+    ends = [entry.end, entry.schedule.clocked_time if isinstance(entry.schedule, clocked) else None]
+    return any(end is not None and end < now - _A_WHILE for end in ends)
+
+
 def _rule(
     site: Site, owner: Owner, entry: Entry, zone: tzinfo, now: datetime, to_wire: ToWire
 ) -> Rule:
@@ -271,15 +290,19 @@ def _rule(
             raise InvalidOption(
                 f"option {option!r} has no meaning in a schedule: {_NO_OPTIONS[option]}"
             )
+    when = entry.schedule.in_zone(zone) if isinstance(entry.schedule, crontab) else entry.schedule
+    timing = Timing(when, entry.start, entry.end)
+    fired = firing(timing, now)
     args, kwargs = to_wire(entry)
     described = describe(
         site, entry.task, args, kwargs, options, now=now, new_id=lambda _digest: ""
     )
-    message = replace(described.message, schedule=entry.name)
-    where = f" {zone}" if isinstance(entry.schedule, crontab) else ""
+    guard = None if fired.covers_s is None else to_json(timing, fired.covers_s)
+    message = replace(described.message, schedule=entry.name, when=guard)
+    where = f" {when.tz}" if isinstance(when, crontab) else ""
     return Rule(
         name=owner.rule_name(entry.name),
-        expression=expression(entry.schedule, zone, now),
+        expression=fired.expression,
         queue=described.queue.sqs_name(site.queue_prefix),
         template=_template(message, site.signing),
         entry=entry.name,

@@ -31,6 +31,7 @@ from caraway.core.following import follow_up
 from caraway.core.ids import new_token
 from caraway.core.job import Claimed, Decided, Job
 from caraway.core.joins import values
+from caraway.core.occurrences import occurring
 from caraway.core.port import Lost, Raised, Returned, Stopped
 from caraway.core.publish import Outgoing, Site, send
 from caraway.core.record import Record
@@ -121,7 +122,7 @@ class Executor:
             delivery finishes what this one began.
         """
         try:
-            message = await self._decode(delivery)
+            message = await self._occurring(delivery, await self._decode(delivery))
             job = await self._resolve(delivery, message)
             claimed = await self._claim(job)
             outcome = await self._run(claimed)
@@ -151,6 +152,16 @@ class Executor:
             ) from error
         self._observe(Received(message, delivery))
         return message
+
+    # -- occur: a rule may fire when its entry is not due ---------------------------------------
+
+    async def _occurring(self, delivery: Delivery, message: Message) -> Message:
+        try:
+            return await occurring(self._aws, self._site, delivery, message)
+        except (InvalidMessage, ImproperlyConfigured) as error:
+            raise Decided(
+                await undeliverable(self._aws, self._site, delivery, message, str(error))
+            ) from error
 
     # -- resolve: hold back what is early, find the task ----------------------------------------
 

@@ -48,6 +48,7 @@ _KINDS: Final[dict[str, type | tuple[type, ...]]] = {
     "eta": str,
     "expires": str,
     "scheduled_time": str,
+    "when": dict,
 }
 
 

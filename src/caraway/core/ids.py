@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 def new_id() -> str:
@@ -25,6 +29,11 @@ def derived_id(*parts: object) -> str:
     """
     text = "\x1f".join(str(part) for part in parts).encode("utf-8", "surrogatepass")
     return str(UUID(bytes=hashlib.sha256(text).digest()[:16], version=5))
+
+
+def occurrence_id(entry: str, due: datetime) -> str:
+    """Return the id of the task that a schedule's entry is at one of its times, in UTC."""
+    return derived_id("schedule", entry, due.isoformat())
 
 
 def member_id(group: str, index: int) -> str:

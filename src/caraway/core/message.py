@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from caraway.core.codec import canonical, dumps
 from caraway.core.envelope import VERSION
 from caraway.core.fields import is_place, read_field
-from caraway.core.ids import derived_id
+from caraway.core.ids import occurrence_id
 from caraway.exceptions import EncodeError, InvalidMessage
 
 if TYPE_CHECKING:
@@ -87,6 +87,9 @@ class Message:
         The message group: on FIFO queues the order's, on standard ones the tenant's.
     schedule, scheduled_time
         Name of the schedule entry and the time it was due, for messages from EventBridge.
+    when
+        The entry's timing, where its rule fires more often than it is due; see
+        :mod:`caraway.core.occurrences`.
     """
 
     id: str
@@ -117,6 +120,7 @@ class Message:
     group_id: str | None = None
     schedule: str | None = None
     scheduled_time: datetime | None = None
+    when: Mapping[str, Json] | None = None
 
     def __post_init__(self) -> None:
         if not self.digest:
@@ -225,4 +229,4 @@ def _occurrence_id(fields: Mapping[str, Any]) -> str:
     if "schedule" not in fields or "scheduled_time" not in fields:
         raise InvalidMessage("the message has neither an id nor a schedule with its time")
     due: datetime = fields["scheduled_time"].replace(second=0, microsecond=0)
-    return derived_id("schedule", fields["schedule"], due.isoformat())
+    return occurrence_id(fields["schedule"], due)

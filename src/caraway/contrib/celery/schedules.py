@@ -1,6 +1,14 @@
 """Celery's ``celery.schedules``."""
 
 from caraway.exceptions import ParseException
-from caraway.schedules import crontab, maybe_schedule, schedule
+from caraway.schedules import BaseSchedule, crontab, maybe_schedule, schedstate, schedule, solar
 
-__all__ = ["ParseException", "crontab", "maybe_schedule", "schedule"]
+__all__ = [
+    "BaseSchedule",
+    "ParseException",
+    "crontab",
+    "maybe_schedule",
+    "schedstate",
+    "schedule",
+    "solar",
+]

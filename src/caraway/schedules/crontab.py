@@ -1,7 +1,4 @@
-"""When tasks are due: Celery's ``schedule`` (every so often) and ``crontab``, as plain values.
-
-EventBridge keeps the time, so a schedule holds no clock and no app: it says when, and
-:mod:`caraway.core.cron` says the same in EventBridge's words.
+"""Celery's ``crontab``: whenever the fields of the clock and the calendar match.
 
 ================  ==============================  ==========================
 crontab field     numbers                         names
@@ -16,17 +13,26 @@ crontab field     numbers                         names
 A field is a number, a collection of numbers, or text of comma-separated parts, each ``*``, ``a`` or
 ``a-b``, the first and the last also with a step: ``*/15``, ``8-17/2``. A range may wrap: ``22-4``,
 ``fri-mon``. A step counts from the beginning of its range, so ``*/10`` days are 1, 11, 21 and 31.
+
+Where the clocks change, a time that the clock leaves out does not occur, and one that comes twice
+occurs once, unless it is due in every hour. Celery's beat runs what was left out an hour later, and
+leaves out the second of two hours.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any, Final, TypeAlias
+from datetime import date, datetime, time, timedelta, tzinfo
+from itertools import product
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from caraway.exceptions import ImproperlyConfigured, ParseException
+from caraway.exceptions import ParseException
+from caraway.schedules.base import FOREVER, UTC, BaseSchedule
+
+if TYPE_CHECKING:
+    from caraway.schedules.base import HasTimezone, Nowfun
 
 Cronspec: TypeAlias = "int | str | Iterable[int]"
 """One field of a crontab, as it is written."""
@@ -39,64 +45,6 @@ _MONTHS: Final = (
     *("july", "august", "september", "october", "november", "december"),
 )
 _PART = re.compile(r"(?:\*|(?P<first>\w+)(?:-(?P<last>\w+))?)(?:/(?P<step>\w*))?")
-
-
-class schedule:  # noqa: N801 - Celery's name
-    """Every so often: ``schedule(timedelta(minutes=5))`` or ``schedule(300)``.
-
-    Parameters
-    ----------
-    run_every
-        A timedelta, or seconds; above 0.
-
-    Raises
-    ------
-    ImproperlyConfigured
-        If it is neither, or not above 0.
-    """
-
-    def __init__(self, run_every: timedelta | float) -> None:
-        if isinstance(run_every, bool) or not isinstance(run_every, timedelta | int | float):
-            raise ImproperlyConfigured(
-                f"schedule({run_every!r}): expected a timedelta or a number of seconds"
-            )
-        try:
-            every = run_every if isinstance(run_every, timedelta) else timedelta(seconds=run_every)
-        except (OverflowError, ValueError):  # infinite, or not a number
-            every = timedelta()
-        if every <= timedelta():
-            raise ImproperlyConfigured(
-                f"schedule({run_every!r}): an interval is above 0 and finite"
-            )
-        self.run_every: Final = every
-
-    @property
-    def seconds(self) -> float:
-        """The interval in seconds."""
-        return self.run_every.total_seconds()
-
-    @property
-    def human_seconds(self) -> str:
-        """The interval in the largest unit that it fills, such as ``5.00 minutes``."""
-        units = {"day": 86_400, "hour": 3_600, "minute": 60}
-        unit, length_s = next(
-            ((unit, length_s) for unit, length_s in units.items() if self.seconds >= length_s),
-            ("second", 1),
-        )
-        count = self.seconds / length_s
-        return f"{count:.2f} {unit}{'s' if count > 1 else ''}"
-
-    def __eq__(self, other: object) -> bool:
-        """Compare intervals; a schedule also equals its own interval."""
-        if isinstance(other, schedule):
-            return self.run_every == other.run_every
-        return self.run_every == other if isinstance(other, timedelta) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(self.run_every)
-
-    def __repr__(self) -> str:
-        return f"<freq: {self.human_seconds}>"
 
 
 @dataclass(frozen=True)
@@ -179,7 +127,12 @@ DAY_OF_MONTH: Final = _Field("day_of_month", 1, 31)
 MONTH_OF_YEAR: Final = _Field("month_of_year", 1, 12, _MONTHS)
 
 
-class crontab:  # noqa: N801 - Celery's name
+_DAY: Final = timedelta(days=1)
+_YEARS: Final = 41
+"""A 29 February that is a Monday recurs within 40 years, also around a year like 2100."""
+
+
+class crontab(BaseSchedule):  # noqa: N801 - Celery's name
     """Whenever minute, hour, day of the week, day of the month and month all match.
 
     Unlike Unix cron, a day must match ``day_of_week`` *and* ``day_of_month``, as in Celery.
@@ -188,7 +141,9 @@ class crontab:  # noqa: N801 - Celery's name
     ----------
     minute, hour, day_of_week, day_of_month, month_of_year
         A number, a collection of numbers, or text such as ``"*/15"``, ``"0,8-17/2"`` or
-        ``"mon-fri"``; ``"*"``, the default, is every one. They are times in ``app.conf.timezone``.
+        ``"mon-fri"``; ``"*"``, the default, is every one.
+    nowfun, app, tz
+        As of every schedule; the fields are times in that zone.
 
     Attributes
     ----------
@@ -208,7 +163,12 @@ class crontab:  # noqa: N801 - Celery's name
         day_of_week: Cronspec = "*",
         day_of_month: Cronspec = "*",
         month_of_year: Cronspec = "*",
+        nowfun: Nowfun | None = None,
+        app: HasTimezone | None = None,
+        *,
+        tz: tzinfo | str | None = None,
     ) -> None:
+        super().__init__(nowfun, app, tz=tz)
         self.minute: Final = MINUTE.expand(minute)
         self.hour: Final = HOUR.expand(hour)
         self.day_of_week: Final = DAY_OF_WEEK.expand(day_of_week)
@@ -222,7 +182,7 @@ class crontab:  # noqa: N801 - Celery's name
         )
 
     @classmethod
-    def from_string(cls, text: str) -> crontab:
+    def from_string(cls, text: str, *, tz: tzinfo | str | None = None) -> crontab:
         """Return the crontab of a line of a Unix crontab, such as ``"*/5 8-17 * * mon-fri"``.
 
         Its fields are minute, hour, day of month, month and day of week.
@@ -239,7 +199,73 @@ class crontab:  # noqa: N801 - Celery's name
                 "minute, hour, day of month, month, day of week"
             )
         minute, hour, day_of_month, month_of_year, day_of_week = fields
-        return cls(minute, hour, day_of_week, day_of_month, month_of_year)
+        return cls(minute, hour, day_of_week, day_of_month, month_of_year, tz=tz)
+
+    def to_string(self) -> str:
+        """Return what :meth:`from_string` reads: numbers, or ``*``."""
+        minute, hour, day_of_week, day_of_month, month_of_year = self._numbers()
+        return " ".join(
+            "*" if len(meant) == field.high - field.low + 1 else ",".join(map(str, sorted(meant)))
+            for field, meant in (
+                (MINUTE, minute),
+                (HOUR, hour),
+                (DAY_OF_MONTH, day_of_month),
+                (MONTH_OF_YEAR, month_of_year),
+                (DAY_OF_WEEK, day_of_week),
+            )
+        )
+
+    def in_zone(self, tz: tzinfo) -> crontab:
+        """Return this crontab in a zone, unless it has one of its own."""
+        if self.own_tz is not None:
+            return self
+        days = (self.day_of_week, self.day_of_month, self.month_of_year)
+        return crontab(self.minute, self.hour, *days, self.nowfun, self.app, tz=tz)
+
+    def after(self, moment: datetime, until: datetime = FOREVER) -> datetime | None:
+        """Return the first occurrence after a moment, in UTC.
+
+        None if none comes before ``until``, or there is no such day.
+        """
+        zone = self.tz
+        clock = moment.astimezone(zone)
+        last = until.date() + _DAY if until < FOREVER else date.max  # in whatever zone
+        for day in self._days(clock.date(), last):
+            first_hour = clock.hour if day == clock.date() else 0
+            for at in self._moments(day, first_hour, zone):
+                if at > moment:
+                    return at if at < until else None
+        return None
+
+    def _moments(self, day: date, first_hour: int, zone: tzinfo) -> Iterator[datetime]:
+        """Give the moments of a day, from an hour of it on, in UTC."""
+        # A job of every hour runs in an hour that comes twice, too.
+        folds = (0, 1) if len(self.hour) == HOUR.high + 1 else (0,)
+        for hour in sorted(hour for hour in self.hour if hour >= first_hour):
+            found = set()
+            for minute, fold in product(self.minute, folds):
+                local = datetime.combine(day, time(hour, minute, fold=fold), zone)
+                at = local.astimezone(UTC)
+                if at.astimezone(zone) == local:  # by the clock: else the zone leaves it out
+                    found.add(at)
+            yield from sorted(found)
+
+    def _days(self, first: date, last: date) -> Iterator[date]:
+        """Give the days that match, from one to another."""
+        for number in range(_YEARS * 12 + 1):
+            months = first.month - 1 + number
+            year, month = first.year + months // 12, months % 12 + 1
+            if (year, month) > (last.year, last.month):
+                return
+            if month not in self.month_of_year:
+                continue
+            for number_of_day in sorted(self.day_of_month):
+                try:
+                    day = date(year, month, number_of_day)
+                except ValueError:  # this month is shorter
+                    break
+                if day >= first and day.isoweekday() % 7 in self.day_of_week:
+                    yield day
 
     def _numbers(self) -> tuple[frozenset[int], ...]:
         days = (self.day_of_week, self.day_of_month, self.month_of_year)
@@ -247,27 +273,12 @@ class crontab:  # noqa: N801 - Celery's name
 
     def __eq__(self, other: object) -> bool:
         """Compare what two crontabs mean, however they are written."""
-        return self._numbers() == other._numbers() if isinstance(other, crontab) else NotImplemented
+        if not isinstance(other, crontab):
+            return NotImplemented
+        return (self._numbers(), self.own_tz) == (other._numbers(), other.own_tz)
 
     def __hash__(self) -> int:
         return hash(self._numbers())
 
     def __repr__(self) -> str:
         return f"<crontab: {self._text} (m/h/dM/MY/d)>"
-
-
-def maybe_schedule(when: Any) -> schedule | crontab:
-    """Return a schedule from what an entry may give: seconds, a timedelta, or a schedule.
-
-    Raises
-    ------
-    ImproperlyConfigured
-        If it is something else.
-    """
-    if isinstance(when, schedule | crontab):
-        return when
-    if isinstance(when, timedelta | int | float) and not isinstance(when, bool):
-        return schedule(when)
-    raise ImproperlyConfigured(
-        f"{when!r} is no schedule: expected crontab(...), schedule(...), a timedelta or seconds"
-    )

@@ -1,0 +1,122 @@
+"""When an entry of the schedule occurs, and as JSON, so that a message can carry it.
+
+A rule may fire more often than its entry occurs, as EventBridge cannot say everything. Its message
+then carries the timing, and whoever receives it asks which occurrences the firing stands for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any, Final
+
+from caraway.core.fields import read_time
+from caraway.exceptions import CarawayError, ImproperlyConfigured, InvalidMessage
+from caraway.schedules import BaseSchedule, clocked, crontab, schedule, solar
+from caraway.schedules.base import FOREVER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from caraway.requests.base import Json
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
+"""What intervals are counted from, unless they have a start."""
+_TICK: Final = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """When something occurs.
+
+    Attributes
+    ----------
+    when
+        The schedule, in a zone.
+    start, end
+        The first moment and the last one at which it may occur. An interval is counted from the
+        start.
+    """
+
+    when: BaseSchedule
+    start: datetime | None = None
+    end: datetime | None = None
+
+    def after(self, moment: datetime, until: datetime = FOREVER) -> datetime | None:
+        """Return the first occurrence after a moment and before ``until``, in UTC; None if none."""
+        if self.start is not None and moment < self.start:
+            moment = self.start - _TICK
+        if self.end is not None:
+            until = min(until, self.end + _TICK)
+        if isinstance(self.when, schedule):
+            every, moment = self.when.run_every, moment.astimezone(timezone.utc)
+            return schedule(every).after(moment - (moment - (self.start or EPOCH)) % every, until)
+        return self.when.after(moment, until)
+
+    def during(self, first: datetime, length: timedelta) -> list[datetime]:
+        """Return the occurrences from a moment on, for so long, in order."""
+        found: list[datetime] = []
+        coming = self.after(first - _TICK, first + length)
+        while coming is not None:
+            found.append(coming)
+            coming = self.after(coming, first + length)
+        return found
+
+    def to_json(self) -> dict[str, Json]:
+        """Return it as a message carries it."""
+        bounds = {"start": self.start, "end": self.end}
+        return {
+            **_when_to_json(self.when),
+            **{name: time.isoformat() for name, time in bounds.items() if time is not None},
+        }
+
+    @classmethod
+    def read(cls, wire: Mapping[str, Json]) -> Timing:
+        """Return the timing that JSON describes.
+
+        Raises
+        ------
+        InvalidMessage
+            If it describes none.
+        """
+        try:
+            bounds = {
+                name: read_time(wire[name], name) for name in ("start", "end") if name in wire
+            }
+            (kind,) = _READERS.keys() & wire.keys()
+            return cls(_READERS[kind](wire[kind], wire), **bounds)
+        except (CarawayError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise InvalidMessage(f"when: {wire!r:.200} is no timing: {error}") from error
+
+
+def _when_to_json(when: BaseSchedule) -> dict[str, Json]:
+    match when:
+        case crontab():
+            return {"crontab": when.to_string(), "tz": str(when.tz)}
+        case schedule():
+            return {"every_s": when.seconds}
+        case solar():
+            return {"solar": [when.event, when.lat, when.lon]}
+        case clocked():
+            return {"clocked": when.clocked_time.isoformat()}
+    raise ImproperlyConfigured(
+        f"{when!r} has no rule in EventBridge: use crontab, schedule, solar or clocked"
+    )
+
+
+def _read_crontab(text: Any, wire: Mapping[str, Json]) -> crontab:
+    return crontab.from_string(str(text), tz=str(wire["tz"]))
+
+
+def _read_interval(seconds: Any, _wire: Mapping[str, Json]) -> schedule:
+    if seconds < 1:
+        raise ValueError("an interval is a second or more")
+    return schedule(seconds)
+
+
+_READERS: Final[dict[str, Callable[[Any, Mapping[str, Json]], BaseSchedule]]] = {
+    "crontab": _read_crontab,
+    "every_s": _read_interval,
+    "solar": lambda place, _wire: solar(*place),
+    "clocked": lambda time, _wire: clocked(read_time(time, "clocked")),
+}

@@ -1,0 +1,178 @@
+"""From a firing to what is due: nothing, the firing itself, or occurrences sent with a delay."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta, timezone, tzinfo
+from typing import Any
+
+import pytest
+
+from caraway import Caraway, Queue
+from caraway.aws.memory import MemoryAws
+from caraway.beat import rules_of
+from caraway.core.disposition import Delete, Delivery, Leave
+from caraway.core.executor import Executor
+from caraway.core.port import run_now
+from caraway.requests.sqs import DeleteMessage, ReceiveMessages
+from caraway.schedules import BaseSchedule, clocked, crontab, schedule, solar
+
+UTC = timezone.utc
+MONDAY = datetime(2026, 6, 1, 9, tzinfo=UTC)
+"""The first of June: a Monday."""
+
+
+class Clockwork:
+    """An app with one entry, and what its worker does when the entry's rule fires."""
+
+    def __init__(self, when: BaseSchedule, queue: str = "default", **entry: Any) -> None:
+        self.aws = MemoryAws()
+        self.aws.time = MONDAY
+        self.app = Caraway("clock", set_as_current=False)
+        self.app.conf.update(task_queues=[Queue(queue)])
+        self.app._blocking = self.aws  # type: ignore[assignment]
+        self.ran: list[datetime] = []
+
+        @self.app.task(name="tick", bind=True)
+        def tick(task: Any) -> None:
+            self.ran.append(task.request.scheduled_time)
+
+        entry = {"task": "tick", "schedule": when, **entry}
+        self.app.conf.beat_schedule = {"tick": entry}
+        (self.rule,) = rules_of(self.app, MONDAY)
+        self.queue = self.app.site.router.queues[Queue(queue).name]
+        self.executor = Executor(self.aws, self.app.site, self.app.tasks, door="ecs")
+
+    def fire(self, at: datetime, **changes: Any) -> Any:
+        """Deliver what the rule sends at a time."""
+        self.aws.time = max(self.aws.time, at)
+        body = self.rule.template.replace("<time>", at.isoformat().replace("+00:00", "Z"))
+        return self.deliver(json.dumps({**json.loads(body), **changes}))
+
+    def deliver(self, body: str) -> Any:
+        group = "default" if self.queue.fifo else None
+        delivery = Delivery(body, self.queue, 600.0, 1, group_id=group)
+        return run_now(self.executor.execute(delivery))
+
+    def sent(self) -> list[datetime]:
+        """Deliver what lies on the queue, each when it comes into sight; says when that was."""
+        seen = []
+        name = self.queue.sqs_name("")
+        url = f"memory://{name}"
+        while (at := self.aws.next_visible_at(name)) is not None:
+            self.aws.time = max(self.aws.time, at)
+            for message in run_now(self.aws.perform(ReceiveMessages(url, limit=10))):
+                seen.append(self.aws.now())
+                assert isinstance(self.deliver(message.body), Delete)
+                run_now(self.aws.perform(DeleteMessage(url, message.receipt_handle)))
+        return seen
+
+
+def times(first: datetime, *seconds: int) -> list[datetime]:
+    return [first + timedelta(seconds=each) for each in seconds]
+
+
+def test_a_firing_at_which_nothing_is_due_ends_there() -> None:
+    work = Clockwork(crontab(0, 9, "mon", "8-14"))
+    assert work.fire(MONDAY) == Delete("it is not due")
+    assert work.fire(MONDAY + timedelta(days=7)) == Delete("SUCCESS")
+    assert work.ran == [MONDAY + timedelta(days=7)]
+
+
+def test_a_firing_that_is_delivered_twice_is_one_task() -> None:
+    work = Clockwork(crontab(0, 9, "mon", "1-7"))
+    assert work.fire(MONDAY) == Delete("SUCCESS")
+    assert work.fire(MONDAY) == Delete("it is SUCCESS already")
+    assert work.ran == [MONDAY]
+
+
+def test_a_zone_is_asked_when_its_hour_is() -> None:
+    work = Clockwork(crontab(0, 9, tz="Europe/Berlin"))
+    assert work.fire(MONDAY.replace(hour=8)) == Delete("it is not due")
+    assert work.fire(MONDAY.replace(hour=7)) == Delete("SUCCESS")
+    winter = datetime(2026, 12, 1, 8, tzinfo=UTC)
+    assert work.fire(winter) == Delete("SUCCESS")
+    assert work.ran == [MONDAY.replace(hour=7), winter]
+
+
+def test_seconds_are_sent_with_a_delay_under_ids_that_their_times_decide() -> None:
+    work = Clockwork(schedule(20))
+    assert work.fire(MONDAY) == Delete("occurrences sent: 3")
+    assert work.fire(MONDAY) == Delete("occurrences sent: 3")
+    seen = work.sent()
+    assert sorted(set(seen)) == times(MONDAY, 0, 20, 40)
+    assert work.ran == times(MONDAY, 0, 20, 40), "though each was sent twice"
+
+
+def test_an_occurrence_that_is_already_past_is_sent_at_once() -> None:
+    work = Clockwork(schedule(20))
+    work.aws.time += timedelta(seconds=45)
+    work.fire(MONDAY)
+    assert set(work.sent()) == {MONDAY + timedelta(seconds=45)}
+    assert sorted(work.ran) == times(MONDAY, 0, 20, 40)
+
+
+def test_the_sun_is_waited_for_within_a_quarter_of_an_hour() -> None:
+    work = Clockwork(solar("sunset", 48.86, 2.35))
+    sunset = solar("sunset", 48.86, 2.35).after(MONDAY)
+    assert sunset is not None
+    quarter = sunset.replace(minute=sunset.minute // 15 * 15, second=0)
+    assert work.fire(quarter - timedelta(minutes=15)) == Delete("it is not due")
+    assert work.fire(quarter) == Delete("occurrences sent: 1")
+    assert work.sent() == [sunset]
+    assert work.ran == [sunset]
+
+
+def test_a_moment_with_seconds_is_met_to_the_second() -> None:
+    moment = MONDAY + timedelta(seconds=75)
+    work = Clockwork(clocked(moment))
+    work.fire(MONDAY + timedelta(minutes=1))
+    assert work.sent() == work.ran == [moment]
+
+
+def test_nothing_is_run_before_the_start_or_after_the_end() -> None:
+    hour = timedelta(hours=1)
+    work = Clockwork(crontab(0), start=MONDAY + hour, end=MONDAY + 2 * hour)
+    done = [work.fire(MONDAY + hour * each).why for each in range(4)]
+    assert done == ["it is not due", "SUCCESS", "SUCCESS", "it is not due"]
+
+
+def test_the_seconds_of_a_rule_do_not_matter() -> None:
+    work = Clockwork(crontab(0, 9, "mon", "1-7"))
+    work.fire(MONDAY + timedelta(seconds=37))
+    assert work.ran == [MONDAY]
+
+
+def test_a_fifo_queue_takes_no_delay_so_that_its_messages_wait_there() -> None:
+    work = Clockwork(schedule(30), queue="ticks.fifo")
+    assert work.fire(MONDAY) == Delete("occurrences sent: 2")
+    received = run_now(work.aws.perform(ReceiveMessages("memory://ticks.fifo", limit=10)))
+    done = [work.deliver(message.body) for message in received]
+    assert done == [Delete("SUCCESS"), Leave(30, "it is due in 30 s")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"schedule": None, "id": "x"}, "the message has no schedule with its time"),
+        ({"scheduled_time": None, "id": "x"}, "the message has no schedule with its time"),
+        ({"scheduled_time": "9999-12-31T23:59:30Z"}, "nothing can occur"),
+        ({"when": {"every_s": 5}}, "covers_s is None, not 1 to 900 seconds"),
+        ({"when": {"every_s": 5, "covers_s": 901}}, "covers_s is 901"),
+        ({"when": {"every_s": 0.001, "covers_s": 60}}, "a second or more"),
+        ({"when": {"covers_s": 60}}, "is no timing"),
+    ],
+)
+def test_a_timing_that_cannot_be_read_is_a_dead_letter(changes: Any, reason: str) -> None:
+    work = Clockwork(schedule(20))
+    done = work.fire(MONDAY, **changes)
+    assert isinstance(done, Delete)
+    assert done.undeliverable
+    assert reason in done.why
+    assert work.ran == []
+
+
+def test_a_timezone_of_the_app_is_its_crontabs() -> None:
+    zone: tzinfo = Caraway("zoned", set_as_current=False).timezone
+    when = crontab(0, 9, app=Caraway("zoned", set_as_current=False))
+    assert str(when.tz) == str(zone) == "UTC"
