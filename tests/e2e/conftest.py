@@ -108,7 +108,7 @@ class Deployed:
         """Say whether nothing waits in a queue and nobody holds a message of it."""
         sqs = self.engine.client("sqs")
         found = sqs.get_queue_attributes(
-            QueueUrl=sqs.get_queue_url(QueueName=PREFIX + queue)["QueueUrl"],
+            QueueUrl=sqs.get_queue_url(QueueName=self.outputs["Prefix"] + queue)["QueueUrl"],
             AttributeNames=["All"],
         )["Attributes"]
         return all(
@@ -118,16 +118,23 @@ class Deployed:
 
 
 @pytest.fixture(scope="session")
-def deployed(engine: LocalEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
-    """Deploy template.yaml with the real package of the corridor app."""
-    folder = tmp_path_factory.mktemp("doors")
-    project = folder / "project"
-    place = project / "tests" / "e2e" / "corridor.py"
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the real package of the corridor app."""
+    folder = tmp_path_factory.mktemp("package")
+    place = folder / "project" / "tests" / "e2e" / "corridor.py"
     place.parent.mkdir(parents=True)
     shutil.copyfile(corridor.__file__, place)
-    package = build_package(
-        folder / "build", ROOT / "requirements" / "lambda.txt", [project / "tests"]
+    return build_package(
+        folder / "build", ROOT / "requirements" / "lambda.txt", [folder / "project" / "tests"]
     )
+
+
+@pytest.fixture(scope="session")
+def deployed(
+    engine: LocalEngine, package: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Deployed]:
+    """Deploy template.yaml with the corridor app."""
+    folder = tmp_path_factory.mktemp("doors")
     # Beside the template's own queues, two that docs/deploy.md says how to add.
     groups = [queue for queue in corridor.app.site.router.queues.values() if queue.fifo]
     template = folder / "template.json"

@@ -72,6 +72,16 @@ def add(x: int, y: int) -> int:
     return x + y
 
 
+@app.task(idempotent=True)
+def add_again(x: int, y: int) -> int:
+    return x + y
+
+
+@app.task(at_most_once=True)
+def add_once(x: int, y: int) -> int:
+    return x + y
+
+
 @app.task
 async def aadd(x: int, y: int) -> int:
     await asyncio.sleep(0)

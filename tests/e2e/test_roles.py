@@ -1,0 +1,368 @@
+"""Both doors and a producer under the templates' own roles, on an engine that enforces IAM."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from caraway import Caraway, Queue, chord
+from caraway.exceptions import AccessDenied
+from caraway.local.deploy import deploy
+from caraway.local.engine import LocalEngine
+from caraway.local.environ import exports
+from caraway.local.template import load_template
+from tests.e2e.conftest import APP, PATIENCE_S, Deployed, wait_until
+from tests.stacks import ECS, SAM
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from caraway.result import AsyncResult
+
+pytestmark = pytest.mark.e2e
+
+PREFIX = "roles-"
+BATCHES = {
+    "Sid": "OfThisEngine",
+    "Effect": "Allow",
+    "Action": "dynamodb:BatchExecuteStatement",
+    "Resource": "*",
+}
+"""What this engine asks for a batch of PartiQL; AWS looks at each statement instead."""
+ROLES = {
+    "producer": "ProducerRole",
+    "revoker": "RevokerRole",
+    "lambda": "WorkerRole",
+    "ecs": "TaskRole",
+}
+
+
+def template_with_all_roles() -> dict[str, Any]:
+    """Return template.yaml with the role of infra/ecs.yaml and those of two who send tasks."""
+    template, ecs = load_template(SAM), load_template(ECS)
+    template["Parameters"]["Queue"] = ecs["Parameters"]["Queue"]
+    resources = template["Resources"] | {
+        name: ecs["Resources"][name] for name in ("Cluster", "TaskRole")
+    }
+    for name, policies in (
+        ("ProducerRole", ["ProducerPolicy"]),
+        ("RevokerRole", ["ProducerPolicy", "RevokerPolicy"]),
+    ):
+        trust: dict[str, Any] = {"Version": "2012-10-17", "Statement": []}
+        attached = [{"Ref": policy} for policy in policies]
+        resources[name] = {
+            "Type": "AWS::IAM::Role",
+            "Properties": {"AssumeRolePolicyDocument": trust, "ManagedPolicyArns": attached},
+        }
+    return template | {"Resources": for_this_engine(resources)}
+
+
+def for_this_engine(resources: dict[str, Any]) -> dict[str, Any]:
+    """Return resources as they are, but for what the engine cannot do.
+
+    It speaks plain HTTP only, so that nobody is refused for it; a role may be assumed by the test
+    too; and see ``BATCHES``.
+    """
+    found = {}
+    for name, resource in resources.items():
+        properties = resource.get("Properties", {})
+        if trust := properties.get("AssumeRolePolicyDocument"):
+            trust["Statement"].append(
+                {
+                    "Effect": "Allow",
+                    "Principal": {"AWS": {"Fn::Sub": "arn:aws:iam::${AWS::AccountId}:root"}},
+                    "Action": "sts:AssumeRole",
+                }
+            )
+        documents = [each["PolicyDocument"] for each in properties.get("Policies", [])]
+        if resource["Type"] == "AWS::IAM::ManagedPolicy":
+            documents.append(properties["PolicyDocument"])
+        for document in documents:
+            if "dynamodb:PartiQL" in json.dumps(document):
+                document["Statement"].append(BATCHES)
+        if resource["Type"] in ("AWS::SQS::QueuePolicy", "AWS::S3::BucketPolicy"):
+            document = properties["PolicyDocument"]
+            document["Statement"] = [
+                one for one in document["Statement"] if one["Sid"] != "TlsOnly"
+            ]
+            if not document["Statement"]:
+                continue
+        found[name] = resource
+    return found
+
+
+@pytest.fixture(scope="module")
+def stack(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    """Deploy it on an engine of its own, with the corridor app."""
+    folder = tmp_path_factory.mktemp("roles")
+    template = folder / "template.json"
+    template.write_text(json.dumps(template_with_all_roles()))
+    with LocalEngine(port=0, settings={"AUTH": "true"}) as engine:
+        outputs = deploy(
+            engine.client,
+            template,
+            "roles",
+            parameters={"App": APP, "Prefix": PREFIX},
+            code={"Worker": package},
+        )
+        yield Deployed(engine, outputs, exports(engine, outputs), package, folder)
+
+
+def credentials(stack: Deployed, who: str) -> dict[str, str]:
+    """Return the variables with which one has that role and nothing else."""
+    found = stack.engine.client("cloudformation").describe_stack_resource(
+        StackName="roles", LogicalResourceId=ROLES[who]
+    )
+    name = found["StackResourceDetail"]["PhysicalResourceId"]
+    arn = stack.engine.client("iam").get_role(RoleName=name)["Role"]["Arn"]
+    session = stack.engine.client("sts").assume_role(RoleArn=arn, RoleSessionName=who)
+    return {
+        "AWS_ACCESS_KEY_ID": session["Credentials"]["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": session["Credentials"]["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": session["Credentials"]["SessionToken"],
+    }
+
+
+def client_of(stack: Deployed, who: str, service: str) -> Any:
+    session = credentials(stack, who)
+    return boto3.client(
+        service,  # type: ignore[call-overload]
+        endpoint_url=stack.engine.endpoint_url,
+        region_name=stack.engine.region,
+        aws_access_key_id=session["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=session["AWS_SECRET_ACCESS_KEY"],
+        aws_session_token=session["AWS_SESSION_TOKEN"],
+    )
+
+
+@pytest.fixture(scope="module")
+def worker(stack: Deployed) -> Iterator[None]:
+    """Run an ECS worker of the large queue under its role."""
+    stack.environ.update(credentials(stack, "ecs"))
+    with stack.worker("-Q", "large", "-c", "4"):
+        yield
+
+
+def app_of(stack: Deployed, who: str, patch: pytest.MonkeyPatch) -> Caraway:
+    """Return an app without tasks, as one that only sends; its requests are made under a role."""
+    for name, value in {**stack.engine.environ(), **credentials(stack, who)}.items():
+        patch.setenv(name, value)
+    app = Caraway(who, set_as_current=False)
+    app.conf.update(
+        task_queues=[Queue("default"), Queue("large", consumer="ecs")],
+        queue_name_prefix=PREFIX,
+        task_table=stack.outputs["TaskTable"],
+        payload_bucket=stack.outputs["PayloadBucket"],
+    )
+    return app
+
+
+@pytest.fixture(scope="module")
+def producer(stack: Deployed, worker: None) -> Iterator[Caraway]:
+    """Let this process be a producer, and nothing else."""
+    with pytest.MonkeyPatch.context() as patch:
+        app = app_of(stack, "producer", patch)
+        yield app
+        app.close()
+
+
+@pytest.fixture(params=["default", "large"])
+def queue(request: pytest.FixtureRequest) -> str:
+    """The queue of the Lambda door, and that of the ECS door."""
+    return str(request.param)
+
+
+def send(app: Caraway, task: str, *args: Any, queue: str) -> AsyncResult[Any]:
+    return app.send_task(f"tests.e2e.corridor.{task}", args, queue=queue)
+
+
+@pytest.mark.parametrize("task", ["add", "add_again", "add_once"])
+def test_a_task_of_each_mode_runs(producer: Caraway, queue: str, task: str) -> None:
+    assert send(producer, task, 2, 3, queue=queue).get(timeout=PATIENCE_S) == 5
+
+
+def test_what_is_too_large_for_a_message_and_for_a_record_travels_by_s3(
+    producer: Caraway, queue: str
+) -> None:
+    text = "x" * 300_000
+    assert send(producer, "echo", text, queue=queue).get(timeout=PATIENCE_S) == text
+
+
+def test_a_task_is_retried(producer: Caraway, queue: str) -> None:
+    sent = send(producer, "at_the_third_attempt", queue=queue)
+    assert sent.get(timeout=PATIENCE_S) == 2
+
+
+def test_a_task_that_is_refused_becomes_a_dead_letter(
+    producer: Caraway, stack: Deployed, queue: str
+) -> None:
+    sent = send(producer, "advance", "group", "refuse", queue=queue)
+    assert wait_until(sent.ready)
+    sqs = stack.engine.client("sqs")
+    url = sqs.get_queue_url(QueueName=f"{PREFIX}{queue}-dlq")["QueueUrl"]
+    (letter,) = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=5)["Messages"]
+    assert json.loads(letter["Body"])["id"] == sent.id
+
+
+def test_a_chord_goes_through_both_doors(producer: Caraway) -> None:
+    def signature(task: str, *args: Any, queue: str) -> Any:
+        return producer.signature(f"tests.e2e.corridor.{task}", args, queue=queue)
+
+    members = [signature("same", n, queue=("default", "large")[n % 2]) for n in range(12)]
+    result = chord(members, signature("total", queue="large")).delay()
+    assert result.get(timeout=PATIENCE_S) == 66
+
+
+def test_a_worker_deletes_in_batches_what_has_run(producer: Caraway, stack: Deployed) -> None:
+    results = [send(producer, "add", n, 1, queue="large") for n in range(20)]
+    assert [result.get(timeout=PATIENCE_S) for result in results] == [n + 1 for n in range(20)]
+    assert wait_until(lambda: stack.is_empty("large"))
+
+
+def test_a_task_may_do_no_more_than_its_worker(producer: Caraway, queue: str) -> None:
+    sent = send(producer, "mark", "folder", queue=queue)  # puts an object where no payload lies
+    with pytest.raises(Exception, match="AccessDenied"):
+        sent.get(timeout=PATIENCE_S)
+
+
+def test_revoking_needs_its_own_policy(
+    producer: Caraway, stack: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = ["one", "two", "three"]
+    with pytest.raises(AccessDenied):
+        producer.control.revoke(ids)
+    revoker = app_of(stack, "revoker", monkeypatch)
+    revoker.control.revoke(ids)
+    assert {revoker.AsyncResult(id).state for id in ids} == {"REVOKED"}
+    revoker.close()
+
+
+# -- what nobody may -----------------------------------------------------------------------------
+
+
+def receive(sqs: Any, url: str) -> None:
+    sqs.receive_message(QueueUrl=url)
+
+
+def send_to(sqs: Any, url: str) -> None:
+    sqs.send_message(QueueUrl=url, MessageBody="{}")
+
+
+def purge(sqs: Any, url: str) -> None:
+    sqs.purge_queue(QueueUrl=url)
+
+
+def delete(sqs: Any, url: str) -> None:
+    sqs.delete_queue(QueueUrl=url)
+
+
+def open_up(sqs: Any, url: str) -> None:
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "1"})
+
+
+@pytest.mark.parametrize(
+    ("who", "call", "queue"),
+    [
+        ("producer", receive, "default"),
+        ("producer", receive, "default-dlq"),
+        ("producer", send_to, "default-dlq"),
+        ("producer", purge, "default"),
+        ("producer", delete, "default"),
+        ("revoker", receive, "default"),
+        ("lambda", receive, "large"),
+        ("lambda", receive, "default-dlq"),
+        ("lambda", purge, "default"),
+        ("lambda", delete, "default"),
+        ("lambda", open_up, "default"),
+        ("ecs", receive, "default"),
+        ("ecs", receive, "large-dlq"),
+        ("ecs", purge, "large"),
+        ("ecs", delete, "large"),
+        ("ecs", open_up, "large"),
+    ],
+)
+def test_a_queue_is_not_for_everybody(
+    stack: Deployed, who: str, call: Callable[[Any, str], None], queue: str
+) -> None:
+    url = stack.engine.client("sqs").get_queue_url(QueueName=PREFIX + queue)["QueueUrl"]
+    denied(call, client_of(stack, who, "sqs"), url)
+
+
+def read(table: Any, name: str) -> None:
+    table.get_item(TableName=name, Key={"id": {"S": "x"}})
+
+
+def write(table: Any, name: str) -> None:
+    table.update_item(TableName=name, Key={"id": {"S": "x"}})
+
+
+def overwrite(table: Any, name: str) -> None:
+    table.put_item(TableName=name, Item={"id": {"S": "x"}})
+
+
+def remove(table: Any, name: str) -> None:
+    table.delete_item(TableName=name, Key={"id": {"S": "x"}})
+
+
+def scan(table: Any, name: str) -> None:
+    table.scan(TableName=name)
+
+
+def drop(table: Any, name: str) -> None:
+    table.delete_table(TableName=name)
+
+
+@pytest.mark.parametrize("who", ROLES)
+def test_records_are_neither_listed_nor_deleted_and_other_tables_are_not_read(
+    stack: Deployed, who: str
+) -> None:
+    dynamodb, table = client_of(stack, who, "dynamodb"), stack.outputs["TaskTable"]
+    for call in (overwrite, remove, scan, drop):
+        denied(call, dynamodb, table)
+    denied(read, dynamodb, "others")
+    read(dynamodb, table)
+
+
+def test_a_producer_writes_no_record(stack: Deployed) -> None:
+    denied(write, client_of(stack, "producer", "dynamodb"), stack.outputs["TaskTable"])
+
+
+def get(s3: Any, bucket: str, key: str) -> None:
+    s3.get_object(Bucket=bucket, Key=key)
+
+
+def put(s3: Any, bucket: str, key: str) -> None:
+    s3.put_object(Bucket=bucket, Key=key, Body=b"")
+
+
+def erase(s3: Any, bucket: str, key: str) -> None:
+    s3.delete_object(Bucket=bucket, Key=key)
+
+
+@pytest.mark.parametrize(
+    ("who", "call", "key"),
+    [
+        ("producer", get, "messages/x"),
+        ("producer", put, "results/x"),
+        ("producer", erase, "messages/x"),
+        ("lambda", put, "others/x"),
+        ("lambda", erase, "results/x"),
+        ("ecs", put, "others/x"),
+        ("ecs", erase, "results/x"),
+    ],
+)
+def test_objects_are_for_those_who_need_them_and_are_deleted_by_nobody(
+    stack: Deployed, who: str, call: Callable[[Any, str, str], None], key: str
+) -> None:
+    denied(call, client_of(stack, who, "s3"), stack.outputs["PayloadBucket"], key)
+
+
+def denied(call: Callable[..., None], *args: Any) -> None:
+    with pytest.raises(ClientError) as refused:
+        call(*args)
+    assert "AccessDenied" in refused.value.response["Error"]["Code"]
