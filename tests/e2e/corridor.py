@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from dataclasses import dataclass
@@ -35,6 +36,11 @@ app.conf.update(
         "thrice": {"task": "tests.e2e.corridor.scheduled", "schedule": 20},
     },
 )
+
+if arn := os.environ.get("SIGNING_KEYS_SECRET_ARN"):  # on Lambda, as docs/security.md says
+    from aws_lambda_powertools.utilities.parameters import get_secret
+
+    app.conf.task_signing_keys = get_secret(arn, transform="json")
 
 
 class Colour(Enum):

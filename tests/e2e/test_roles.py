@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.e2e
 
 PREFIX = "roles-"
+KEYS = {"2026-11": "a secret of thirty-two characters"}
 BATCHES = {
     "Sid": "OfThisEngine",
     "Effect": "Allow",
@@ -103,11 +104,22 @@ def stack(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[D
     template = folder / "template.json"
     template.write_text(json.dumps(template_with_all_roles()))
     with LocalEngine(port=0, settings={"AUTH": "true"}) as engine:
+        key = engine.client("kms").create_key()["KeyMetadata"]["Arn"]
+        secret = engine.client("secretsmanager").create_secret(
+            Name="roles/signing", SecretString=json.dumps(KEYS)
+        )
         outputs = deploy(
             engine.client,
             template,
             "roles",
-            parameters={"App": APP, "Prefix": PREFIX},
+            parameters={
+                "App": APP,
+                "Prefix": PREFIX,
+                "KmsKeyArn": key,
+                "SigningKeysSecretArn": secret["ARN"],
+                "SigningKeyId": "2026-11",
+                "RequireSignature": "true",
+            },
             code={"Worker": package},
         )
         yield Deployed(engine, outputs, exports(engine, outputs), package, folder)
@@ -142,8 +154,13 @@ def client_of(stack: Deployed, who: str, service: str) -> Any:
 
 @pytest.fixture(scope="module")
 def worker(stack: Deployed) -> Iterator[None]:
-    """Run an ECS worker of the large queue under its role."""
-    stack.environ.update(credentials(stack, "ecs"))
+    """Run an ECS worker of the large queue under its role, with the variables that ECS gives it."""
+    stack.environ.update(
+        credentials(stack, "ecs"),
+        CARAWAY_TASK_SIGNING_KEYS=json.dumps(KEYS),
+        CARAWAY_TASK_SIGNING_KEY_ID="2026-11",
+        CARAWAY_TASK_REQUIRE_SIGNATURE="true",
+    )
     with stack.worker("-Q", "large", "-c", "4"):
         yield
 
@@ -158,6 +175,8 @@ def app_of(stack: Deployed, who: str, patch: pytest.MonkeyPatch) -> Caraway:
         queue_name_prefix=PREFIX,
         task_table=stack.outputs["TaskTable"],
         payload_bucket=stack.outputs["PayloadBucket"],
+        task_signing_keys=KEYS,
+        task_signing_key_id="2026-11",
     )
     return app
 
@@ -179,6 +198,18 @@ def queue(request: pytest.FixtureRequest) -> str:
 
 def send(app: Caraway, task: str, *args: Any, queue: str) -> AsyncResult[Any]:
     return app.send_task(f"tests.e2e.corridor.{task}", args, queue=queue)
+
+
+def dead_letter(stack: Deployed, queue: str, id: str) -> str:
+    """Return why a task is in the dead-letter queue, from where it is taken."""
+    sqs = stack.engine.client("sqs")
+    url = sqs.get_queue_url(QueueName=f"{PREFIX}{queue}-dlq")["QueueUrl"]
+    (letter,) = sqs.receive_message(
+        QueueUrl=url, WaitTimeSeconds=20, MessageAttributeNames=["All"]
+    )["Messages"]
+    sqs.delete_message(QueueUrl=url, ReceiptHandle=letter["ReceiptHandle"])
+    assert json.loads(letter["Body"])["id"] == id
+    return str(letter["MessageAttributes"]["reason"]["StringValue"])
 
 
 @pytest.mark.parametrize("task", ["add", "add_again", "add_once"])
@@ -203,10 +234,17 @@ def test_a_task_that_is_refused_becomes_a_dead_letter(
 ) -> None:
     sent = send(producer, "advance", "group", "refuse", queue=queue)
     assert wait_until(sent.ready)
+    assert "no such step" in dead_letter(stack, queue, sent.id)
+
+
+def test_a_message_that_nobody_signed_becomes_a_dead_letter(
+    producer: Caraway, stack: Deployed, queue: str
+) -> None:
     sqs = stack.engine.client("sqs")
-    url = sqs.get_queue_url(QueueName=f"{PREFIX}{queue}-dlq")["QueueUrl"]
-    (letter,) = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=5)["Messages"]
-    assert json.loads(letter["Body"])["id"] == sent.id
+    url = sqs.get_queue_url(QueueName=PREFIX + queue)["QueueUrl"]
+    body = {"caraway": 1, "id": f"unsigned-{queue}", "task": "tests.e2e.corridor.add"}
+    sqs.send_message(QueueUrl=url, MessageBody=json.dumps(body))
+    assert "not signed" in dead_letter(stack, queue, f"unsigned-{queue}")
 
 
 def test_a_chord_goes_through_both_doors(producer: Caraway) -> None:
@@ -360,6 +398,31 @@ def test_objects_are_for_those_who_need_them_and_are_deleted_by_nobody(
     stack: Deployed, who: str, call: Callable[[Any, str, str], None], key: str
 ) -> None:
     denied(call, client_of(stack, who, "s3"), stack.outputs["PayloadBucket"], key)
+
+
+@pytest.mark.parametrize("who", ["producer", "revoker", "ecs"])
+def test_the_signing_keys_are_read_by_the_function_and_no_other_secret(
+    stack: Deployed, who: str
+) -> None:
+    name = "roles/signing"
+    denied(read_secret, client_of(stack, who, "secretsmanager"), name)
+    function = client_of(stack, "lambda", "secretsmanager")
+    read_secret(function, name)
+    denied(read_secret, function, "others")
+
+
+def read_secret(secrets: Any, name: str) -> None:
+    secrets.get_secret_value(SecretId=name)
+
+
+def test_a_key_of_ones_own_encrypts_all_queues(stack: Deployed) -> None:
+    sqs = stack.engine.client("sqs")
+    for name in ("default", "default-dlq", "large", "large-dlq"):
+        found = sqs.get_queue_attributes(
+            QueueUrl=sqs.get_queue_url(QueueName=PREFIX + name)["QueueUrl"], AttributeNames=["All"]
+        )["Attributes"]
+        assert ":key/" in found["KmsMasterKeyId"]
+        assert found.get("SqsManagedSseEnabled", "false") == "false"
 
 
 def denied(call: Callable[..., None], *args: Any) -> None:

@@ -35,6 +35,8 @@ CONSUME = [
 SEND = ["sqs:SendMessage*", "sqs:GetQueueUrl"]
 FOR_THE_DEMO = "DemoInputs"
 WITH_A_KEY = "UseKey"
+WITH_A_SECRET = "ReadSigningKeys"
+SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:shop/signing-AbCdEf"
 
 
 def through(*services: str) -> dict[str, Any]:
@@ -49,6 +51,7 @@ USE_KEY = (
     KEY,
     through("sqs", "s3", "dynamodb"),
 )
+READ_SECRET = (WITH_A_SECRET, "secretsmanager:GetSecretValue", SECRET)
 
 WORKER_ROLE = [
     ("Consume", CONSUME, "DefaultQueue.Arn"),
@@ -70,6 +73,7 @@ WORKER_ROLE = [
     ),
     ("TellMissingFromForbidden", "s3:ListBucket", "PayloadBucket.Arn"),
     USE_KEY,
+    READ_SECRET,
     ("Logs", ["logs:CreateLogStream", "logs:PutLogEvents"], "WorkerLogs.Arn"),
     (FOR_THE_DEMO, "s3:GetObject", "PayloadBucket.Arn/demo/*"),
 ]
@@ -125,9 +129,10 @@ ALLOWED: dict[Path, dict[str, list[Any]]] = {
         "ProducerPolicy": PRODUCER_POLICY,
         "RevokerPolicy": REVOKER_POLICY,
     },
-    ECS: {"TaskRole": TASK_ROLE},
+    # The tasks do not have the role with which ECS reads the secret.
+    ECS: {"TaskRole": TASK_ROLE, "ExecutionRole": [READ_SECRET]},
 }
-"""By template and resource, of a stack with a key whose app is the demo."""
+"""By template and resource, of a stack with a key and a secret whose app is the demo."""
 
 ECS_TASKS: dict[str, Any] = {
     "Service": "ecs-tasks.amazonaws.com",
@@ -145,7 +150,7 @@ BY_AWS = {
 
 def allowed_by(path: Path, without: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return the statements that are expected of a template."""
-    return {
+    expected = {
         name: [
             {"Effect": "Allow", **dict(zip(RIGHTS, right, strict=False))}
             for right in rights
@@ -153,6 +158,7 @@ def allowed_by(path: Path, without: tuple[str, ...] = ()) -> dict[str, Any]:
         ]
         for name, rights in ALLOWED[path].items()
     }
+    return {name: found for name, found in expected.items() if found}
 
 
 def statements_of(path: Path, **parameters: Any) -> dict[str, Any]:
@@ -188,12 +194,12 @@ def tls_only(actions: str, *resources: str) -> dict[str, Any]:
 
 @BOTH
 def test_roles_and_policies_allow_what_is_written_here_and_no_more(path: Path) -> None:
-    assert statements_of(path, KmsKeyArn=KEY) == allowed_by(path)
+    assert statements_of(path, KmsKeyArn=KEY, SigningKeysSecretArn=SECRET) == allowed_by(path)
 
 
 @BOTH
-def test_without_a_key_and_a_demo_nothing_is_allowed_for_them(path: Path) -> None:
-    expected = allowed_by(path, without=(WITH_A_KEY, FOR_THE_DEMO))
+def test_what_is_not_there_needs_no_right(path: Path) -> None:
+    expected = allowed_by(path, without=(WITH_A_KEY, WITH_A_SECRET, FOR_THE_DEMO))
     assert statements_of(path, App="shop.tasks:app") == expected
 
 
@@ -267,8 +273,10 @@ def test_policies_of_others_are_aws_own_and_the_users(path: Path) -> None:
 
 
 def test_both_workers_may_do_the_same() -> None:
+    own = ("Logs", WITH_A_SECRET, "ProtectItself")
+
     def actions(rights: list[Any]) -> dict[str, Any]:
-        return {sid: actions for sid, actions, *_ in rights if sid not in ("Logs", "ProtectItself")}
+        return {sid: actions for sid, actions, *_ in rights if sid not in own}
 
     assert actions(WORKER_ROLE) == actions(TASK_ROLE)
 
@@ -365,3 +373,41 @@ def test_the_key_is_given_by_its_arn_as_roles_can_name_no_other(
 ) -> None:
     pattern = Stack(path).parameters["KmsKeyArn"]["AllowedPattern"]
     assert bool(re.search(pattern, value)) is taken
+
+
+# -- keys of messages ----------------------------------------------------------------------------
+
+SIGNING = {"SigningKeysSecretArn": SECRET, "SigningKeyId": "2026-11", "RequireSignature": "true"}
+
+
+def test_a_function_is_told_where_the_signing_keys_are_and_not_which() -> None:
+    def variables(**parameters: str) -> dict[str, str]:
+        worker = Stack(SAM, **parameters).of_type("AWS::Serverless::Function")["Worker"]
+        return {
+            name: value
+            for name, value in worker["Environment"]["Variables"].items()
+            if "SIGN" in name
+        }
+
+    assert variables() == {}
+    assert variables(**SIGNING) == {
+        "SIGNING_KEYS_SECRET_ARN": SECRET,
+        "CARAWAY_TASK_SIGNING_KEY_ID": "2026-11",
+        "CARAWAY_TASK_REQUIRE_SIGNATURE": "true",
+    }
+
+
+def test_ecs_hands_the_signing_keys_to_its_workers() -> None:
+    def container(**parameters: str) -> dict[str, Any]:
+        tasks = Stack(ECS, **parameters).of_type("AWS::ECS::TaskDefinition")
+        found: dict[str, Any] = tasks["TaskDefinition"]["ContainerDefinitions"][0]
+        return found
+
+    assert "Secrets" not in container()
+    signing = container(**SIGNING)
+    assert signing["Secrets"] == [{"Name": "CARAWAY_TASK_SIGNING_KEYS", "ValueFrom": SECRET}]
+    added = [each for each in signing["Environment"] if each not in container()["Environment"]]
+    assert added == [
+        {"Name": "CARAWAY_TASK_SIGNING_KEY_ID", "Value": "2026-11"},
+        {"Name": "CARAWAY_TASK_REQUIRE_SIGNATURE", "Value": "true"},
+    ]
