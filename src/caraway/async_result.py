@@ -8,6 +8,7 @@ from caraway.core import results
 from caraway.core.port import run_now
 from caraway.core.replay import replay
 from caraway.core.revoke import DEFAULT_SIGNAL, chosen_signal, revoke
+from caraway.core.waiting import ParentFailed, wait
 from caraway.current import current_app
 from caraway.exceptions import UnknownOption
 from caraway.joining import refuse_inside_a_task
@@ -133,7 +134,7 @@ class AsyncResult(Looks[R_co]):
             refuse_inside_a_task()
         seen = self.known
         if seen is None:
-            waiting = results.wait(
+            waiting = wait(
                 aws,
                 self.app.site,
                 self.id,
@@ -145,7 +146,7 @@ class AsyncResult(Looks[R_co]):
             )
             try:
                 seen = self.remember(await waiting)
-            except results.ParentFailed as failed:
+            except ParentFailed as failed:
                 seen = failed.seen
         value = self.outcome_of(seen, propagate)
         if callback is not None:

@@ -9,6 +9,7 @@ from caraway import states
 from caraway.core import results
 from caraway.core.port import iterate_now, run_now
 from caraway.core.results import Seen
+from caraway.core.waiting import ParentFailed, endings
 from caraway.derived_results import DerivedResults
 from caraway.joining import refuse_inside_a_task
 from caraway.result_base import ResultBase
@@ -180,7 +181,7 @@ class Joins(ResultBase):
                     callback(member.id, value)
                 else:
                     values[member.place] = value
-        except results.ParentFailed as failed:
+        except ParentFailed as failed:
             stopped = failed.seen
         else:
             return [] if callback is not None else self._shaped(iter(sorted(values.items())))
@@ -219,7 +220,7 @@ class Joins(ResultBase):
             for place, task in enumerate(self._tasks())
             if not task.ignored and task.known is None
         )
-        ends = results.endings(
+        ends = endings(
             aws,
             self.app.site,
             left,

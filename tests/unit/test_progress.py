@@ -23,7 +23,8 @@ from caraway.cli.progress import Progress, progress_of, state_text
 from caraway.core.codec import encode
 from caraway.core.port import run_now
 from caraway.core.record import DONE, RUNNING, Record
-from caraway.core.results import Seen, wait
+from caraway.core.results import Seen
+from caraway.core.waiting import wait
 from tests.support import World
 
 if TYPE_CHECKING:

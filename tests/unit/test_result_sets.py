@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from caraway import AsyncResult, GroupResult, ResultSet, result_from_tuple
-from caraway.core.results import WINDOW
+from caraway.core.waiting import WINDOW
 from caraway.exceptions import (
     EndpointUnreachable,
     IncompleteStream,

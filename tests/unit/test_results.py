@@ -9,7 +9,8 @@ import pytest
 from caraway import states
 from caraway.core.claim_check import Store
 from caraway.core.port import run_now
-from caraway.core.results import LONGEST_WAIT_S, Seen, forget, look, wait
+from caraway.core.results import Seen, forget, look
+from caraway.core.waiting import LONGEST_WAIT_S, wait
 from caraway.exceptions import EndpointUnreachable, Reject, Retry, TaskRevokedError
 from caraway.exceptions import TimeoutError as ResultTimeoutError
 from caraway.requests.dynamodb import GetItem, UpdateItem

@@ -14,7 +14,7 @@ from caraway.cli.output import console_of
 from caraway.cli.progress import Progress, progress_of, state_text
 from caraway.core.codec import decode
 from caraway.core.port import run_now
-from caraway.core.results import wait
+from caraway.core.waiting import wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -15,7 +15,8 @@ from caraway.cli.output import count, duration, show_fields, show_json, waiting_
 from caraway.core.codec import decode
 from caraway.core.errors import in_short
 from caraway.core.port import run_now
-from caraway.core.results import look, wait
+from caraway.core.results import look
+from caraway.core.waiting import wait
 from caraway.exceptions import ContentDisallowed
 
 if TYPE_CHECKING:

@@ -1,0 +1,236 @@
+"""Waiting for results: of one task, or of many together.
+
+Waiting looks early, then less and less often, and each look asks only for what has not ended. What
+lies in S3 is read when its task has ended, or when somebody wants to see each change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+from caraway import states
+from caraway.core.reading import get_items
+from caraway.core.results import Awaited, Seen, is_over, look_all, record_of, seen_of, shown
+from caraway.exceptions import TimeoutError  # noqa: A004 - Celery's name
+from caraway.requests.dynamodb import READ_LIMIT
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+
+    from caraway.core.port import Aws
+    from caraway.core.publish import Site
+    from caraway.core.record import Record
+    from caraway.requests.items import Item
+
+FIRST_WAIT_S: Final = 0.02
+LONGEST_WAIT_S: Final = 1.0
+GROWTH: Final = 1.4
+"""A short task is seen soon, a long one is cheap."""
+WAIT_OF_A_REQUEST_S: Final = 0.05
+"""A look of many requests comes less often: one who waits makes at most 20 a second."""
+WINDOW: Final = 10_000
+"""Tasks of a group that a look asks for: those behind them are asked for as these end."""
+A = TypeVar("A", bound=Awaited)
+
+
+@dataclass(frozen=True)
+class Ended(Generic[A]):
+    """A task that has ended, its place among those that were waited for, and its record."""
+
+    place: int
+    task: A
+    record: Record
+
+
+@dataclass(frozen=True)
+class _Waiting(Generic[A]):
+    place: int
+    task: A
+
+    @property
+    def id(self) -> str:
+        return self.task.id
+
+
+class ParentFailed(Exception):  # noqa: N818 - an event of waiting, which its caller answers
+    """What is waited for never comes: a task before it in its chain has failed.
+
+    Attributes
+    ----------
+    seen
+        What is to be seen of that task.
+    """
+
+    def __init__(self, seen: Seen) -> None:
+        super().__init__(f"its parent has ended as {seen.state}")
+        self.seen = seen
+
+
+def _look_differs(now: Record, before: Record | None) -> bool:
+    """Say whether users see something else now: not so for a lease that was renewed."""
+    return before is None or any(
+        getattr(now, name) != getattr(before, name)
+        for name in ("state", "meta", "attempt", "phase", "done_at")
+    )
+
+
+class _Pace:
+    """When to look again, and when to give up."""
+
+    def __init__(
+        self,
+        aws: Aws,
+        timeout_s: float | None,
+        interval_s: float | None,
+        on_interval: Callable[[], object] | None = None,
+    ) -> None:
+        self._aws = aws
+        self._began = aws.now()
+        self._timeout_s = timeout_s
+        self._interval_s = interval_s
+        self._on_interval = on_interval
+        self._wait_s = FIRST_WAIT_S if interval_s is None else interval_s
+
+    async def pause(self, asked: int, why: str) -> None:
+        """Wait until the next look, which asks for so many tasks.
+
+        Raises
+        ------
+        TimeoutError
+            If there is no time left; ``why`` says what has not happened.
+        """
+        if self._on_interval is not None:
+            self._on_interval()
+        wait_s = self._wait_s
+        if self._interval_s is None:
+            wait_s = max(wait_s, WAIT_OF_A_REQUEST_S * (asked // READ_LIMIT))
+            self._wait_s = min(self._wait_s * GROWTH, LONGEST_WAIT_S)
+        if self._timeout_s is not None:
+            left_s = self._timeout_s - (self._aws.now() - self._began).total_seconds()
+            if left_s <= 0:
+                raise TimeoutError(
+                    f"{why} after {self._timeout_s} s: is a worker consuming its queue?"
+                )
+            wait_s = min(wait_s, left_s)
+        await self._aws.sleep(max(0.0, wait_s))
+
+
+async def wait(
+    aws: Aws,
+    site: Site,
+    id: str,
+    timeout_s: float | None,
+    interval_s: float | None,
+    observe: Callable[[Seen], object] | None = None,
+    *,
+    parents: Sequence[str] = (),
+    on_interval: Callable[[], object] | None = None,
+) -> Seen:
+    """Wait until a task has ended.
+
+    Parameters
+    ----------
+    interval_s
+        Seconds between looks; None looks early and then less and less often.
+    observe
+        Is told what each look sees, where that differs from the look before; the ending last.
+    parents
+        The tasks before it in its chain: where one fails, this one is never sent.
+    on_interval
+        Is called after each look that has not seen the end.
+
+    Raises
+    ------
+    TimeoutError
+        If it has not ended after ``timeout_s`` seconds.
+    ParentFailed
+        If one of the parents has.
+    """
+    pace = _Pace(aws, timeout_s, interval_s, on_interval)
+    running = list(parents)
+    before: Record | None = None
+    while True:
+        record, running = await _with_parents(aws, site, id, running)
+        if is_over(record) or (observe is not None and _look_differs(record, before)):
+            seen = await seen_of(aws, site, record)
+            if observe is not None:
+                observe(seen)
+            if seen.ready:
+                return seen
+        before = record
+        await pace.pause(1, f"task {id} is {record.state}")
+
+
+async def _with_parents(
+    aws: Aws, site: Site, id: str, parents: Sequence[str]
+) -> tuple[Record, list[str]]:
+    """Return a task's record, and which of its parents go on."""
+    if not parents:
+        return await record_of(aws, site, id), []
+    items = await get_items(aws, site.records.table, [id, *parents])
+    record = shown(aws, items.get(id))
+    if is_over(record):
+        return record, []
+    return record, await _still_running(aws, site, parents, items)
+
+
+async def _still_running(
+    aws: Aws, site: Site, parents: Sequence[str], items: dict[str, Item]
+) -> list[str]:
+    running = []
+    for id in parents:
+        record = shown(aws, items.get(id))
+        if is_over(record) and record.state in states.PROPAGATE_STATES:
+            raise ParentFailed(await seen_of(aws, site, record))
+        if not is_over(record):
+            running.append(id)
+    return running
+
+
+async def endings(
+    aws: Aws,
+    site: Site,
+    tasks: Iterable[A],
+    timeout_s: float | None,
+    interval_s: float | None,
+    *,
+    parents: Sequence[str] = (),
+    on_interval: Callable[[], object] | None = None,
+) -> AsyncGenerator[list[Ended[A]], None]:
+    """Give tasks as they end, those together that one look has found; nothing is read from S3.
+
+    Takes what :func:`wait` takes, and raises the same. However many tasks there are, no more than
+    :data:`WINDOW` of them are in memory: the others are asked for as those before them end.
+    """
+    pace = _Pace(aws, timeout_s, interval_s, on_interval)
+    left = (_Waiting(place, task) for place, task in enumerate(tasks))
+    waiting: dict[int, _Waiting[A]] = {}
+    running, number = list(parents), 0
+    while True:
+        fresh = {each.place: each for each in islice(left, WINDOW - len(waiting))}
+        waiting |= fresh
+        if not waiting:
+            return
+        before = number
+        # Those behind the window may have ended long ago: they are looked at first, and alone.
+        async for looked in look_all(aws, site, list((fresh or waiting).values())):
+            ended = [Ended(at.place, at.task, record) for at, record in looked if is_over(record)]
+            for each in ended:
+                del waiting[each.place]
+            number += len(ended)
+            if ended:
+                yield ended
+        if waiting and not (fresh and number > before):
+            running = await _running_of(aws, site, running)
+            first = next(iter(waiting.values())).id
+            await pace.pause(len(waiting), f"{number:,} tasks have ended, but {first} has not")
+
+
+async def _running_of(aws: Aws, site: Site, parents: Sequence[str]) -> list[str]:
+    """Return which of the parents of what is waited for go on."""
+    if not parents:
+        return []
+    items = await get_items(aws, site.records.table, parents)
+    return await _still_running(aws, site, parents, items)
