@@ -31,6 +31,7 @@
     |   +-- TimeoutError                (builtin TimeoutError) a result did not come in time
     |   +-- MaxRetriesExceededError
     |   +-- TaskRevokedError
+    |   +-- ChainStopped                a task is never sent: one before it asked to be ignored
     |   +-- NotReplayable               a task that cannot be run again from its record
     |   +-- ChordError                  a chord cannot complete: a member has no value
     |   +-- SoftTimeLimitExceeded       raised inside a task whose soft_time_limit has passed
@@ -209,6 +210,10 @@ class TrailTooLong(TaskError):
 
 class TaskRevokedError(TaskError):
     """The task was revoked, or expired before it ran."""
+
+
+class ChainStopped(TaskError):
+    """A task is never sent, as one before it in its chain asked to be ignored."""
 
 
 class NotReplayable(TaskError):

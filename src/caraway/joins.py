@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from caraway import states
-from caraway.core import results
 from caraway.core.port import iterate_now, run_now
 from caraway.core.results import Seen
-from caraway.core.waiting import ParentFailed, endings
+from caraway.core.waiting import ParentFailed, endings, seen_of_ended
 from caraway.derived_results import DerivedResults
 from caraway.joining import refuse_inside_a_task
 from caraway.result_base import ResultBase
@@ -30,6 +29,7 @@ class _Member:
 
     place: int
     result: AsyncResult[Any]
+    before: Sequence[str] = ()
 
     @property
     def id(self) -> str:
@@ -53,6 +53,17 @@ class Joins(ResultBase):
                 yield from each._tasks()  # noqa: SLF001 - one family
             else:
                 yield each
+
+    def _chained(
+        self, above: Sequence[str] = ()
+    ) -> Iterator[tuple[AsyncResult[Any], Sequence[str]]]:
+        """Give the tasks, and for each those before it in the chains that it lies in."""
+        for each in self.results:
+            before = (*each._ancestors(), *above)  # noqa: SLF001 - one family
+            if isinstance(each, Joins):
+                yield from each._chained(before)  # noqa: SLF001
+            else:
+                yield each, before
 
     def _listed(self) -> Iterator[AsyncResult[Any]]:
         """Give those that may know their results: derived ones are made anew each time."""
@@ -112,8 +123,8 @@ class Joins(ResultBase):
         TimeoutError
             If they have not ended in time.
         BaseException
-            What a task has raised, where ``propagate`` is set; also one before the group in its
-            chain.
+            What a task has raised, where ``propagate`` is set; also one before the group, or
+            before a member, in its chain.
         """
         waiting = self._joined(self._port(), timeout, propagate, interval, in_order=True, **options)
         return run_now(waiting)
@@ -216,8 +227,8 @@ class Joins(ResultBase):
             if task.ignored or task.known is not None:
                 yield _Member(place, task), task.known or _IGNORED
         left = (
-            _Member(place, task)
-            for place, task in enumerate(self._tasks())
+            _Member(place, task, before)
+            for place, (task, before) in enumerate(self._chained())
             if not task.ignored and task.known is None
         )
         ends = endings(
@@ -231,11 +242,9 @@ class Joins(ResultBase):
         )
         try:
             async for ended in ends:
-                seen = await results.seen_of_all(
-                    aws, self.app.site, [each.record for each in ended]
-                )
+                seen = await seen_of_ended(aws, self.app.site, ended)
                 for each, now in zip(ended, seen, strict=True):
-                    yield each.task, each.task.result.remember(now)
+                    yield each.task, now if each.is_stopped else each.task.result.remember(now)
         finally:
             await ends.aclose()
 

@@ -27,6 +27,7 @@ from caraway.core.workflow import (
     decided,
     heads,
 )
+from caraway.eager_result import stopped_by
 from caraway.result import AsyncResult, DerivedResults, EagerResult, GroupResult
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
     Placed: TypeAlias = tuple[Call[Signature[Any]], Place]
     Workflow: TypeAlias = Steps[Signature[Any]]
-    Make: TypeAlias = Callable[[str, str, Any], AsyncResult[Any]]
+    Make: TypeAlias = Callable[[str, str, Any, Any], AsyncResult[Any]]
 
 
 def send_workflow(app: AppBase, canvas: Signature[Any]) -> Any:
@@ -81,8 +82,9 @@ def run_workflow(app: AppBase, canvas: Signature[Any], throw: bool | None) -> An
         batch.announce()
     memory, errors = eager.run(app, batch.outgoings, now)
 
-    def ran(id: str, name: str, parent: Any) -> AsyncResult[Any]:
-        return EagerResult(id, app, name, memory, errors.get(id), parent=parent)
+    def ran(id: str, name: str, parent: Any, above: Any) -> AsyncResult[Any]:
+        error, stopped = errors.get(id), stopped_by(parent) or stopped_by(above)
+        return EagerResult(id, app, name, memory, error, parent=parent, stopped=stopped)
 
     result = outline.result(ran)
     if errors and (app.conf.task_eager_propagates if throw is None else throw):
@@ -171,25 +173,29 @@ class Outline:
         return self.result()
 
     def result(self, make: Make | None = None) -> Any:
-        """Return its result; ``make`` makes that of a task from its id, name and parent."""
+        """Return its result.
+
+        ``make`` makes that of a task from its id, name, parent, and the result before the group
+        that it lies in.
+        """
         if self._generated is not None:
             return GroupResult(self.steps[0].id, self._generated.results(), app=self._app)
         return _result(self._app, self.steps, make or _maker(self._app))
 
 
 def _maker(app: AppBase) -> Make:
-    return lambda id, name, parent: AsyncResult(id, app, name, parent=parent)
+    return lambda id, name, parent, _above: AsyncResult(id, app, name, parent=parent)
 
 
-def _result(app: AppBase, steps: Workflow, make: Make) -> Any:
+def _result(app: AppBase, steps: Workflow, make: Make, above: Any = None) -> Any:
     """Return the result of the last step; each has the one before it as its parent."""
     parent: Any = None
     for step in steps:
         id = step.id or ""
         if isinstance(step, Call):
-            parent = make(id, step.what.task, parent)
+            parent = make(id, step.what.task, parent, above)
         else:
-            members = [_result(app, each, make) for each in step.members]
+            members = [_result(app, each, make, parent or above) for each in step.members]
             parent = GroupResult(id, members, app=app, parent=parent)
     return parent
 

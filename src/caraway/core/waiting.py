@@ -1,19 +1,29 @@
 """Waiting for results: of one task, or of many together.
 
 Waiting looks early, then less and less often, and each look asks only for what has not ended. What
-lies in S3 is read when its task has ended, or when somebody wants to see each change.
+lies in S3 is read when its task has ended, or when somebody wants to see each change. A task before
+which another of its chain has ended otherwise than well never comes, and ends the wait as that did.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 from caraway import states
 from caraway.core.reading import get_items
-from caraway.core.results import Awaited, Seen, is_over, look_all, record_of, seen_of, shown
-from caraway.exceptions import TimeoutError  # noqa: A004 - Celery's name
+from caraway.core.results import (
+    Awaited,
+    Seen,
+    is_over,
+    look_all,
+    record_of,
+    seen_of,
+    seen_of_all,
+    shown,
+)
+from caraway.exceptions import ChainStopped, TimeoutError  # noqa: A004 - Celery's name
 from caraway.requests.dynamodb import READ_LIMIT
 
 if TYPE_CHECKING:
@@ -32,40 +42,86 @@ WAIT_OF_A_REQUEST_S: Final = 0.05
 """A look of many requests comes less often: one who waits makes at most 20 a second."""
 WINDOW: Final = 10_000
 """Tasks of a group that a look asks for: those behind them are asked for as these end."""
-A = TypeVar("A", bound=Awaited)
+
+
+class Link(Awaited, Protocol):
+    """A task that comes after others."""
+
+    @property
+    def before(self) -> Sequence[str]:
+        """The tasks before it in its chain, the nearest first."""
+        ...
+
+
+A = TypeVar("A", bound=Link)
 
 
 @dataclass(frozen=True)
 class Ended(Generic[A]):
-    """A task that has ended, its place among those that were waited for, and its record."""
+    """A task that has ended, and its place among those that were waited for.
+
+    Attributes
+    ----------
+    record
+        Its own; where it is never sent, that of the task before it which has stopped their chain.
+    """
 
     place: int
     task: A
     record: Record
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it is never sent."""
+        return self.record.id != self.task.id
+
 
 @dataclass(frozen=True)
 class _Waiting(Generic[A]):
+    """A task that is waited for; ``before`` are those before it that go on, the next one last."""
+
     place: int
     task: A
+    before: list[str]
 
     @property
     def id(self) -> str:
         return self.task.id
 
 
+@dataclass(frozen=True)
+class _Link(Generic[A]):
+    """The next task in the chain of one that is waited for."""
+
+    id: str
+    of: _Waiting[A]
+
+
 class ParentFailed(Exception):  # noqa: N818 - an event of waiting, which its caller answers
-    """What is waited for never comes: a task before it in its chain has failed.
+    """What is waited for never comes: a task before it in its chain has not ended well.
 
     Attributes
     ----------
     seen
-        What is to be seen of that task.
+        What is to be seen of that task; the error of one that was ignored is :class:`ChainStopped`.
     """
 
     def __init__(self, seen: Seen) -> None:
         super().__init__(f"its parent has ended as {seen.state}")
         self.seen = seen
+
+
+def stops(record: Record) -> bool:
+    """Say whether nothing comes after a task: it has ended, and not well."""
+    return is_over(record) and record.state != states.SUCCESS
+
+
+def stopping(seen: Seen) -> Seen:
+    """Return what is to be seen of a task that never comes, from what has stopped its chain."""
+    if seen.state in states.PROPAGATE_STATES:
+        return seen
+    why = f"task {seen.record.id} has ended as {seen.state}, and what comes after it is never sent"
+    return Seen(states.FAILURE, ChainStopped(why), seen.record)
 
 
 def _look_differs(now: Record, before: Record | None) -> bool:
@@ -137,7 +193,7 @@ async def wait(
     observe
         Is told what each look sees, where that differs from the look before; the ending last.
     parents
-        The tasks before it in its chain: where one fails, this one is never sent.
+        The tasks before it in its chain: where one does not end well, this one is never sent.
     on_interval
         Is called after each look that has not seen the end.
 
@@ -182,8 +238,8 @@ async def _still_running(
     running = []
     for id in parents:
         record = shown(aws, items.get(id))
-        if is_over(record) and record.state in states.PROPAGATE_STATES:
-            raise ParentFailed(await seen_of(aws, site, record))
+        if stops(record):
+            raise ParentFailed(stopping(await seen_of(aws, site, record)))
         if not is_over(record):
             running.append(id)
     return running
@@ -201,11 +257,12 @@ async def endings(
 ) -> AsyncGenerator[list[Ended[A]], None]:
     """Give tasks as they end, those together that one look has found; nothing is read from S3.
 
-    Takes what :func:`wait` takes, and raises the same. However many tasks there are, no more than
+    One that never comes, as its own chain has stopped, is given with what has stopped it. Takes
+    what :func:`wait` takes, and raises the same. However many tasks there are, no more than
     :data:`WINDOW` of them are in memory: the others are asked for as those before them end.
     """
     pace = _Pace(aws, timeout_s, interval_s, on_interval)
-    left = (_Waiting(place, task) for place, task in enumerate(tasks))
+    left = (_Waiting(place, task, list(task.before)) for place, task in enumerate(tasks))
     waiting: dict[int, _Waiting[A]] = {}
     running, number = list(parents), 0
     while True:
@@ -224,8 +281,39 @@ async def endings(
                 yield ended
         if waiting and not (fresh and number > before):
             running = await _running_of(aws, site, running)
+            if stopped := await _stopped(aws, site, list(waiting.values())):
+                for each in stopped:
+                    del waiting[each.place]
+                number += len(stopped)
+                yield stopped
+                continue
             first = next(iter(waiting.values())).id
             await pace.pause(len(waiting), f"{number:,} tasks have ended, but {first} has not")
+
+
+async def _stopped(aws: Aws, site: Site, waiting: Sequence[_Waiting[A]]) -> list[Ended[A]]:
+    """Return those that never come; of each chain only the next task is asked for."""
+    stopped: list[Ended[A]] = []
+    links = [_Link(each.before[-1], each) for each in waiting if each.before]
+    while links:
+        further: list[_Link[A]] = []
+        async for looked in look_all(aws, site, links):
+            for link, record in looked:
+                if stops(record):
+                    stopped.append(Ended(link.of.place, link.of.task, record))
+                elif is_over(record):
+                    link.of.before.pop()
+                    further += [_Link(id, link.of) for id in link.of.before[-1:]]
+        links = further
+    return stopped
+
+
+async def seen_of_ended(aws: Aws, site: Site, ended: Sequence[Ended[A]]) -> list[Seen]:
+    """Return what is to be seen of tasks that have ended, or never come."""
+    seen = await seen_of_all(aws, site, [each.record for each in ended])
+    return [
+        stopping(now) if each.is_stopped else now for each, now in zip(ended, seen, strict=True)
+    ]
 
 
 async def _running_of(aws: Aws, site: Site, parents: Sequence[str]) -> list[str]:

@@ -1,0 +1,138 @@
+"""Waiting for workflows: a wait ends when what is waited for never comes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from caraway import chain, group
+from caraway.exceptions import ChainStopped, Ignore, TaskRevokedError
+from caraway.requests.dynamodb import BatchGetItem
+from tests.yard import Yard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from caraway import Signature
+
+
+def ignored(yard: Yard) -> Signature[Any]:
+    @yard.app.task(name="ignored")
+    def ignored(_value: Any = None) -> None:
+        raise Ignore
+
+    return ignored.s()
+
+
+MEMBERS: dict[str, Callable[[Yard], Signature[Any]]] = {
+    "whose first task fails": lambda y: y.fail.s("no") | y.ident.s(),
+    "whose middle task fails": lambda y: y.ident.s("no") | y.fail.s() | y.ident.s() | y.ident.s(),
+    "with a group at its end": lambda y: y.fail.s("no") | group(y.ident.s(), y.ident.s()),
+    "with a chord at its end": lambda y: chain(y.fail.s("no"), group(y.ident.s()), y.total.s()),
+    "of chains": lambda y: group(y.fail.s("no") | y.ident.s(), y.ident.s(1)),
+}
+
+
+@pytest.mark.parametrize("join", ["get", "join", "join_native"])
+@pytest.mark.parametrize("name", MEMBERS)
+def test_a_member_whose_chain_has_failed_ends_the_wait_for_its_group(name: str, join: str) -> None:
+    yard = Yard()
+    result = group(yard.ident.s(1), MEMBERS[name](yard), yard.ident.s(2)).delay()
+    yard.work()
+    with pytest.raises(ValueError, match="no"):
+        getattr(result, join)()
+
+
+def test_the_error_of_a_members_chain_is_in_the_members_place_without_propagation() -> None:
+    yard = Yard()
+    result = group(
+        yard.ident.s(1), yard.fail.s("no") | group(yard.ident.s(), yard.ident.s()), yard.ident.s(2)
+    ).delay()
+    yard.work()
+    first, (one, other), last = result.get(propagate=False)
+    assert (first, repr(one), repr(other), last) == (1, "ValueError('no')", "ValueError('no')", 2)
+
+
+def test_a_member_that_was_redriven_is_seen_again() -> None:
+    yard = Yard()
+    broken = [True]
+
+    @yard.app.task(name="sometimes")
+    def sometimes() -> int:
+        if broken:
+            raise ValueError("not yet")
+        return 1
+
+    result = group(sometimes.s() | yard.ident.s(), yard.ident.s(2)).delay()
+    yard.work()
+    with pytest.raises(ValueError, match="not yet"):
+        result.get()
+    broken.clear()
+    result[0].parent.replay()
+    yard.work()
+    assert result.get() == [1, 2]
+
+
+def test_looks_for_chains_ask_for_one_task_before_each_member_at_a_time() -> None:
+    yard = Yard()
+    late = yard.ident.s(5).set(countdown=60)
+    long = chain(*[yard.ident.si(n) for n in range(20)])
+    result = group(*[long.clone() for _ in range(10)], late).delay()
+    yard.work()
+    before = len(yard.aws.requests)
+    assert result.get() == [19] * 10 + [5]
+    looks = [each for each in yard.aws.requests[before:] if isinstance(each, BatchGetItem)]
+    assert [len(each.ids) for each in looks] == [11]
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_a_chain_that_is_ignored_ends_the_wait_for_what_comes_after(grouped: bool) -> None:
+    yard = Yard()
+    workflow = yard.ident.s(1) | ignored(yard) | yard.ident.s() | yard.ident.s()
+    result = (group(workflow, yard.ident.s(1)) if grouped else workflow).delay()
+    yard.work()
+    with pytest.raises(ChainStopped, match="IGNORED"):
+        result.get()
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_a_link_that_expires_ends_the_wait_for_what_comes_after(grouped: bool) -> None:
+    yard = Yard()
+    late = yard.ident.s().set(expires=yard.aws.now(), countdown=5)
+    workflow = yard.ident.s(1) | late | yard.ident.s() | yard.ident.s()
+    result = (group(workflow, yard.ident.s(1)) if grouped else workflow).delay()
+    yard.work()
+    with pytest.raises(TaskRevokedError, match="expired"):
+        result.get()
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_a_link_that_is_revoked_ends_the_wait_for_what_comes_after(grouped: bool) -> None:
+    yard = Yard()
+    workflow = yard.ident.s(1) | yard.ident.s() | yard.ident.s() | yard.ident.s()
+    result = (group(workflow, yard.ident.s(1)) if grouped else workflow).delay()
+    (result[0] if grouped else result).parent.parent.revoke()
+    yard.work()
+    with pytest.raises(TaskRevokedError, match="revoked"):
+        result.get()
+
+
+def test_without_propagation_an_ignored_chain_gives_why_nothing_comes() -> None:
+    yard = Yard()
+    result = (ignored(yard) | yard.ident.s()).delay()
+    yard.work()
+    assert isinstance(result.get(propagate=False), ChainStopped)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize("stopper", ["fail", "ignored"])
+def test_a_chain_that_is_run_in_the_callers_process_stops_there(
+    stopper: str, grouped: bool
+) -> None:
+    yard = Yard()
+    first = yard.fail.s("no") if stopper == "fail" else ignored(yard)
+    workflow = first | yard.ident.s()
+    result = (group(workflow, yard.ident.s(1)) if grouped else workflow).apply(throw=False)
+    with pytest.raises(ValueError if stopper == "fail" else ChainStopped):
+        result.get()
