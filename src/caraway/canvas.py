@@ -44,10 +44,9 @@ class chain(Canvas[R_co]):  # noqa: N801 - Celery's name
         super().__init__(options, app)
         self.tasks: list[Signature[Any]] = [each.part() for each in signatures_of(tasks, app)]
 
-    @property
-    def app(self) -> AppBase:
-        """The app that sends it."""
-        return self.app_of(self.tasks)
+    def inner(self) -> list[Signature[Any]]:
+        """Return its tasks."""
+        return self.tasks
 
     def clone(
         self,
@@ -133,10 +132,9 @@ class chord(Canvas[R_co]):  # noqa: N801 - Celery's name
         """The tasks of its header."""
         return self.header.tasks
 
-    @property
-    def app(self) -> AppBase:
-        """The app that sends it."""
-        return self.app_of([*self.header.tasks, *([self.body] if self.body else [])])
+    def inner(self) -> list[Signature[Any]]:
+        """Return its header, and its body where it has one."""
+        return [self.header] if self.body is None else [self.header, self.body]
 
     def clone(
         self,

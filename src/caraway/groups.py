@@ -16,7 +16,6 @@ from caraway.core.workflow import (
     flattened,
     options_of_group,
 )
-from caraway.current import current_app
 from caraway.exceptions import InvalidOption
 from caraway.signatures import R_co, Signature, maybe_signature
 
@@ -119,10 +118,14 @@ class Canvas(Signature[R_co]):
         """Return a copy whose keyword arguments are in the tasks that it begins with."""
         raise NotImplementedError
 
-    def app_of(self, tasks: Iterable[Signature[Any]]) -> AppBase:
-        """Return the app that sends it: its own, that of one of its tasks, or the current one."""
-        apps = (each.own_app for each in (self, *tasks))
-        return next(filter(None, apps), None) or current_app()
+    def known_app(self) -> AppBase | None:
+        """Return the app that it was given, or else that of its first part which has one."""
+        apps = (each.known_app() for each in self.inner())
+        return self.own_app or next(filter(None, apps), None)
+
+    def inner(self) -> Iterable[Signature[Any]]:
+        """Return signatures that it consists of; of a generator only the first is made for this."""
+        raise NotImplementedError
 
 
 class group(Canvas[R_co]):  # noqa: N801 - Celery's name
@@ -165,10 +168,9 @@ class group(Canvas[R_co]):  # noqa: N801 - Celery's name
         """Whether its tasks come from a generator that has not run yet."""
         return not isinstance(self._tasks, list)
 
-    @property
-    def app(self) -> AppBase:
-        """The app that sends it."""
-        return self.app_of(self._tasks if isinstance(self._tasks, list) else self._tasks.first())
+    def inner(self) -> Iterable[Signature[Any]]:
+        """Return its tasks, as far as they are made; the first one is."""
+        return self._tasks if isinstance(self._tasks, list) else self._tasks.first()
 
     def __len__(self) -> int:
         return len(self.tasks)

@@ -117,10 +117,9 @@ class chunks(Canvas[list[list[R_co]]]):  # noqa: N801 - Celery's name
         """Return it as a group, with its options."""
         return self._group.clone((), {}, **self.options)
 
-    @property
-    def app(self) -> AppBase:
-        """The app that sends it."""
-        return self.own_app or self._group.app
+    def inner(self) -> list[Signature[Any]]:
+        """Return the group that it is."""
+        return [self._group]
 
     @property
     def is_generated(self) -> bool:

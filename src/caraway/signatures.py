@@ -69,7 +69,11 @@ class Signature(Generic[R_co]):
     @property
     def app(self) -> AppBase:
         """The app that sends it."""
-        return self.own_app or current_app()
+        return self.known_app() or current_app()
+
+    def known_app(self) -> AppBase | None:
+        """Return the app that it was given, or that a part of it was given."""
+        return self.own_app
 
     @property
     def id(self) -> str | None:

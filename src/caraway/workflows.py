@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from caraway.announcing import after_publish
 from caraway.calls import prepared, publication, publish_policy
-from caraway.canvas import Canvas, chain, chord, group
+from caraway.canvas import Canvas
 from caraway.core.context import current
 from caraway.core.ids import member_id, new_id
 from caraway.core.lots import lots
@@ -28,6 +28,7 @@ from caraway.core.workflow import (
     heads,
 )
 from caraway.eager_result import stopped_by
+from caraway.freezing import Freezing
 from caraway.result import AsyncResult, DerivedResults, EagerResult, GroupResult
 
 if TYPE_CHECKING:
@@ -95,38 +96,8 @@ def run_workflow(app: AppBase, canvas: Signature[Any], throw: bool | None) -> An
 def freeze(app: AppBase, signature: Signature[Any], id: str | None) -> Any:
     """Decide the ids of a signature, in place; returns the result that it will have."""
     outline = Outline(app, signature, id, streamed=False)
-    _keep_ids(signature, outline.steps)
+    Freezing().keep(signature, outline.steps)
     return outline.result()
-
-
-def _keep_ids(signature: Signature[Any], steps: Workflow) -> None:
-    """Write ids into the signatures that steps come from."""
-    if isinstance(signature, chord):
-        _keep_ids(signature.header, steps[:1])
-        if signature.body is not None:
-            _keep_ids(signature.body, steps[1:])
-    elif isinstance(signature, chain):
-        for task in signature.tasks:
-            own = len(task.steps())
-            _keep_ids(task, steps[:own])
-            steps = steps[own:]
-    elif isinstance(signature, group):
-        (step,) = steps
-        signature.options["task_id"] = step.id
-        members = iter(step.members) if isinstance(step, Group) else iter(())
-        for task in signature.tasks:
-            _keep_members(task, members)
-    else:
-        signature.options["task_id"] = steps[-1].id
-
-
-def _keep_members(task: Signature[Any], members: Iterator[Workflow]) -> None:
-    """Write the ids of a group's member; one that is a group itself is several."""
-    if isinstance(task, group):
-        for each in task.tasks:
-            _keep_members(each, members)
-    else:
-        _keep_ids(task, next(members))
 
 
 class Outline:
@@ -162,7 +133,12 @@ class Outline:
         return heads(self.steps, NOWHERE, _to_json)
 
     def sent(self) -> Any:
-        """Return its result, and note it as a child of the task that has sent it."""
+        """Return its result, and note it as a child of the task that has sent it.
+
+        None where it has no steps: an empty chain.
+        """
+        if not self.steps:
+            return None
         context = current.get()
         running = context.running() if context is not None else None
         if running is not None:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 from caraway.core.ids import derived_id, member_id
 
 if TYPE_CHECKING:
+    from typing import TypeGuard
+
     from caraway.core.message import Message
     from caraway.requests.base import Json
 
@@ -173,12 +175,20 @@ def prepended(steps: Steps[T], *values: Any) -> Steps[T]:
 
 
 def flattened(members: Iterable[Steps[T]]) -> Iterator[Steps[T]]:
-    """Give the members of a group; those of a group that is a member itself are its own."""
+    """Give the members of a group; those of a group that is a member itself are its own.
+
+    A member that calls nothing is none: nobody could say that it has ended.
+    """
     for member in members:
-        if len(member) == 1 and isinstance(member[0], Group):
+        if is_group(member):
             yield from flattened(member[0].members)
-        elif member:
+        elif any(isinstance(step, Call) or step.members for step in member):
             yield member
+
+
+def is_group(steps: Steps[T]) -> TypeGuard[tuple[Group[T]]]:
+    """Say whether a workflow is a group and nothing else."""
+    return len(steps) == 1 and isinstance(steps[0], Group)
 
 
 # -- as JSON ---------------------------------------------------------------------------------------
