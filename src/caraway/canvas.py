@@ -87,7 +87,7 @@ class chain(Canvas[R_co]):  # noqa: N801 - Celery's name
     def joining(cls, left: Signature[Any], right: Signature[Any]) -> Signature[Any]:
         """Return what ``left | right`` is: a chord where a group has something after it."""
         if isinstance(left, chord) and left.body is not None:
-            return left.with_body(left.body | right)
+            return left.followed_by(right)
         before, after = _links(left), _links(right)
         if before and after and isinstance(before[-1], group):
             before[-1:] = [chord(before[-1], after.pop(0))]
@@ -164,12 +164,25 @@ class chord(Canvas[R_co]):  # noqa: N801 - Celery's name
         if self.body is None:
             raise InvalidOption("a chord has no body: chord(header, body) or chord(header)(body)")
         of_body, of_header = options_of_chord(self.options)
-        if self.app.conf.task_allow_error_cb_on_chord_header and self.options.get("link_error"):
-            of_header["link_error"] = self.options["link_error"]
-        header = self.header.given(of_header, self.args, self.kwargs)
+        header = self._own_header().given(of_header, self.args, self.kwargs)
         if self.immutable:
             header.set_immutable(True)
         return (*header.steps(), *self.body.given(of_body).steps())
+
+    def _own_header(self) -> Signature[Any]:
+        """Return the header, with the errbacks that are also its tasks'."""
+        errbacks = self.options.get("link_error")
+        if not errbacks or not self.app.conf.task_allow_error_cb_on_chord_header:
+            return self.header
+        return self.header.given({"link_error": errbacks})
+
+    def followed_by(self, right: Signature[Any]) -> chord[Any]:
+        """Return the chord whose body has something after it; what is its body's stays there."""
+        whole = self.clone()
+        of_body, whole.options = options_of_chord(whole.options)
+        header: Any = self._own_header()
+        whole.header, whole.body = header, self.body and self.body.given(of_body) | right
+        return whole
 
     def pushed_down(self) -> chord[R_co]:
         """Return a copy whose keyword arguments are those of its header's tasks."""
@@ -181,7 +194,7 @@ class chord(Canvas[R_co]):  # noqa: N801 - Celery's name
     def parts_to_json(self) -> dict[str, Json]:
         """Return its header and its body as JSON."""
         body = None if self.body is None else self.body.to_dict()
-        return {"header": self.header.to_dict(), "body": body}
+        return {"header": self._own_header().to_dict(), "body": body}
 
     @classmethod
     def of_json(cls, parts: Mapping[str, Json], app: AppBase | None) -> chord[Any]:

@@ -224,10 +224,13 @@ def _steps_of_group(wire: Json, kwargs: Json, options: Mapping[str, Json]) -> St
 def _steps_of_chord(wire: Json, kwargs: Json, options: Mapping[str, Json]) -> Steps[Json]:
     of_body, own = options_of_chord(options)
     header, body = kwargs.get("header") or (), kwargs.get("body")
-    if isinstance(header, dict):  # a group, which becomes a part of this one
-        header = [header]
-    tasks = [_with_options(task, own) for task in header]
-    group = _begun_with(_group_of(tasks), wire)
+    if isinstance(header, dict):
+        group = steps_of(_with_options(header, own))
+        if not is_group(group):
+            group = (Group([group]),)
+    else:
+        group = _group_of(_with_options(task, own) for task in header)
+    group = _begun_with(group, wire)
     return (*group, *steps_of(_with_options(body, of_body))) if body else group
 
 
