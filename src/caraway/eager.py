@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from caraway.announcing import EventSignals
@@ -52,8 +51,7 @@ def run(
 
     executor = Executor(memory, site, app.tasks, door=EAGER, hostname=_HOSTNAME, observe=observe)
     for outgoing in outgoings:
-        kept = replace(outgoing, message=replace(outgoing.message, ignore_result=False))
-        run_now(send(memory, site, kept))
+        run_now(send(memory, site, outgoing))
     queues = {queue.sqs_name(site.queue_prefix): queue for queue in site.router.queues.values()}
     while (due := _next_queue(memory, queues)) is not None:
         run_now(_deliver(memory, executor, due, queues[due]))

@@ -371,3 +371,22 @@ def test_the_requests_of_a_chord_per_member_are_the_same_however_many_there_are(
     # A claim, an ending and an element for each member, a node's for each hundred, two for the body
     assert requests(100) == {"writes": 100 * 3 + 2, "sends": 101}
     assert requests(1_000) == {"writes": 1_000 * 3 + 10 + 2, "sends": 1_001}
+
+
+@pytest.mark.parametrize("place", ["first", "in the middle", "last", "body", "member"])
+def test_a_workflow_in_the_callers_process_keeps_what_would_be_ignored(place: str) -> None:
+    yard = Yard()
+
+    @yard.app.task(name="quiet", ignore_result=True)
+    def quiet(x: Any) -> Any:
+        return x
+
+    workflows = {
+        "first": quiet.s(1) | yard.ident.s(),
+        "in the middle": yard.ident.s(1) | quiet.s() | yard.ident.s(),
+        "last": yard.ident.s(1) | quiet.s() | yard.ident.s().set(ignore_result=True),
+        "body": chord([yard.ident.s(1)], quiet.s()) | yard.total.s().set(ignore_result=True),
+        "member": yard.ident.s(1) | group(quiet.s(), quiet.s()) | quiet.s(),
+    }
+    expected = [1, 1] if place == "member" else 1
+    assert workflows[place].apply().get() == expected

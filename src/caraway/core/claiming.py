@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from caraway import states
@@ -38,6 +39,10 @@ async def claim(
         If it cannot be taken: with what becomes of the message.
     """
     message, record, token = job.message, None, None
+    if door == EAGER:  # who called it has its result, as in Celery
+        message = replace(
+            message, ignore_result=False
+        )
     if _takes_claim(job):
         token = new_token()
         record = await _take(aws, site, tasks, job, door, token)
