@@ -40,9 +40,7 @@ async def claim(
     """
     message, record, token = job.message, None, None
     if door == EAGER:  # who called it has its result, as in Celery
-        message = replace(
-            message, ignore_result=False
-        )
+        message = replace(message, ignore_result=False)
     if _takes_claim(job):
         token = new_token()
         record = await _take(aws, site, tasks, job, door, token)

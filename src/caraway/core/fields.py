@@ -74,13 +74,44 @@ def is_name(value: object) -> bool:
 
 
 def signature_fault(wire: Json) -> str | None:
-    """Return what is wrong with a signature as JSON, None when it can be sent."""
+    """Return what is wrong with a signature as JSON, or with one in it; None if it can be read.
+
+    Whether each can be sent as it says, its queue and its other options, is found out then.
+    """
     if not isinstance(wire, dict) or not is_name(wire.get("task")):
         return "expected a signature, an object that names its 'task'"
     for name, kind in (("args", list), ("kwargs", dict), ("options", dict)):
         if not isinstance(wire.get(name) or kind(), kind):
             return f"its {name!r} are not {'a list' if kind is list else 'an object'}"
+    if not isinstance(wire.get("subtask_type"), str | None):
+        return "its 'subtask_type' is no name"
+    options = wire.get("options") or {}
+    if not isinstance(options.get("headers") or {}, dict):
+        return "its 'headers' are not an object"
+    if not is_name(options.get("task_id", "any")):
+        return "its 'task_id' is no name"
+    if not isinstance(dict(_parts(wire)).get("tasks") or [], list):
+        return "its tasks are not a list"
+    links = [(name, options.get(name)) for name in ("link", "link_error")]
+    for name, inner in [*links, *_parts(wire)]:
+        several = inner if isinstance(inner, list) else [] if inner is None else [inner]
+        if fault := next(filter(None, map(signature_fault, several)), None):
+            return f"{name}: {fault}"
     return None
+
+
+def _parts(wire: Json) -> list[tuple[str, Json]]:
+    """Return what a canvas consists of, by the names of these; nothing for a call."""
+    names = _PARTS.get(wire.get("subtask_type"), ())
+    kwargs = wire.get("kwargs") or {}
+    return [(name, kwargs.get(name)) for name in names]
+
+
+_PARTS: Final[Mapping[Json, tuple[str, ...]]] = {
+    "chain": ("tasks",),
+    "group": ("tasks",),
+    "chord": ("header", "body"),
+}
 
 
 def read_field(name: str, value: Any) -> Any:

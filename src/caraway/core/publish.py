@@ -228,7 +228,7 @@ def unsent(site: Site, call: Call[Json], parent: Message, place: Place) -> Messa
         root_id=parent.root_id or parent.id,
         parent_id=parent.id,
         headers=_headers(site, options, parent),
-        link_error=tuple(options.get("link_error") or ()),
+        link_error=signatures(options.get("link_error"), "link_error"),
         chain=place.chain,
         group=place.group,
         group_index=place.group_index,

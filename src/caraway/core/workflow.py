@@ -286,8 +286,14 @@ def _with_options(wire: Json, options: Mapping[str, Json]) -> Json:
     merged = {**own, **options}
     for name in ("link", "link_error"):
         if own.get(name) and options.get(name):
-            merged[name] = [*own[name], *(each for each in options[name] if each not in own[name])]
+            before, after = _several(own[name]), _several(options[name])
+            merged[name] = [*before, *(each for each in after if each not in before)]
     return {**wire, "options": merged}
+
+
+def _several(links: Json) -> list[Json]:
+    """Return links, of which one may stand alone, as a list."""
+    return links if isinstance(links, list) else [links]
 
 
 def options_of_chain(options: Mapping[str, T]) -> tuple[dict[str, T], dict[str, T], dict[str, T]]:
