@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     Placed: TypeAlias = tuple[Call[Signature[Any]], Place]
     Workflow: TypeAlias = Steps[Signature[Any]]
-    Make: TypeAlias = Callable[[str, str, Any, Any], AsyncResult[Any]]
+    Make: TypeAlias = Callable[[Call[Signature[Any]], Any, Any, bool], AsyncResult[Any]]
 
 
 def send_workflow(app: AppBase, canvas: Signature[Any]) -> Any:
@@ -83,9 +83,12 @@ def run_workflow(app: AppBase, canvas: Signature[Any], throw: bool | None) -> An
         batch.announce()
     memory, errors = eager.run(app, batch.outgoings, now)
 
-    def ran(id: str, name: str, parent: Any, above: Any) -> AsyncResult[Any]:
-        error, stopped = errors.get(id), stopped_by(parent) or stopped_by(above)
-        return EagerResult(id, app, name, memory, error, parent=parent, stopped=stopped)
+    def ran(
+        call: Call[Signature[Any]], parent: Any, above: Any, _is_taken: bool
+    ) -> AsyncResult[Any]:
+        id, stopped = call.id or "", stopped_by(parent) or stopped_by(above)
+        error = errors.get(id)
+        return EagerResult(id, app, call.what.task, memory, error, parent=parent, stopped=stopped)
 
     result = outline.result(ran)
     if errors and (app.conf.task_eager_propagates if throw is None else throw):
@@ -151,8 +154,8 @@ class Outline:
     def result(self, make: Make | None = None) -> Any:
         """Return its result.
 
-        ``make`` makes that of a task from its id, name, parent, and the result before the group
-        that it lies in.
+        ``make`` makes that of a call from its parent, the result before the group that it lies in,
+        and whether something takes its value.
         """
         if self._generated is not None:
             return GroupResult(self.steps[0].id, self._generated.results(), app=self._app)
@@ -160,24 +163,42 @@ class Outline:
 
 
 def _maker(app: AppBase) -> Make:
-    return lambda id, name, parent, _above: AsyncResult(id, app, name, parent=parent)
+    def sent(
+        call: Call[Signature[Any]], parent: Any, _above: Any, is_taken: bool
+    ) -> AsyncResult[Any]:
+        ignored = not is_taken and _leaves_nothing(app, call.what)
+        return AsyncResult(call.id or "", app, call.what.task, parent=parent, ignored=ignored)
+
+    return sent
 
 
-def _result(app: AppBase, steps: Workflow, make: Make, above: Any = None) -> Any:
+def _leaves_nothing(app: AppBase, signature: Signature[Any]) -> bool:
+    """Say whether a task whose value nobody takes ends without a record: nobody can wait for it."""
+    task, options = app.tasks.get(signature.task), signature.options
+    if task is None or not task.idempotent or options.get("link"):
+        return False
+    ignored = options.get("ignore_result")
+    return bool(task.ignore_result if ignored is None else ignored)
+
+
+def _result(
+    app: AppBase, steps: Workflow, make: Make, above: Any = None, *, is_taken: bool = False
+) -> Any:
     """Return the result of the last step; each has the one before it as its parent."""
     parent: Any = None
-    for step in steps:
-        id = step.id or ""
+    for place, step in enumerate(steps, start=1):
+        taken = is_taken or place < len(steps)
         if isinstance(step, Call):
-            parent = make(id, step.what.task, parent, above)
+            parent = make(step, parent, above, taken)
         else:
-            members = [_result(app, each, make, parent or above) for each in step.members]
-            parent = GroupResult(id, members, app=app, parent=parent)
+            before = parent or above
+            members = [_result(app, each, make, before, is_taken=taken) for each in step.members]
+            parent = GroupResult(step.id, members, app=app, parent=parent)
     return parent
 
 
 class _Noted:
-    """The members of a generated group, whose results are noted as they pass."""
+    """The members of a generated group, of which those that are one plain task leave no trace."""
 
     def __init__(self, app: AppBase, id: str, members: Iterable[Workflow]) -> None:
         self._app, self._id, self._members = app, id, iter(members)
@@ -189,11 +210,20 @@ class _Noted:
 
     def __iter__(self) -> Iterator[Workflow]:
         for member in self._members:
-            last = member[-1]
-            if not isinstance(last, Call) or last.id != member_id(self._id, self._size):
+            if not self._derives(member):
                 self._others[self._size] = _result(self._app, member, _maker(self._app))
             self._size += 1
             yield member
+
+    def _derives(self, member: Workflow) -> bool:
+        """Say whether a member's result is no more than an id, which follows from the group's."""
+        (first, *rest) = member
+        return (
+            not rest
+            and isinstance(first, Call)
+            and first.id == member_id(self._id, self._size)
+            and not _leaves_nothing(self._app, first.what)
+        )
 
     def results(self) -> Any:
         """Return the results of the members so far: derived ones are no objects yet."""

@@ -136,3 +136,49 @@ def test_a_body_that_waits_in_vain_says_why_it_cannot_be_replayed() -> None:
     yard.work()
     with pytest.raises(NotReplayable, match=r"never ran.*Dependency .* raised ValueError\('no'\)"):
         result.replay()
+
+
+# -- errbacks and callbacks that go wrong ----------------------------------------------------------
+
+
+def test_an_errback_that_no_worker_knows_is_a_dead_letter_and_stops_no_failure() -> None:
+    yard = Yard()
+    stranger = yard.app.signature("stranger")
+    body = yard.total.s().on_error(stranger).on_error(yard.told.s())
+    result = chord([yard.fail.s("no").on_error(stranger), yard.ident.s(1)], body).delay()
+    yard.work()
+    with pytest.raises(ChordError, match=r"ValueError\('no'\)"):
+        result.get(timeout=1)
+    assert yard.runs[-1] == ("told", result.id)
+    letters = [each.request.attributes for each in yard.aws.queues["default-dlq"]]
+    assert [each["task"] for each in letters] == ["stranger", "stranger"]
+    assert all("no task named 'stranger'" in each["reason"] for each in letters)
+
+
+@pytest.mark.parametrize("copies", [1, 3])
+def test_an_errback_that_cannot_be_sent_keeps_nobody_waiting(copies: int) -> None:
+    yard = Yard(copies=copies)
+    failing = yard.fail.s("no").on_error(_lost(yard.told.s())).on_error(yard.told.s())
+    result = chord([failing, yard.ident.s(1)], yard.total.s()).delay()
+    yard.work()
+    with pytest.raises(ChordError, match=r"ValueError\('no'\)"):
+        result.get(timeout=1)
+    assert yard.ran("told") == 1
+    assert "nowhere" in yard.aws.queues["default-dlq"][0].request.attributes["reason"]
+
+
+def test_a_body_whose_errback_cannot_be_sent_fails_the_chord_around_it() -> None:
+    yard = Yard()
+    inner = chord([yard.fail.s("no")], yard.total.s().on_error(_lost(yard.told.s())))
+    result = chord([inner, yard.ident.s(1)], yard.total.s()).delay()
+    yard.work()
+    with pytest.raises(ChordError, match="Dependency"):
+        result.get(timeout=1)
+
+
+def test_a_callback_that_fails_changes_nothing_of_the_workflow() -> None:
+    yard = Yard()
+    linked = yard.ident.s(1).set(link=[yard.fail.s(), _lost(yard.ident.s())])
+    result = chord([linked, yard.ident.s(2)], yard.total.s()).delay()
+    yard.work()
+    assert result.get(timeout=1) == 3

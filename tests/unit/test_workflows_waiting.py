@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from caraway import chain, group
+from caraway import chain, chord, group
 from caraway.exceptions import ChainStopped, Ignore, TaskRevokedError
 from caraway.requests.dynamodb import BatchGetItem
 from tests.yard import Yard
@@ -136,3 +136,32 @@ def test_a_chain_that_is_run_in_the_callers_process_stops_there(
     result = (group(workflow, yard.ident.s(1)) if grouped else workflow).apply(throw=False)
     with pytest.raises(ValueError if stopper == "fail" else ChainStopped):
         result.get()
+
+
+def test_a_generated_member_whose_chain_has_failed_ends_the_wait_for_its_group() -> None:
+    yard = Yard()
+    result = group(yard.fail.s(n) | yard.ident.s() for n in range(3)).delay()
+    yard.work()
+    with pytest.raises(ValueError, match="0"):
+        result.get()
+
+
+QUIET: dict[str, Callable[[Any, Yard], Signature[Any]]] = {
+    "a chain": lambda quiet, y: y.ident.s(1) | quiet.s(),
+    "a group": lambda quiet, y: group(quiet.s(1), y.ident.s(2)),
+    "a generated group": lambda quiet, y: group(each for each in (quiet.s(1), y.ident.s(2))),
+    "a body": lambda quiet, y: chord([quiet.s(1)], quiet.s()),
+    "a group at the end of a chain": lambda quiet, y: y.ident.s(2) | group(quiet.s(), y.ident.s()),
+}
+
+
+@pytest.mark.parametrize("name", QUIET)
+def test_nobody_waits_for_a_task_that_leaves_no_record(name: str) -> None:
+    yard = Yard()
+    quiet = yard.app.task(name="quiet", idempotent=True, ignore_result=True)(lambda x: x)
+    result: Any = QUIET[name](quiet, yard).delay()
+    yard.work()
+    expected = [None, 2] if "group" in name else None
+    assert result.get() == expected
+    if name == "a body":
+        assert result.parent.get() == [1]
