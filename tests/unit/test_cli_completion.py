@@ -48,7 +48,7 @@ def completed(*words: str) -> list[str]:
 
 
 def test_commands_are_completed_without_importing_them() -> None:
-    assert completed("wo") == ["worker"]
+    assert completed("wo") == ["worker", "workflow"]
     assert completed("res") == ["result"]
     assert completed("inspect", "act") == ["active", "active_queues"]
     assert completed("beat", "") == ["list", "sync"]

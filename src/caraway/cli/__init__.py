@@ -32,6 +32,7 @@ _LAZY: Final = {
     "worker": Lazy("caraway.cli.worker", "Run tasks from queues until told to stop."),
     "call": Lazy("caraway.cli.call", "Send a task by its name."),
     "result": Lazy("caraway.cli.result", "Show what is known of a task."),
+    "workflow": Lazy("caraway.cli.workflow", "Draw a workflow: its tasks and their states."),
     "revoke": Lazy("caraway.cli.revoke", "Revoke tasks: they do not run, or not on."),
     "status": Lazy("caraway.cli.status", "Show the workers that are there."),
     "health": Lazy("caraway.cli.health", "Ask the worker on this machine how it is."),

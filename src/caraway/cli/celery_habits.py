@@ -75,7 +75,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     ),
     "events": "workers send no events; see 'caraway status' and 'caraway result --follow'",
     "flower": "workers send no events; see 'caraway status' and 'caraway result --follow'",
-    "graph": "there is nothing to draw",
+    "graph": "'caraway workflow show ID --format dot' draws a workflow",
     "list": "there are no bindings; 'caraway queues' shows the queues",
     "logtool": "log lines are in CloudWatch Logs, or where the container sends them",
     "migrate": "messages cannot be moved from another broker: let the old workers finish theirs",

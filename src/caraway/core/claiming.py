@@ -87,6 +87,7 @@ async def _take(
             "queue": delivery.queue.name,
             "door": door,
             "started_at": now,
+            "due_at": round(asked_for_s, 3),
         },
     )
     try:

@@ -25,15 +25,14 @@ from caraway.core.workflow import (
     NOWHERE,
     Call,
     Place,
-    Steps,
     Values,
-    all_steps_of,
     call_to_json,
     chain_of,
     decided,
     heads,
     prepended,
     steps_of,
+    then_of,
 )
 from caraway.exceptions import ChordError, ImproperlyConfigured, TaskError
 from caraway.requests.dynamodb import ConditionFailed
@@ -147,7 +146,7 @@ async def _go_on(
         member = _member(place, at, nested)
         if not await arrive(aws, site, member, aws.now().timestamp() + HORIZON_S):
             return []
-        steps = prepended(_steps_then(place), Values(member.group, member.size or 0))
+        steps = prepended(then_of(place), Values(member.group, member.size or 0))
         at, nested, place = member.group, member.size, Place.read(place.chord.get("up") or {})
 
 
@@ -157,12 +156,6 @@ def _member(place: Place, at: str, nested: int | None) -> Member:
     group, index = place.group or "", place.group_index or 0
     derived = nested is None and at == member_id(group, index)
     return Member(group, index, place.chord["size"], None if derived else at, nested)
-
-
-def _steps_then(place: Place) -> Steps[Json]:
-    """Return the steps that come when the group of a place is complete."""
-    assert place.chord is not None
-    return decided(all_steps_of(place.chord["then"]), derived_id("then", place.group))
 
 
 async def _fail(
@@ -180,7 +173,7 @@ async def _fail(
     """
     if place.chord is None:
         return []
-    up, then = Place.read(place.chord.get("up") or {}), _steps_then(place)
+    up, then = Place.read(place.chord.get("up") or {}), then_of(place)
     values = Values(place.group or "", place.chord["size"])
     calls = list(heads(prepended(then, values), up, call_to_json))
     if not calls:  # the group itself is the last step of its workflow, or what follows is empty

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from caraway import states
+from caraway.core import places
 from caraway.core.message import UNSENT
 from caraway.requests.dynamodb import UpdateItem
 from caraway.requests.items import (
@@ -76,6 +77,10 @@ class Record:
     retry
         What the attempt changes of the first message: retries, eta, args, kwargs. JSON text, or
         the ``s3://`` address of it, as are ``result``, ``message`` and ``meta``.
+    place
+        Where it stands in its workflow (:mod:`caraway.core.places`), JSON text.
+    due_at
+        When the attempt was sent or due, the later one: it has waited since then.
     """
 
     id: str = ""
@@ -100,6 +105,8 @@ class Record:
     message: str | None = None
     children: str | None = None
     sensitive: bool = False
+    place: str | None = None
+    due_at: float | None = None
 
     @classmethod
     def read(cls, item: Item) -> Record:
@@ -217,6 +224,7 @@ class Records:
             "lost": Sum(OrElse("lost", 0), OrElse("held", 0)),
             "held": 1,
             "digest": OrElse("digest", message.digest),
+            **_place(message),
             **(shown or {}),
         }
         condition = _claimable(message, now, fifo=fifo, may_create=may_create)
@@ -255,6 +263,7 @@ class Records:
             "attempt": message.attempt,
             "digest": OrElse("digest", message.digest),
             "task": message.task,
+            **_place(message),
         }
         condition = _claimable(message, now, fifo=False, may_create=True)
         return self._write(
@@ -371,6 +380,7 @@ class Records:
             "digest": message.digest,
             "task": message.task,
             "done_at": now,
+            **_place(message),
             **written.attributes(),
         }
         return self._write(message.id, Absent("id"), now, Change(assign))
@@ -430,6 +440,11 @@ class Records:
         """Hide the result of a task that has ended; the record goes on to guard its id."""
         # It is hidden, not removed: a callback that was not sent yet still takes the value.
         return self._write(id, OneOf("phase", (DONE, FAILED)), now, Change({"expires_at": now}))
+
+
+def _place(message: Message) -> dict[str, str]:
+    place = places.text_of(message)
+    return {} if place is None else {"place": place}
 
 
 def _finish(now: float, written: Written, expires_at: float | None) -> Change:

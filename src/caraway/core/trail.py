@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from caraway import states
 from caraway.core.codec import dumps
-from caraway.core.ids import derived_id
+from caraway.core.ids import derived_id, member_id
 from caraway.core.workflow import Call, Group, chain_of, decided, steps_of
 from caraway.exceptions import TrailTooLong
 
@@ -76,7 +76,10 @@ def of_step(step: Call[Any] | Group[Any]) -> Json:
     """Return the entry of a step of a workflow, whose ids are decided."""
     if isinstance(step, Call):
         return of_task(step.id or "")
-    return of_group(step.id or "", [of_step(member[-1]) for member in step.members])
+    id, last = step.id or "", [member[-1] for member in step.members]
+    if all(isinstance(each, Call) and each.id == member_id(id, i) for i, each in enumerate(last)):
+        return of_group(id, len(last))
+    return of_group(id, [of_step(each) for each in last])
 
 
 def text_of(sent: Trail, following: Sequence[Json]) -> str | None:
@@ -85,6 +88,12 @@ def text_of(sent: Trail, following: Sequence[Json]) -> str | None:
     if count > LIMIT:
         return dumps({"count": count})
     return dumps([*sent.entries, *following]) if count else None
+
+
+def count(text: str) -> int:
+    """Return how many tasks and groups the record of a task says that it has sent."""
+    kept = json.loads(text)
+    return kept["count"] if isinstance(kept, dict) else len(kept)
 
 
 def read(id: str, text: str | None) -> list[Json]:

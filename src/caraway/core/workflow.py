@@ -264,6 +264,12 @@ def chain_of(message: Message) -> Steps[Json]:
     return decided(all_steps_of(message.chain), derived_id("chain", message.id))
 
 
+def then_of(place: Place) -> Steps[Json]:
+    """Return the steps that come when the group of a place is complete, with their ids."""
+    assert place.chord is not None
+    return decided(all_steps_of(place.chord["then"]), derived_id("then", place.group))
+
+
 def _sealed(steps: Steps[Json], wire: Json) -> Steps[Json]:
     """Return the steps of a canvas: those of an immutable one begin with calls that are, too."""
     if not wire.get("immutable") or not steps:
