@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from caraway import Queue, Signature, chain, chord, group
-from caraway.exceptions import ChordError, ImproperlyConfigured, NotReplayable, QueueNotFound
+from caraway.exceptions import (
+    ChordError,
+    ImproperlyConfigured,
+    NotReplayable,
+    QueueNotFound,
+    Reject,
+)
+from caraway.result import AsyncResult
 from tests.yard import Yard
 
 
@@ -105,6 +112,59 @@ def test_what_could_not_be_sent_runs_when_the_dead_letter_of_the_task_before_is_
     yard.redrive()
     yard.work()
     assert result.get(timeout=1) == 3
+
+
+# -- the rest of a chain that has failed -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("copies", [1, 3])
+def test_the_end_of_a_chain_whose_task_has_failed_has_failed_with_it(copies: int) -> None:
+    yard = Yard(copies=copies)
+    canvas = chain(yard.fail.s("no"), yard.ident.s(), group(yard.ident.s()), yard.total.s())
+    result = canvas.on_error(yard.told.s()).delay()
+    yard.work()
+    end = AsyncResult(result.id, yard.app)
+    assert end.state == "FAILURE"
+    with pytest.raises(ValueError, match="no"):
+        end.get(timeout=1)
+    assert [run[0] for run in yard.runs if run[0] == "told"] == ["told"]
+
+
+def test_what_comes_after_the_body_of_a_failed_chord_has_failed() -> None:
+    yard = Yard()
+    result = (chord([yard.fail.s("no")], yard.total.s()) | yard.ident.s()).delay()
+    yard.work()
+    with pytest.raises(ChordError, match="no"):
+        AsyncResult(result.id, yard.app).get(timeout=1)
+
+
+def test_the_rest_of_a_chain_runs_when_its_failed_task_is_redriven_and_succeeds() -> None:
+    yard = Yard()
+    broken = [True]
+
+    @yard.app.task(name="sometimes")
+    def sometimes() -> int:
+        if broken:
+            raise Reject("not yet", requeue=False)
+        return 1
+
+    result = chain(sometimes.s(), yard.add.s(1), yard.ident.s()).delay()
+    yard.work()
+    assert AsyncResult(result.id, yard.app).state == "FAILURE"
+    broken.clear()
+    yard.redrive()
+    yard.work()
+    assert AsyncResult(result.id, yard.app).get(timeout=1) == 2
+
+
+def test_the_rest_of_a_chain_keeps_no_copies_of_a_long_error() -> None:
+    yard = Yard()
+    result = (yard.fail.s("x" * 10_000) | yard.ident.s()).delay()
+    yard.work()
+    end = AsyncResult(result.id, yard.app)
+    assert (end.state, end.result) == ("FAILURE", None)
+    with pytest.raises(ValueError, match="xxx"):
+        result.parent.get(timeout=1)
 
 
 # -- bodies that wait in vain ----------------------------------------------------------------------

@@ -49,6 +49,8 @@ def words_of(node: Node, before: Node | None) -> Words:
     name, record = node.name or "task", node.record
     if record is None or record.phase is None:
         return Words(name, _why_not(before))
+    if record.is_unsent and isinstance(before, Task) and is_over(before):
+        return Words(name, f"{NEVER}: {state_of(before)} before it")  # its error is that one's
     details = [*_times(record), *_attempts(record), *_error(record)]
     if node.unlisted:
         details.append(f"sent {node.unlisted:,} more tasks")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from caraway import states
 from caraway.core.claim_check import load_text
@@ -50,6 +50,9 @@ if TYPE_CHECKING:
 
     Placed: TypeAlias = tuple[Call[Json], Place]
 
+_ERROR_LIMIT: Final = 4_096
+"""Characters of an error that tasks keep which failed with another: that one keeps all of it."""
+
 
 async def follow_up(
     aws: Aws, site: Site, tasks: Mapping[str, Definition], delivery: Delivery, done: Recorded
@@ -78,6 +81,8 @@ async def lead_on(
 ) -> list[str]:
     """Send callbacks and the next steps of the workflow, or fail it; says what cannot be sent."""
     message = done.message
+    if done.state == states.FAILURE and message.chain:
+        await _fail_rest(aws, site, done)
     faults = await _send(aws, site, tasks, message, _callbacks(done, tasks))
     if done.state == states.SUCCESS:
         return faults + await _go_on(aws, site, tasks, message, done.result)
@@ -196,6 +201,27 @@ async def _fail_unsent(
     call, place = placed
     failed = await _failed(aws, site, unsent(site, call, parent, place), error)
     return [] if failed is None else await lead_on(aws, site, tasks, failed)
+
+
+async def _fail_rest(aws: Aws, site: Site, done: Recorded) -> None:
+    """Record that the tasks after one in its chain have failed with it: they are never sent.
+
+    As in Celery, so that one who knows a workflow by the id of its end only hears of the failure.
+    Errbacks are the failed task's own. If that is redriven and succeeds, they run after all.
+    """
+    message, steps = done.message, chain_of(done.message)
+    text = dumps(done.result)
+    kept = Written(states.FAILURE, text if len(text) <= _ERROR_LIMIT else None)
+    now, place = aws.now().timestamp(), replace(Place.of(message), chain=())
+    writes = [
+        site.records.fail_unsent(unsent(site, call, message, its_place), now, kept, whole=False)
+        for at, step in enumerate(steps)
+        if isinstance(step, Call)
+        for call, its_place in heads(steps[at:], place, call_to_json)
+    ]
+    for answer in await aws.perform_all(writes):
+        if isinstance(answer, Exception) and not isinstance(answer, ConditionFailed):
+            raise answer
 
 
 async def _failed(aws: Aws, site: Site, message: Message, error: Json) -> Recorded | None:

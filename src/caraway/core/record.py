@@ -368,16 +368,19 @@ class Records:
         removed = ("revoked", "done_at", "expires_at", "meta")
         return self._write(id, same, now, Change(change, removed))
 
-    def fail_unsent(self, message: Message, now: float, written: Written) -> UpdateItem:
+    def fail_unsent(
+        self, message: Message, now: float, written: Written, *, whole: bool = True
+    ) -> UpdateItem:
         """Fail a task that is not sent, unless it has a record: a body whose chord has failed.
 
         What is mended may lead to it after all: its message takes this record as a redrive does.
+        ``whole`` is False where its arguments are not known: it would have taken a value.
         """
         assign = {
             "phase": FAILED,
             "attempt": message.attempt + 1,
             "open_at": 0,
-            "digest": message.digest,
+            **({"digest": message.digest} if whole else {}),
             "task": message.task,
             "done_at": now,
             **_place(message),
