@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +21,7 @@ from caraway.core.context import Context
 from caraway.core.port import Lost, Raised, Returned, Stopped
 from caraway.core.settle import Product, format_traceback
 from caraway.exceptions import RemoteError, Retry
+from caraway.workers.pools import child
 from caraway.workers.pools.forking import ForkNursery
 from caraway.workers.pools.processes import Limits, ProcessPool
 from caraway.workers.pools.serving import resident_kb, serve
@@ -57,7 +59,38 @@ def pid_when_all_are_there(context: Context) -> int:
 
 def clean_up(context: Context) -> None:
     """Say that it runs, and clean up when it is told to end."""
+    try:
+        open(f"{context.args[0]}/{os.getpid()}", "w").close()
+        threading.Event().wait()
+    finally:
+        open(f"{context.args[0]}/cleaned", "w").close()
 
+
+async def aclean_up(context: Context) -> None:
+    try:
+        open(f"{context.args[0]}/{os.getpid()}", "w").close()
+        await asyncio.Event().wait()
+    finally:
+        await asyncio.sleep(0)
+        open(f"{context.args[0]}/cleaned", "w").close()
+
+
+def wait_for_word(context: Context) -> str:
+    """Say that it runs, and go on when a file is there."""
+    open(f"{context.args[0]}/{os.getpid()}", "w").close()
+    while not os.path.exists(f"{context.args[0]}/go"):
+        time.sleep(0.005)
+    return "gone on"
+
+
+async def await_word(context: Context) -> str:
+    open(f"{context.args[0]}/{os.getpid()}", "w").close()
+    while not os.path.exists(f"{context.args[0]}/go"):
+        await asyncio.sleep(0.005)
+    return "gone on"
+
+
+def have_a_handler(context: Context) -> None:
     def end(*_: object) -> None:
         open(f"{context.args[0]}/cleaned", "w").close()
         raise SystemExit
@@ -65,6 +98,14 @@ def clean_up(context: Context) -> None:
     signal.signal(signal.SIGTERM, end)
     open(f"{context.args[0]}/{os.getpid()}", "w").close()
     threading.Event().wait()
+
+
+def go_on(context: Context) -> None:
+    """Swallow whatever ends it."""
+    while True:
+        with suppress(BaseException):
+            open(f"{context.args[0]}/{os.getpid()}", "w").close()
+            threading.Event().wait()
 
 
 def end_in_time(context: Context) -> str:
@@ -381,10 +422,33 @@ def test_a_call_that_is_to_stop_ends_its_child_and_another_takes_its_place(
     with_pool(Limits(1, 1), scene)
 
 
-def test_a_task_may_clean_up_after_the_signal_that_ends_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
+@pytest.mark.parametrize("function", [clean_up, aclean_up])
+def test_a_task_cleans_up_after_the_signal_that_ends_it(
+    tmp_path: Path, function: Callable[..., Any], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child, "PARTING_S", PATIENCE_S)
+
     async def scene(pool: ProcessPool) -> None:
         context = Context(args=(str(tmp_path),), token="mine")
-        call = asyncio.ensure_future(pool.call(clean_up, context))
+        call = asyncio.ensure_future(pool.call(function, context))
+        (running,) = await come_true(lambda: os.listdir(tmp_path))
+        pool.stop("mine", name)
+        assert await call == Stopped(name)
+        assert (tmp_path / "cleaned").exists()
+        assert not is_there(int(running))
+
+    with_pool(Limits(1, 1), scene)
+
+
+def test_a_task_may_have_a_handler_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child, "PARTING_S", PATIENCE_S)
+
+    async def scene(pool: ProcessPool) -> None:
+        context = Context(args=(str(tmp_path),), token="mine")
+        call = asyncio.ensure_future(pool.call(have_a_handler, context))
         await come_true(lambda: os.listdir(tmp_path))
         pool.stop("mine", "SIGTERM")
         assert await call == Stopped("SIGTERM")
@@ -393,7 +457,38 @@ def test_a_task_may_clean_up_after_the_signal_that_ends_it(tmp_path: Path) -> No
     with_pool(Limits(1, 1), scene)
 
 
-def test_what_returns_after_the_signal_all_the_same_has_returned(tmp_path: Path) -> None:
+def test_a_task_that_goes_on_all_the_same_is_killed(tmp_path: Path) -> None:
+    async def scene(pool: ProcessPool) -> None:
+        context = Context(args=(str(tmp_path),), token="mine")
+        call = asyncio.ensure_future(pool.call(go_on, context))
+        (running,) = await come_true(lambda: os.listdir(tmp_path))
+        pool.stop("mine", "SIGTERM")
+        assert await call == Stopped("SIGTERM")
+        assert not is_there(int(running))
+
+    with_pool(Limits(1, 1), scene)
+
+
+@pytest.mark.parametrize("function", [wait_for_word, await_word])
+def test_a_signal_without_the_workers_word_ends_no_task(
+    tmp_path: Path, function: Callable[..., Any]
+) -> None:
+    async def scene(pool: ProcessPool) -> None:
+        call = asyncio.ensure_future(pool.call(function, Context(args=(str(tmp_path),))))
+        (running,) = await come_true(lambda: os.listdir(tmp_path))
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            os.kill(int(running), number)
+        (tmp_path / "go").touch()
+        assert await call == Returned("gone on")
+
+    with_pool(Limits(1, 1), scene)
+
+
+def test_what_returns_after_the_signal_all_the_same_has_returned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child, "PARTING_S", PATIENCE_S)
+
     async def scene(pool: ProcessPool) -> None:
         context = Context(args=(str(tmp_path),), token="mine")
         call = asyncio.ensure_future(pool.call(end_in_time, context))
@@ -479,6 +574,7 @@ def test_without_a_fewest_there_is_no_child_before_the_first_call() -> None:
 SCRIPT = """
 import asyncio, os, sys
 from caraway.core.context import Context
+from caraway.workers.pools import child
 from caraway.workers.pools.forking import ForkNursery
 from caraway.workers.pools.processes import Limits, ProcessPool
 from caraway.workers.pools.serving import serve

@@ -227,7 +227,7 @@ class _Alarm:
     def _ring(self, _number: int, frame: FrameType | None) -> None:
         if not self._rings:
             return
-        now, is_within = time.monotonic(), _is_called_by(frame, _Alarm.within.__code__)
+        now, is_within = time.monotonic(), is_called_by(frame, _Alarm.within.__code__)
         is_soft, is_hard = now >= self._soft_at, now >= self._hard_at
         if is_within and is_soft:
             self._soft_at = inf
@@ -239,7 +239,7 @@ class _Alarm:
             raise SoftTimeLimitExceeded(self._soft_s)
 
 
-def _is_called_by(frame: FrameType | None, code: CodeType) -> bool:
+def is_called_by(frame: FrameType | None, code: CodeType) -> bool:
     """Say whether a frame is that of a call, direct or not, which this code has made."""
     while frame is not None and frame.f_code is not code and frame.f_back is not None:
         frame = frame.f_back

@@ -189,25 +189,26 @@ class Child:
         context: Context,
     ) -> Outcome[Any]:
         """End a call, and with it the child unless that is shared; what has returned stands."""
-        if self._is_shared:
-            with suppress(ConnectionError):
-                self._writer.write(bytes(frames.Frame(number, b"")))
-                await self._writer.drain()
-            await asyncio.wait([answer], timeout=PARTING_S)
-        else:
+        with suppress(ConnectionError):
+            self._writer.write(bytes(frames.Frame(number, b"")))
+            await self._writer.drain()
+        if not self._is_shared:
             self.is_over = True
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.Signals[by_signal])
-            await asyncio.wait([answer], timeout=PARTING_S)
-            if not answer.done():
-                self.kill()
-                await answer
-            if answer.result() is not None:  # a handler of the task's own has let it live
-                self.kill()
-            if self._watching is not None:
-                await asyncio.wait([self._watching])
+        await asyncio.wait([answer], timeout=PARTING_S)
+        if not self._is_shared:
+            await self._part(may_finish=answer.done())
         outcome = self._outcome(answer.result(), context) if answer.done() else None
         return outcome if isinstance(outcome, Returned) else Stopped(by_signal)
+
+    async def _part(self, *, may_finish: bool) -> None:
+        """Wait until the child has ended: by itself if it may, and not for long."""
+        assert self._watching is not None  # it was born
+        await asyncio.wait([self._watching], timeout=PARTING_S if may_finish else 0)
+        if not self._watching.done():
+            self.kill()
+            await asyncio.wait([self._watching])
 
     def _outcome(self, said: frames.Frame | None, context: Context) -> Outcome[Any]:
         if said is None:

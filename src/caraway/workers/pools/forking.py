@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 logger = get_logger("worker.pool")
 
+OUTLIVED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals that a process group may get."""
 _NUMBER: Final = struct.Struct("!I")
 _ENDED: Final = struct.Struct("!ii")
 _GRACE_S: Final = 2.0
@@ -235,7 +237,7 @@ def outlive_signals() -> None:
 
     A function and not SIG_IGN, which programs that a task starts would inherit.
     """
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in OUTLIVED:
         signal.signal(number, _nothing)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import io
 import pickle
+import socket
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -22,7 +23,6 @@ from caraway.exceptions import RemoteError
 from caraway.running import Runnable
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Mapping
 
 _HEAD: Final = struct.Struct("!QQ")
@@ -103,7 +103,7 @@ def loads(data: bytes, tasks: Mapping[str, Any]) -> Any:
 
 @dataclass(frozen=True)
 class Frame:
-    """A pickle, and the number of the call that it belongs to."""
+    """A pickle, and the number of the call that it belongs to; without one, the call is to stop."""
 
     number: int
     data: bytes
@@ -120,6 +120,15 @@ def read(connection: socket.socket) -> Frame | None:
     number, size = _HEAD.unpack(head)
     data = _read(connection, size)
     return None if data is None else Frame(number, data)
+
+
+def is_told_to_stop(connection: socket.socket) -> bool:
+    """Say whether the next frame says that a call is to stop; it stays to be read."""
+    try:
+        head = connection.recv(_HEAD.size, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except OSError:  # there is nothing to read
+        return False
+    return len(head) == _HEAD.size and _HEAD.unpack(head)[1] == 0
 
 
 def _read(connection: socket.socket, size: int) -> bytes | None:

@@ -19,6 +19,7 @@ from caraway.core.port import Raised, Returned
 from caraway.core.settle import Product
 from caraway.workers.limits import call_async_within, call_by_alarm, limits_of
 from caraway.workers.pools import frames
+from caraway.workers.pools.parting import Parting
 
 if TYPE_CHECKING:
     import socket
@@ -68,7 +69,8 @@ class Report:
 class Coroutines:
     """The event loop of a child, made at its first use and kept: connections belong to a loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, parting: Parting) -> None:
+        self._parting = parting
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def call_anything(self, function: Callable[..., Any], *args: Any) -> Outcome[Any]:
@@ -76,7 +78,8 @@ class Coroutines:
         if inspect.iscoroutinefunction(function):
             return self.call(function, *args)
         _, soft_s = limits_of(args)
-        return call_by_alarm((None, soft_s), call_blocking, function, *args)
+        within = self._parting.within
+        return call_by_alarm((None, soft_s), call_blocking, within, function, *args)
 
     def call(self, function: Callable[..., Any], *args: Any) -> Outcome[Any]:
         """Run a coroutine function to its end."""
@@ -84,8 +87,13 @@ class Coroutines:
             self._loop = asyncio.new_event_loop()
             asyncio.set_event_loop(self._loop)
         _, soft_s = limits_of(args)
-        call = call_async_within((None, soft_s), function, *args)
-        return self._loop.run_until_complete(call)
+        loop = self._loop
+        running = loop.create_task(call_async_within((None, soft_s), function, *args))
+        with self._parting.by(lambda: loop.call_soon_threadsafe(running.cancel)):
+            try:
+                return loop.run_until_complete(running)
+            except asyncio.CancelledError as cancelled:
+                return Raised(cancelled)
 
     def close(self) -> None:
         """Close the loop, and with it what belongs to it."""
@@ -95,11 +103,11 @@ class Coroutines:
 
 
 def serve(connection: socket.socket, tasks: Mapping[str, Any]) -> None:
-    """Run what comes over the connection, until its other end is closed."""
-    coroutines = Coroutines()
+    """Run what comes over the connection, until its other end is closed, or says to stop."""
+    coroutines = Coroutines(Parting(connection))
     signals.worker_process_init.send(None)
     connection.sendall(hello())
-    while (asked := frames.read(connection)) is not None:
+    while (asked := frames.read(connection)) is not None and asked.data:
         reply = answer(asked, tasks, coroutines.call_anything)
         del asked  # a large argument is not kept until the next call
         with suppress(ConnectionError):  # the next read finds it closed
