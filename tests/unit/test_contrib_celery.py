@@ -18,6 +18,7 @@ from caraway import current, signals
 from caraway.aws.memory import MemoryAws
 from caraway.contrib import celery
 from caraway.contrib.celery import Celery, current_app, current_task
+from caraway.contrib.celery._elsewhere import ELSEWHERE
 from caraway.contrib.celery.app import app_or_default
 from caraway.contrib.celery.app.base import _NO_MEANING
 from caraway.exceptions import ImproperlyConfigured, UnknownOption
@@ -135,6 +136,24 @@ def test_the_objects_are_caraways_own() -> None:
     assert celerys.task_prerun is signals.task_prerun
     with pytest.raises(ImproperlyConfigured, match="task_sent"):
         _ = celerys.task_sent
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), [(m, n) for m, names in ELSEWHERE.items() for n in names]
+)
+def test_a_name_of_celerys_without_a_meaning_says_what_takes_its_place(
+    module: str, name: str
+) -> None:
+    here = importlib.import_module(module.replace("celery", "caraway.contrib.celery", 1))
+    assert name not in here.__all__
+    with pytest.raises(ImproperlyConfigured, match=f"{module}.{name} has no meaning here: "):
+        getattr(here, name)
+
+
+def test_a_name_that_nobody_has_is_answered_with_the_nearest() -> None:
+    exceptions = importlib.import_module("caraway.contrib.celery.exceptions")
+    with pytest.raises(AttributeError, match="did you mean 'ChordError'"):
+        _ = exceptions.ChordErorr
 
 
 def test_celery_itself_is_left_alone() -> None:

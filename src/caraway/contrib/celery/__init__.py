@@ -10,6 +10,7 @@ Nothing makes ``import celery`` itself find them: packages that look for Celery 
 take this for it, and reach for parts of it that have no meaning here.
 """
 
+from caraway.contrib.celery._elsewhere import elsewhere
 from caraway.contrib.celery._state import current_app, current_task
 from caraway.contrib.celery.app.base import Celery
 from caraway.contrib.celery.canvas import (
@@ -46,3 +47,5 @@ __all__ = [
     "xmap",
     "xstarmap",
 ]
+
+__getattr__ = elsewhere(__name__, __all__)

@@ -1,5 +1,6 @@
 """Celery's ``celery.exceptions``: the names of those that can be raised here."""
 
+from caraway.contrib.celery._elsewhere import elsewhere
 from caraway.exceptions import (
     AlreadyRegistered,
     CarawayError,
@@ -27,12 +28,14 @@ from caraway.exceptions import (
 )
 
 CeleryError = CarawayError
-BackendError = OperationalError
+BackendError = BackendGetMetaError = BackendStoreError = OperationalError
 """What goes wrong with the table or the bucket of the results."""
 
 __all__ = [
     "AlreadyRegistered",
     "BackendError",
+    "BackendGetMetaError",
+    "BackendStoreError",
     "CeleryError",
     "ChordError",
     "ContentDisallowed",
@@ -56,3 +59,5 @@ __all__ = [
     "TimeoutError",
     "WorkerLostError",
 ]
+
+__getattr__ = elsewhere(__name__, __all__)

@@ -1,5 +1,6 @@
 """Celery's ``celery.schedules``."""
 
+from caraway.contrib.celery._elsewhere import elsewhere
 from caraway.exceptions import ParseException
 from caraway.schedules import BaseSchedule, crontab, maybe_schedule, schedstate, schedule, solar
 
@@ -12,3 +13,5 @@ __all__ = [
     "schedule",
     "solar",
 ]
+
+__getattr__ = elsewhere(__name__, __all__)

@@ -1,5 +1,6 @@
 """Celery's ``celery.states``, and the states that are Caraway's own."""
 
+from caraway.contrib.celery._elsewhere import elsewhere
 from caraway.states import (
     ALL_STATES,
     EXCEPTION_STATES,
@@ -35,3 +36,5 @@ __all__ = [
     "SUCCESS",
     "UNREADY_STATES",
 ]
+
+__getattr__ = elsewhere(__name__, __all__)
