@@ -14,7 +14,7 @@ from caraway.cli.checks.declarations import check_declarations
 from caraway.cli.checks.findings import Finding, Patient
 from caraway.cli.checks.place import check_place
 from caraway.cli.checks.queues import check_queues
-from caraway.cli.checks.schedules import allows_events, check_schedules
+from caraway.cli.checks.schedules import allows_events, check_schedules, key_of_queue
 from caraway.cli.checks.store import check_bucket, check_table
 from caraway.cli.depths import ages_of
 from caraway.core.port import run_now
@@ -405,6 +405,14 @@ def test_a_policy_lets_eventbridge_in_or_not(statement: dict[str, Any], allowed:
 
 def test_without_a_policy_eventbridge_is_kept_out() -> None:
     assert not allows_events("")
+
+
+def test_no_rule_may_use_awss_own_key_of_sqs_and_one_of_the_users_needs_a_statement() -> None:
+    assert key_of_queue("beat default", "") == []
+    (unusable,) = key_of_queue("beat default", "alias/aws/sqs")
+    assert (unusable.level, "no rule may use" in unusable.text) == ("problem", True)
+    (own,) = key_of_queue("beat default", "arn:aws:kms:eu-west-1:123456789012:key/1234abcd")
+    assert (own.level, "events.amazonaws.com" in own.remedy) == ("note", True)
 
 
 def test_a_tasks_own_queue_and_checks_hold_for_its_schedule() -> None:

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from caraway.beat import owner_of, rules_of
-from caraway.cli.checks.findings import Finding, ok, problem, refused
+from caraway.cli.checks.findings import Finding, note, ok, problem, refused
 from caraway.cli.output import count
 from caraway.core.beat_sync import sync
 from caraway.exceptions import AccessDenied, ImproperlyConfigured, OperationalError
@@ -46,11 +46,11 @@ async def check_schedules(patient: Patient) -> list[Finding]:
     if not wanted:
         return []
     told = ok(_SUBJECT, f"EventBridge has {count(len(wanted), 'rule')} as the code says")
-    return [told, *await _check_policies(patient, wanted)]
+    return [told, *await _check_queues(patient, wanted)]
 
 
-async def _check_policies(patient: Patient, wanted: Sequence[Rule]) -> list[Finding]:
-    """Look whether each queue lets EventBridge send: if not, a firing is lost without a word."""
+async def _check_queues(patient: Patient, wanted: Sequence[Rule]) -> list[Finding]:
+    """Look whether EventBridge may send to each queue: if not, a firing is lost without a word."""
     findings = []
     for name in sorted({rule.queue for rule in wanted}):
         try:
@@ -67,7 +67,30 @@ async def _check_policies(patient: Patient, wanted: Sequence[Rule]) -> list[Find
                     "does for its queues",
                 )
             )
+        findings += key_of_queue(f"{_SUBJECT} {name}", attributes.get("KmsMasterKeyId", ""))
     return findings
+
+
+def key_of_queue(subject: str, key: str) -> list[Finding]:
+    """Say what a queue's KMS key has to do with rules; ``""`` is a queue without one."""
+    if not key:
+        return []
+    if key.endswith("alias/aws/sqs"):  # its policy is AWS's, and cannot be changed
+        return [
+            problem(
+                subject,
+                f"the queue is encrypted with {key}, which no rule may use, so none reaches it",
+                "encrypt it with SSE-SQS, or with a key of yours (KmsKeyArn in template.yaml)",
+            )
+        ]
+    return [
+        note(
+            subject,
+            f"the queue is encrypted with {key}: rules reach it only if that key's policy lets "
+            "EventBridge use it",
+            "see that it has the statement for events.amazonaws.com (docs/security.md)",
+        )
+    ]
 
 
 def allows_events(policy: str) -> bool:
