@@ -111,6 +111,22 @@ def test_a_crash_before_the_retry_was_sent_loses_no_arguments() -> None:
     assert there.messages()[-1].args == (SECRET, "again")
 
 
+def test_other_arguments_that_a_producer_has_replaced_are_not_run() -> None:
+    there = World(FakeTask("t", with_others, sensitive=True), store=Store("bucket"))
+    sent = there.send("t", SECRET)
+    received = there.receive()
+    assert received is not None
+    run_now(there.executor.execute(there.delivery(received)))
+    there.aws.queues["default"].clear()  # what it sent, as if it had not been
+    (kept,) = there.aws.objects
+    there.aws.objects[kept] = b'{"args": ["forged"], "kwargs": {}}'
+    there.redeliver(sent)
+    there.drain()
+    (letter,) = there.dead_letters()
+    assert "is not what was put there" in letter.attributes["reason"]
+    assert len(there.tasks["t"].runs) == 1
+
+
 def test_without_a_bucket_such_a_retry_is_refused() -> None:
     there = World(FakeTask("t", with_others, sensitive=True))
     sent = there.send("t", SECRET)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -13,7 +14,7 @@ from caraway.core.codec import dumps
 from caraway.core.disposition import Delete, Leave
 from caraway.core.endings import write_down
 from caraway.core.publish import Outgoing, request_to_send
-from caraway.exceptions import ImproperlyConfigured
+from caraway.exceptions import ImproperlyConfigured, InvalidMessage
 from caraway.requests.sqs import DELAY_LIMIT_S, VISIBILITY_LIMIT_S
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ async def _keep(
             f"{message.task} is sensitive, so the other arguments of its retry are not kept in the "
             "record: set payload_bucket (or CARAWAY_PAYLOAD_BUCKET), or retry it with the same ones"
         )
-    key = f"messages/{message.id}/{token}.retry"
+    key = f"messages/{message.id}/{token}-{_digest(text)}.retry"
     return await put(aws, site.store, key, text.encode(), f"the retry of task {message.id}")
 
 
@@ -159,5 +160,14 @@ async def _changes(aws: Aws, site: Site, record: Record) -> dict[str, Json]:
     """Return what the retries so far have changed of the first message."""
     if record.retry is None:
         return {}
-    changes: dict[str, Json] = json.loads(await load_text(aws, site.store, record.retry))
+    text = await load_text(aws, site.store, record.retry)
+    # Who may send may write there: the record, which only workers write, says what it has to be.
+    among_messages = f"s3://{site.store.bucket}/{site.store.base_path}messages/"
+    if record.retry.startswith(among_messages) and f"-{_digest(text)}." not in record.retry:
+        raise InvalidMessage(f"what is kept at {record.retry:.80} is not what was put there")
+    changes: dict[str, Json] = json.loads(text)
     return changes
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
