@@ -86,6 +86,7 @@ def for_this_engine(resources: dict[str, Any]) -> dict[str, Any]:
         for document in documents:
             if "dynamodb:PartiQL" in json.dumps(document):
                 document["Statement"].append(BATCHES)
+        properties.pop("ResourcePolicy", None)
         if resource["Type"] in ("AWS::SQS::QueuePolicy", "AWS::S3::BucketPolicy"):
             document = properties["PolicyDocument"]
             document["Statement"] = [

@@ -305,6 +305,13 @@ def test_queues_refuse_plain_http_and_take_events_of_this_accounts_rules() -> No
     assert queue_policies(stack) == expected
 
 
+def test_the_table_refuses_plain_http() -> None:
+    (table,) = Stack(SAM).of_type("AWS::DynamoDB::Table").values()
+    assert table["ResourcePolicy"]["PolicyDocument"]["Statement"] == [
+        tls_only("dynamodb:*", f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/caraway-tasks")
+    ]
+
+
 def test_the_bucket_is_private_and_refuses_plain_http() -> None:
     stack = Stack(SAM)
     bucket = stack.of_type("AWS::S3::Bucket")["PayloadBucket"]
