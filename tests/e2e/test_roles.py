@@ -191,6 +191,18 @@ def producer(stack: Deployed, worker: None) -> Iterator[Caraway]:
         app.close()
 
 
+def test_sam_adds_nobody_who_may_do_anything(stack: Deployed) -> None:
+    resources = stack.engine.client("cloudformation").list_stack_resources(StackName="roles")
+    found = {
+        each["LogicalResourceId"]
+        for each in resources["StackResourceSummaries"]
+        if each["ResourceType"].startswith("AWS::IAM::") or "Permission" in each["ResourceType"]
+    }
+    assert found == {*ROLES.values(), "ProducerPolicy", "RevokerPolicy"}
+    roles = stack.engine.client("iam").list_roles()["Roles"]
+    assert len(roles) == len(ROLES)
+
+
 @pytest.fixture(params=["default", "large"])
 def queue(request: pytest.FixtureRequest) -> str:
     """The queue of the Lambda door, and that of the ECS door."""
