@@ -13,14 +13,19 @@ from caraway.exceptions import Reject
 VISIBILITY_S: Final = 3
 """Of the ECS queue: short, so that leases run out in the course of a run."""
 
+MAX_DELIVERIES: Final = 4
+
 app = Caraway("chaos")
 app.conf.update(
     task_queues=[
         Queue("default"),
+        Queue("orders.fifo"),
         Queue("short", consumer="ecs", visibility_timeout_s=VISIBILITY_S),
+        Queue("short-orders.fifo", consumer="ecs", visibility_timeout_s=VISIBILITY_S),
     ],
-    # Kills hit the same task again and again here: what is judged is the ending of its own.
-    task_max_deliveries=1_000,
+    # Kills hit the same task again and again here: what is judged is the ending of its own, unless
+    # being quarantined is what is tried.
+    task_max_deliveries=MAX_DELIVERIES if "CHAOS_QUARANTINE" in os.environ else 1_000,
 )
 
 
@@ -90,6 +95,26 @@ def overrun(self: Any, n: int, seconds: float) -> int:
         time.sleep(seconds)
     note("end", self.request)
     return n * 7
+
+
+@app.task(bind=True, at_most_once=True)
+def once(self: Any, n: int, seconds: float) -> int:
+    take_time(self, seconds)
+    return n * 7
+
+
+@app.task(bind=True)
+def killer(self: Any, n: int) -> None:
+    """Take along whoever runs it."""
+    note("begin", self.request)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@app.task(bind=True)
+def total(self: Any, values: list[int]) -> int:
+    """Sum up the values of a chord."""
+    take_time(self, 0.0)
+    return sum(values)
 
 
 @app.task(bind=True)

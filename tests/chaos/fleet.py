@@ -36,8 +36,13 @@ class Fleet:
     """
 
     def __init__(
-        self, several: Sequence[Sequence[str]], environ: Mapping[str, str], folder: Path
+        self,
+        several: Sequence[Sequence[str]],
+        environ: Mapping[str, str],
+        folder: Path,
+        queue: str = "short",
     ) -> None:
+        self._queue = queue
         self.restarts = 0
         self.exit_codes: list[int | None] = []
         self._environ = environ
@@ -63,7 +68,7 @@ class Fleet:
         with log.open("w") as said:
             while not self._stopping.is_set():
                 worker = LocalWorker(
-                    ["-A", "tests.chaos.app:app", "-Q", "short", *options],
+                    ["-A", "tests.chaos.app:app", "-Q", self._queue, *options],
                     self._environ,
                     on_lines=lambda lines: said.writelines(f"{line}\n" for line in lines),
                     patience_s=10,

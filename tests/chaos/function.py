@@ -51,7 +51,9 @@ class Function:
         folder: Path,
         seed: int,
         share: float,
+        queue: str,
     ) -> None:
+        self._queue = f"chaos-{queue}"
         self.invoked = 0
         self._engine = engine
         self._environ = environ
@@ -79,7 +81,7 @@ class Function:
             Environment={"Variables": {**self._environ, "CARAWAY_APP": "tests.chaos.app:app"}},
         )
         sqs = self._engine.client("sqs")
-        url = sqs.get_queue_url(QueueName="chaos-default")["QueueUrl"]
+        url = sqs.get_queue_url(QueueName=self._queue)["QueueUrl"]
         sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": str(HIDDEN_S)})
         functions.create_event_source_mapping(
             FunctionName=NAME,
@@ -91,11 +93,11 @@ class Function:
 
     @property
     def _arn(self) -> str:
-        return f"arn:aws:sqs:{self._engine.region}:{_ACCOUNT}:chaos-default"
+        return f"arn:aws:sqs:{self._engine.region}:{_ACCOUNT}:{self._queue}"
 
     def invoke_again(self, sent: Sequence[tuple[str, str]]) -> None:
         """Invoke the function with some of the messages that were sent to its queue."""
-        bodies = [body for url, body in sent if url.endswith("/chaos-default")]
+        bodies = [body for url, body in sent if url.endswith(f"/{self._queue}")]
         chosen = [body for body in bodies if self._rng.random() < self._share]
         functions = self._engine.client("lambda")
         for first in range(0, len(chosen), BATCH):

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from caraway.core.envelope import parse_envelope
 from caraway.core.record import DONE, FAILED, Record
+from caraway.core.routing import Queue
 from caraway.local.engine import LocalEngine
 from caraway.local.environ import surroundings
 from caraway.requests.items import from_item
 from tests.chaos.faults import Plan
 from tests.chaos.fleet import Fleet, Killer
 from tests.chaos.function import Function
-from tests.chaos.history import Finding, History, Run, Sent, check
+from tests.chaos.history import Finding, History, Revoke, Run, Sent, check
 from tests.chaos.proxy import Proxy
-from tests.chaos.workload import QUEUES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -72,12 +72,27 @@ class Stage:
     engine: LocalEngine
     proxy: Proxy
     folder: Path
+    scenario: Scenario
+
+    @property
+    def queues(self) -> list[str]:
+        """Names of the queues in SQS."""
+        return [PREFIX + queue for queue in self.scenario.queues.values()]
+
+    @property
+    def dead_letter_queues(self) -> list[str]:
+        """Names of their dead-letter queues in SQS."""
+        return [
+            Queue(queue).dead_letter_sqs_name(PREFIX) for queue in self.scenario.queues.values()
+        ]
 
     @property
     def environ(self) -> dict[str, str]:
         """What leads producers and workers here, through the proxy."""
+        quarantined = self.scenario.workload == "quarantine"
         return {
             **self.engine.environ(),
+            **({"CHAOS_QUARANTINE": "1"} if quarantined else {}),
             "AWS_ENDPOINT_URL": self.proxy.endpoint_url,
             "CARAWAY_QUEUE_NAME_PREFIX": PREFIX,
             "CARAWAY_TASK_TABLE": TABLE,
@@ -94,15 +109,16 @@ def run(
     with ExitStack() as stack:
         engine = stack.enter_context(LocalEngine(port=0, log=folder / "engine.log"))
         proxy = stack.enter_context(Proxy(engine.endpoint_url, plan, folder / "faults.log"))
-        stage = Stage(engine, proxy, folder)
-        _make_queues(engine)
+        stage = Stage(engine, proxy, folder, scenario)
+        _make_queues(stage)
         environ = surroundings(stage.environ)
         function = None
         if "lambda" in scenario.doors:
-            function = Function(engine, stage.environ, folder, seed, scenario.invoke_again)
+            queue = scenario.queues["lambda"]
+            function = Function(engine, stage.environ, folder, seed, scenario.invoke_again, queue)
             function.deploy()
         with (
-            Fleet(scenario.workers, environ, folder) as fleet,
+            Fleet(scenario.workers, environ, folder, scenario.queues.get("ecs", "")) as fleet,
             Killer(
                 seed, scenario.kill_every_s, scenario.freeze_s, folder / "effects.log"
             ) as killer,
@@ -134,11 +150,11 @@ def run(
     )
 
 
-def _make_queues(engine: LocalEngine) -> None:
-    sqs, dynamodb = engine.client("sqs"), engine.client("dynamodb")
-    for queue in QUEUES.values():
-        sqs.create_queue(QueueName=PREFIX + queue)
-        sqs.create_queue(QueueName=f"{PREFIX}{queue}-dlq")
+def _make_queues(stage: Stage) -> None:
+    sqs, dynamodb = stage.engine.client("sqs"), stage.engine.client("dynamodb")
+    for name in (*stage.queues, *stage.dead_letter_queues):
+        attributes = {"FifoQueue": "true"} if name.endswith(".fifo") else {}
+        sqs.create_queue(QueueName=name, Attributes=attributes)
     dynamodb.create_table(
         TableName=TABLE,
         BillingMode="PAY_PER_REQUEST",
@@ -152,7 +168,8 @@ def _produce(scenario: Scenario, seed: int, environ: Mapping[str, str], folder: 
         subprocess.run(
             [
                 *(sys.executable, "-m", "tests.chaos.producer"),
-                *(str(seed), scenario.name, str(scenario.tasks), *scenario.doors),
+                *(scenario.workload, str(seed), scenario.name, str(scenario.tasks)),
+                *scenario.doors,
             ],
             env=dict(environ),
             cwd=ROOT,
@@ -166,6 +183,11 @@ def _produce(scenario: Scenario, seed: int, environ: Mapping[str, str], folder: 
 def _enqueued(folder: Path) -> Iterator[Sent]:
     for line in (folder / "enqueue.log").read_text().splitlines():
         yield Sent(**json.loads(line))
+
+
+def _revoked(folder: Path) -> Iterator[Revoke]:
+    for line in (folder / "revokes.log").read_text().splitlines():
+        yield Revoke(**json.loads(line))
 
 
 # -- waiting ---------------------------------------------------------------------------------
@@ -185,7 +207,7 @@ def _wait(
     while time.monotonic() - moved < PATIENCE_S:
         new, seen = writes[seen:], len(writes)
         ended |= {write.id for write in new if write.phase in (DONE, FAILED)}
-        depth = _depth(stage.engine)
+        depth = _depth(stage)
         if ids <= ended and not depth and not duplicates.is_alive():
             return
         if (len(ended), depth) != last:
@@ -196,20 +218,20 @@ def _wait(
         time.sleep(_LOOK_S)
 
 
-def _depth(engine: LocalEngine) -> int:
-    sqs = engine.client("sqs")
+def _depth(stage: Stage) -> int:
+    sqs = stage.engine.client("sqs")
     return sum(
         int(count)
-        for queue in QUEUES.values()
+        for queue in stage.queues
         for name, count in sqs.get_queue_attributes(
-            QueueUrl=_url(engine, queue), AttributeNames=["All"]
+            QueueUrl=_url(stage.engine, queue), AttributeNames=["All"]
         )["Attributes"].items()
         if name.startswith("ApproximateNumberOfMessages")
     )
 
 
 def _url(engine: LocalEngine, queue: str) -> str:
-    url: str = engine.client("sqs").get_queue_url(QueueName=PREFIX + queue)["QueueUrl"]
+    url: str = engine.client("sqs").get_queue_url(QueueName=queue)["QueueUrl"]
     return url
 
 
@@ -225,8 +247,9 @@ def _collect(stage: Stage, sent: list[Sent]) -> History:
         list(runs_of(stage.folder / "effects.log")),
         list(stage.proxy.noted.writes),
         {record.id: record for record in records},
-        left={id for queue in QUEUES.values() for id in _ids_on(engine, queue)},
-        dead={id for queue in QUEUES.values() for id in _ids_on(engine, f"{queue}-dlq")},
+        left={id for queue in stage.queues for id in _ids_on(engine, queue)},
+        dead={id for queue in stage.dead_letter_queues for id in _ids_on(engine, queue)},
+        revokes={each.id: each for each in _revoked(stage.folder)},
     )
 
 

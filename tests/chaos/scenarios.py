@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from tests.chaos.app import VISIBILITY_S
 from tests.chaos.faults import Delay, FailEntries, Lose, Redeliver, Refuse, Resend, Rule
+from tests.chaos.workload import FIFO_QUEUES, QUEUES
 
 if TYPE_CHECKING:
     from tests.chaos.workload import Door
@@ -35,6 +36,8 @@ class Scenario:
         Above 0 it is no kill: the process stands still for so long, and then goes on.
     invoke_again
         Share of the messages of the Lambda queue with which the function is invoked once more.
+    workload
+        What is sent, by its name in :data:`tests.chaos.subjects.WORKLOADS`.
     """
 
     name: str
@@ -45,7 +48,14 @@ class Scenario:
     kill_every_s: float = 0.0
     freeze_s: float = 0.0
     invoke_again: float = 0.0
+    workload: str = "mixture"
     tasks: int = 2_000
+
+    @property
+    def queues(self) -> dict[Door, str]:
+        """The queue of each door."""
+        names = FIFO_QUEUES if self.workload == "fifo" else QUEUES
+        return {door: names[door] for door in self.doors}
 
 
 SLOW: Final = (
@@ -85,6 +95,8 @@ LATE: Final = (
     Rule("sqs:ReceiveMessage", Resend(delay_s=VISIBILITY_S * 2), 0.2),
     Rule("sqs:DeleteMessage*", Delay(request_s=VISIBILITY_S * 2.0), 0.2),
 )
+FIFO_LATE: Final = (Rule("sqs:ReceiveMessage", Delay(response_s=VISIBILITY_S * 2.0), 0.05),)
+"""SQS resends no message of a FIFO queue out of its turn: there are no duplicates to inject."""
 LIGHT: Final = (
     Rule("*", Lose(executed=False), 0.03),
     Rule("*", Lose(executed=True), 0.03),
@@ -137,6 +149,47 @@ SCENARIOS: Final = (
         rules=NETWORK,
     ),
     Scenario(
+        "at-most-once",
+        "`at_most_once` tasks: `kill -9`, time-outs, lost answers, invoked twice",
+        doors=("ecs", "lambda"),
+        rules=(*TWICE, *LIGHT),
+        kill_every_s=1.0,
+        invoke_again=0.1,
+        workload="at_most_once",
+    ),
+    Scenario(
+        "fifo",
+        "FIFO groups: `kill -9`, late receives, entries fail, lost answers",
+        doors=("ecs", "lambda"),
+        rules=(*FIFO_LATE, *PARTIAL, *LIGHT),
+        kill_every_s=5.0,
+        workload="fifo",
+    ),
+    Scenario(
+        "quarantine",
+        "one task in 50 kills whoever runs it",
+        doors=("ecs", "lambda"),
+        workers=(PREFORK, PREFORK),
+        workload="quarantine",
+    ),
+    Scenario(
+        "revoke",
+        "half are revoked, half of these with `terminate`; lost answers, delivered twice",
+        doors=("ecs", "lambda"),
+        rules=(*TWICE, *LIGHT),
+        invoke_again=0.1,
+        workload="revoked",
+    ),
+    Scenario(
+        "workflows",
+        "chords and chains: `kill -9`, delivered twice, entries fail, lost answers",
+        doors=("ecs", "lambda"),
+        rules=(*TWICE, *PARTIAL, *LIGHT),
+        kill_every_s=3.0,
+        invoke_again=0.1,
+        workload="workflows",
+    ),
+    Scenario(
         "combined",
         "all of it at once",
         doors=("ecs", "lambda"),
@@ -172,6 +225,18 @@ SHORT: Final = (
         kill_every_s=4.0,
         invoke_again=0.2,
         tasks=40,
+    ),
+    *(
+        Scenario(
+            f"short-{name}",
+            "a bit of everything",
+            rules=(*(FIFO_LATE if name == "fifo" else TWICE), *PARTIAL, *LIGHT),
+            workers=(("-P", "prefork", "-c", "3"),),
+            kill_every_s=0.0 if name == "quarantine" else 2.0,
+            workload=name,
+            tasks=40,
+        )
+        for name in ("at_most_once", "fifo", "quarantine", "revoked", "workflows")
     ),
 )
 """What ``make test`` runs."""

@@ -27,6 +27,6 @@ def test_nothing_is_lost_and_nothing_is_recorded_twice_whatever_breaks(tmp_path:
         )
     for report in reports:
         assert report.findings == [], report.scenario.name
-        assert sum(report.faults.values()) > 0
+        assert sum(report.faults.values()) > 0, report.scenario.name
         assert set(report.exit_codes) <= {0}
-    assert sum(report.tasks for report in reports) == 160
+    assert sum(report.tasks for report in reports) >= 360

@@ -13,13 +13,24 @@ from tests.chaos.history import Sent
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from caraway import Signature
+
 Door: TypeAlias = Literal["ecs", "lambda"]
 QUEUES: Final[dict[Door, str]] = {"ecs": "short", "lambda": "default"}
+FIFO_QUEUES: Final[dict[Door, str]] = {"ecs": "short-orders.fifo", "lambda": "orders.fifo"}
 LONG_SHARE: Final = 0.05
 """Share of the tasks that take about as long as the visibility timeout."""
 SHORT_S: Final = 0.03
 FOLLOWED_SHARE: Final = 0.1
 _KINDS: Final = {"usual": 60, "idempotent": 12, "flaky": 14, "failing": 9, "rejected": 5}
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A revoke, so many seconds after the call was sent."""
+
+    after_s: float
+    terminate: bool
 
 
 @dataclass(frozen=True)
@@ -30,6 +41,10 @@ class Call:
     ----------
     follows
         Whether a task follows its success, with its value.
+    group
+        That of a FIFO queue; its calls are sent one after the other.
+    canvas
+        What is sent in place of a task: a workflow whose ids are decided.
     """
 
     id: str
@@ -39,6 +54,10 @@ class Call:
     follows: bool = False
     endings: tuple[Sent, ...] = field(default=())
     """Of the task, and of what follows it."""
+    group: str | None = None
+    countdown_s: int = 0
+    stop: Stop | None = None
+    canvas: Signature[Any] | None = None
 
 
 def workload(seed: int, run: str, tasks: int, doors: tuple[Door, ...]) -> Iterator[Call]:
@@ -62,7 +81,7 @@ def workload(seed: int, run: str, tasks: int, doors: tuple[Door, ...]) -> Iterat
 
 def _call(rng: Random, id: str, n: int, door: Door, *, follows: bool) -> Call:
     queue = QUEUES[door]
-    seconds = round(_duration_s(rng, door), 3)
+    seconds = round(duration_s(rng, door), 3)
     if door == "lambda" and rng.random() < 0.002:
         return Call(id, "overrun", (n, 0.0), queue, endings=(Sent(id, "SUCCESS", n * 7),))
     ((kind, _),) = rng.choices(list(_KINDS.items()), list(_KINDS.values()))
@@ -81,7 +100,8 @@ def _call(rng: Random, id: str, n: int, door: Door, *, follows: bool) -> Call:
     return Call(id, kind, (n, seconds), queue, follows, tuple(endings))
 
 
-def _duration_s(rng: Random, door: Door) -> float:
+def duration_s(rng: Random, door: Door) -> float:
+    """Return how long a task takes: a moment, or about as long as the visibility timeout."""
     if rng.random() >= LONG_SHARE:
         return rng.uniform(0, SHORT_S)
     if door == "lambda":
