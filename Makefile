@@ -43,7 +43,7 @@ unit: $(READY) ## Run the quick tests only
 e2e: $(READY) ## Run the tests that deploy the template on the local engine
 	$(BIN)/pytest tests/e2e $(ARGS)
 
-chaos: $(READY) ## Break things under 34,000 tasks, and write what held to docs/reliability.md (half an hour)
+chaos: $(READY) ## Break things under 44,000 tasks, and write what held to docs/reliability.md (an hour)
 	$(BIN)/python -m tests.chaos $(ARGS)
 
 fuzz: $(READY) ## Feed workers with 100,000 inputs that nobody meant, and write what became of them

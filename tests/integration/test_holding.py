@@ -357,7 +357,11 @@ class CountingWire:
 
     async def send(self, _service: str, operation: str, params: dict[str, Any]) -> dict[str, Any]:
         self.requests[operation] += 1
-        return {"Successful": [{"Id": entry["Id"]} for entry in params.get("Entries", ())]}
+        return {
+            "Successful": [{"Id": entry["Id"]} for entry in params.get("Entries", ())],
+            "Responses": [{"Item": {}} for _ in params.get("Statements", ())],
+            "Attributes": {},
+        }
 
     async def renew(self) -> None:
         pass
@@ -403,6 +407,40 @@ def test_a_thousand_running_tasks_are_kept_by_a_hundred_requests_within_a_third_
     counts = renewals_at_each_beat(messages, beats=30)
     assert max(map(sum, pairwise(counts))) <= 100
     assert sum(counts) > 1_000
+
+
+def test_the_leases_of_a_thousand_running_tasks_are_forty_writes_within_a_third_of_their_time() -> (
+    None
+):
+    rng, wire = random.Random(1), CountingWire()
+
+    async def scene() -> list[int]:
+        port, counts = AsyncioAws(wire), []
+        running = {}
+        for number in range(1_000):
+            age_s = timedelta(seconds=rng.uniform(0, 10))
+            running[f"{number}"] = SimpleNamespace(
+                token=f"{number}",
+                message=SimpleNamespace(id=f"{number}", task="work"),
+                job=SimpleNamespace(delivery=SimpleNamespace(lease_s=30.0)),
+                began=port.now() - age_s,
+            )
+        executor: Any = SimpleNamespace(running=running)
+        beating = Heartbeat(port, Records("tasks"), executor, [])
+        for _ in range(20):  # of 5 s
+            before = wire.requests.total()
+            await beating._beat()
+            counts.append(wire.requests.total() - before)
+            for token in running:
+                beating._leases[token] -= 5
+                running[token].began -= timedelta(seconds=5)
+        await port.close()
+        return counts
+
+    counts = asyncio.run(scene())
+    assert set(wire.requests) <= {"batch_execute_statement", "update_item"}
+    assert max(map(sum, pairwise(counts))) <= 1_000 / 25 + 2
+    assert sum(counts) > 300
 
 
 def test_a_batch_is_filled_with_what_would_be_due_at_the_next_beat_and_with_nothing_younger() -> (
