@@ -264,11 +264,10 @@ def runs_of(effects: Path) -> Iterator[Run]:
 
 
 def _ids_on(engine: LocalEngine, queue: str) -> Iterator[str]:
-    """Take every message from a queue, once those that are hidden are visible again."""
+    """Take every message from a queue: one of FIFO shows the next of a group when this is gone."""
     sqs, url = engine.client("sqs"), _url(engine, queue)
-    while messages := sqs.receive_message(
-        QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=600
-    ).get("Messages"):
+    while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
         for message in messages:
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
             envelope: Any = parse_envelope(message["Body"])
             yield envelope["id"]
