@@ -19,7 +19,7 @@ from weakref import WeakSet
 
 import pytest
 
-from caraway import current, signals
+from caraway import current, setting_mapping, signals
 from caraway.aws.memory import MemoryAws
 from caraway.contrib.celery import Celery
 from caraway.exceptions import UnknownOption
@@ -85,6 +85,7 @@ def forgotten(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], None
     """Give what makes a folder importable; what is imported from it is forgotten afterwards."""
     monkeypatch.setattr(current, "_apps", WeakSet())
     monkeypatch.setattr(current, "_declarations", [])
+    monkeypatch.setattr(setting_mapping, "_said", set())  # what is said once, in each test
     for name in ("task_failure", "task_success"):
         monkeypatch.setattr(getattr(signals, name), "receivers", ())
     memory = MemoryAws()
