@@ -89,6 +89,8 @@ class AsyncResult(Looks[R_co]):
         disable_sync_subtasks
             Refuse to wait inside a task (the default), as in Celery: a worker that waits for
             another task can wait for itself.
+        no_ack
+            Celery's: results are records here, which nobody acknowledges.
 
         Raises
         ------
@@ -127,6 +129,7 @@ class AsyncResult(Looks[R_co]):
         on_interval: Callable[[], object] | None = None,
         follow_parents: bool = True,
         disable_sync_subtasks: bool = True,
+        no_ack: bool = True,  # noqa: ARG002 - Celery's
     ) -> R_co:
         if self.ignored:
             return None  # type: ignore[return-value]  # nothing may ever be recorded

@@ -266,6 +266,7 @@ def site_of(conf: Settings) -> Site:
         result_expires_s=conf.result_expires,
         max_deliveries=conf.task_max_deliveries,
         keeps_results=conf.result_backend != "disabled",
+        keeps_calls=conf.result_extended,
         signing=Signing.of(
             conf.task_signing_keys, conf.task_signing_key_id, required=conf.task_require_signature
         ),

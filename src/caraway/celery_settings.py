@@ -73,7 +73,6 @@ _REPLACED: dict[str, str] = {
     """,
     "log lines shorten long arguments": "task_repr_maxlevels",
     "times are UTC in messages and records; timezone is for schedules": "enable_utc",
-    "the record keeps state and result; log what else you need in the task": "result_extended",
     "result_expires hides results and failures alike": "result_failure_expires",
     "records outlive every message, and large results live in S3 as long": "result_persistent",
     "results are not cached in the producer: keep the AsyncResult": "result_cache_max",

@@ -10,6 +10,7 @@ from caraway.core.ids import new_id
 from caraway.core.port import run_now
 from caraway.current import current_app
 from caraway.derived_results import DerivedResults
+from caraway.exceptions import UnknownOption
 from caraway.result_base import ResultBase
 from caraway.result_sets import ResultSet
 
@@ -46,23 +47,35 @@ class GroupResult(ResultSet):
         self.id = id or new_id()
         self.parent = parent
 
-    def save(self) -> None:
-        """Keep what the group consists of, so that :meth:`restore` finds it by the group's id."""
+    def save(self, backend: None = None) -> None:
+        """Keep what the group consists of, so that :meth:`restore` finds it by the group's id.
+
+        Raises
+        ------
+        UnknownOption
+            If a backend is given, which is Celery's: an app keeps its groups in its own table.
+        """
+        _refuse(backend)
         run_now(saved_groups.save(self._port(), self.app.site, self.id, self.as_tuple()))
 
-    async def asave(self) -> None:
+    async def asave(self, backend: None = None) -> None:
         """Keep what the group consists of, from asynchronous code."""
+        _refuse(backend)
         await saved_groups.save(self._aport(), self.app.site, self.id, self.as_tuple())
 
     @classmethod
-    def restore(cls, id: str, app: AppBase | None = None) -> Self | None:
+    def restore(cls, id: str, app: AppBase | None = None, *, backend: None = None) -> Self | None:
         """Return the result of a group that was saved, None when there is none."""
+        _refuse(backend)
         app = app or cls.bound_to or current_app()
         return cls._restored(run_now(saved_groups.restore(app.aws, app.site, id)), app)
 
     @classmethod
-    async def arestore(cls, id: str, app: AppBase | None = None) -> Self | None:
+    async def arestore(
+        cls, id: str, app: AppBase | None = None, *, backend: None = None
+    ) -> Self | None:
         """Return the result of a group that was saved, from asynchronous code."""
+        _refuse(backend)
         app = app or cls.bound_to or current_app()
         return cls._restored(await saved_groups.restore(app.aio, app.site, id), app)
 
@@ -72,12 +85,14 @@ class GroupResult(ResultSet):
         group: Self | None = restored
         return group
 
-    def delete(self) -> None:
+    def delete(self, backend: None = None) -> None:
         """Undo :meth:`save`; the members' results stay."""
+        _refuse(backend)
         run_now(saved_groups.delete(self._port(), self.app.site, self.id))
 
-    async def adelete(self) -> None:
+    async def adelete(self, backend: None = None) -> None:
         """Undo :meth:`save`, from asynchronous code."""
+        _refuse(backend)
         await saved_groups.delete(self._aport(), self.app.site, self.id)
 
     def __eq__(self, other: object) -> bool:
@@ -93,6 +108,11 @@ class GroupResult(ResultSet):
 
     def __repr__(self) -> str:
         return super().__repr__().replace(":", f": {self.id}", 1)
+
+
+def _refuse(backend: object) -> None:
+    if backend is not None:
+        raise UnknownOption("a group is kept in the app's own table: give no backend")
 
 
 def result_from_tuple(data: Any, app: AppBase | None = None) -> Any:

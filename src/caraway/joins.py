@@ -39,6 +39,8 @@ class _Member:
 class Joins(ResultBase):
     """Results that are waited for together; each look asks for all that have not ended."""
 
+    supports_native_join = True
+
     _results: Any
 
     @property
@@ -178,6 +180,7 @@ class Joins(ResultBase):
         on_message: Callable[[dict[str, Any]], object] | None = None,
         on_interval: Callable[[], object] | None = None,
         disable_sync_subtasks: bool = True,
+        no_ack: bool = True,  # noqa: ARG002 - Celery's
     ) -> list[Any]:
         if disable_sync_subtasks:
             refuse_inside_a_task()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Generic
 
@@ -12,12 +13,14 @@ from caraway.core import results, trail
 from caraway.core.codec import decode
 from caraway.core.port import run_now
 from caraway.core.record import DONE
+from caraway.exceptions import TimeoutError  # noqa: A004 - Celery's name
 from caraway.result_base import ResultBase
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from caraway.core.port import Aws
+    from caraway.core.record import Record
     from caraway.core.results import Seen
     from caraway.requests.base import Json
 
@@ -26,6 +29,9 @@ R_co = TypeVar("R_co", covariant=True, default=Any)
 
 class Looks(ResultBase, Generic[R_co]):
     """A task as its record shows it: each look is one request, until it cannot change any more."""
+
+    TimeoutError = TimeoutError
+    supports_native_join = True
 
     id: str
     ignored: bool
@@ -85,15 +91,34 @@ class Looks(ResultBase, Generic[R_co]):
     @property
     def attempts(self) -> int:
         """Attempts begun so far, retries included."""
-        record = self._look().record
-        if record.phase is None:
-            return 0
-        return record.attempt if record.phase in ("failed", "retry") else record.attempt + 1
+        return _attempts(self._look().record)
 
     @property
     def queue(self) -> str | None:
         """The queue that the task ran from, when it is known."""
         return self._look().record.queue
+
+    @property
+    def args(self) -> list[Any] | None:
+        """The arguments by position, where ``result_extended`` keeps them."""
+        args: list[Any] | None = self._called_with(self._look(), "args")
+        return args
+
+    @property
+    def kwargs(self) -> dict[str, Any] | None:
+        """The arguments by name, where ``result_extended`` keeps them."""
+        kwargs: dict[str, Any] | None = self._called_with(self._look(), "kwargs")
+        return kwargs
+
+    @property
+    def worker(self) -> str | None:
+        """Who ran the task, where ``result_extended`` keeps that."""
+        worker: str | None = self._called_with(self._look(), "worker")
+        return worker
+
+    def _called_with(self, seen: Seen, name: str) -> Any:
+        kept = json.loads(seen.record.call or "{}").get(name)
+        return decode(kept, self.app.site.contents.results_accepted.read)
 
     @property
     def retries(self) -> int:
@@ -125,6 +150,10 @@ class Looks(ResultBase, Generic[R_co]):
         return self._value(await self._alook())
 
     ainfo = aresult
+
+    async def ameta(self) -> dict[str, Any]:
+        """Return all that is known of the task now, by Celery's names, from asynchronous code."""
+        return self.meta_of(await self._alook())
 
     # -- the value ----------------------------------------------------------------------------
 
@@ -162,13 +191,19 @@ class Looks(ResultBase, Generic[R_co]):
 
     def meta_of(self, seen: Seen) -> dict[str, Any]:
         """Return what was seen, as callbacks are told it: Celery's names."""
-        return {
+        record = seen.record
+        meta = {
             "task_id": self.id,
             "status": seen.state,
             "result": self._value(seen),
-            "traceback": seen.record.traceback,
-            "date_done": _utc(seen.record.done_at),
+            "traceback": record.traceback,
+            "date_done": _utc(record.done_at),
         }
+        if record.call is not None:
+            meta |= {name: self._called_with(seen, name) for name in ("args", "kwargs", "worker")}
+            retries = max(0, _attempts(record) - 1)
+            meta |= {"name": record.task, "queue": record.queue, "retries": retries}
+        return meta
 
     # -- what it has led to -------------------------------------------------------------------
 
@@ -206,6 +241,12 @@ class Looks(ResultBase, Generic[R_co]):
 
     def _own_ids(self) -> list[str]:
         return [] if self.known is not None and self.known.state == states.SUCCESS else [self.id]
+
+
+def _attempts(record: Record) -> int:
+    if record.phase is None:
+        return 0
+    return record.attempt if record.phase in ("failed", "retry") else record.attempt + 1
 
 
 def _utc(at: float | None) -> datetime | None:

@@ -7,7 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from caraway.core.port import iterate_now, run_now
-from caraway.exceptions import IncompleteStream
+from caraway.exceptions import IncompleteStream, UnknownOption
 from caraway.utils.graph import DependencyGraph
 
 if TYPE_CHECKING:
@@ -75,6 +75,19 @@ class ResultBase(ABC):
 
     def _own_ids(self) -> list[str]:
         return []
+
+    def then(self, *_args: object, **_options: object) -> None:
+        """Refuse, as nothing comes to the caller's process by itself.
+
+        Raises
+        ------
+        UnknownOption
+            Always: it says what takes its place.
+        """
+        raise UnknownOption(
+            "then() needs a backend that pushes results, and a record is read: give the task a "
+            "callback (link=, link_error=), or call get(callback=...), which waits"
+        )
 
     # -- downwards ----------------------------------------------------------------------------
 

@@ -102,6 +102,12 @@ class Settings(SettingsMapping):
         86_400.0,
         "A result is hidden this many seconds after its task ended; None: never.",
     )
+    result_extended = Setting(
+        kinds.BOOL,
+        False,
+        "Whether a record keeps args, kwargs and worker, too, for the result to show: arguments up "
+        "to 4 KB together, and none of a sensitive task.",
+    )
     task_ignore_result = Setting(
         kinds.BOOL, False, "Whether results are dropped, where task and call do not say otherwise."
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from caraway import states
 from caraway.core.attempts import resumed
+from caraway.core.codec import dumps
 from caraway.core.context import Context
 from caraway.core.ids import new_token
 from caraway.core.job import Claimed, Decided
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 EAGER: Final = "eager"
 """The door of tasks that run in the caller's process, over a port of their own."""
+CALL_LIMIT_BYTES: Final = 4_096
+"""What a record keeps of arguments at most: every write of it bills the whole item."""
 LAMBDA: Final = "lambda"
 """The door of an invocation, which hears of nothing while it runs a task."""
 
@@ -43,7 +46,7 @@ async def claim(
         message = replace(message, ignore_result=False)
     if _takes_claim(job):
         token = new_token()
-        record = await _take(aws, site, tasks, job, door, token)
+        record = await _take(aws, site, tasks, job, door, token, hostname)
         if job.delivery.queue.fifo and record.attempt > message.attempt:
             message = await resumed(aws, site, message, record)
     context = Context.of(
@@ -70,7 +73,13 @@ def _takes_claim(job: Job) -> bool:
 
 
 async def _take(
-    aws: Aws, site: Site, tasks: Mapping[str, Definition], job: Job, door: str, token: str
+    aws: Aws,
+    site: Site,
+    tasks: Mapping[str, Definition],
+    job: Job,
+    door: str,
+    token: str,
+    hostname: str,
 ) -> Record:
     delivery, message, now = job.delivery, job.message, aws.now().timestamp()
     asked_for_s = message.asked_for_s or delivery.sent_at_s or now
@@ -88,6 +97,7 @@ async def _take(
             "door": door,
             "started_at": now,
             "due_at": round(asked_for_s, 3),
+            **({"call": _call(job, hostname)} if site.keeps_calls else {}),
         },
     )
     try:
@@ -99,3 +109,14 @@ async def _take(
             return record
         disposition = await refused(aws, site, tasks, delivery, message, record)
         raise Decided(disposition, record) from failed
+
+
+def _call(job: Job, hostname: str) -> str:
+    """Return what the record keeps of a call: who runs it, and its arguments if they are few."""
+    message = job.message
+    arguments = {"args": message.args, "kwargs": message.kwargs}
+    worker = {"worker": hostname}
+    if job.task.sensitive:
+        return dumps(worker)
+    text = dumps({**arguments, **worker})
+    return text if len(text.encode()) <= CALL_LIMIT_BYTES else dumps(worker)

@@ -58,6 +58,8 @@ class Site:
         After how many seconds a result is hidden, None for never.
     max_deliveries
         Claims without a finish after which a task is quarantined.
+    keeps_calls
+        Whether records keep what a task was called with, and who runs it.
     carried_headers
         Names of the headers that callbacks take over from the message that leads to them.
     signing
@@ -71,6 +73,7 @@ class Site:
     result_expires_s: float | None = 86_400
     max_deliveries: int = 5
     keeps_results: bool = True
+    keeps_calls: bool = False
     contents: Contents = field(default_factory=Contents)
     compression: str | None = None
     carried_headers: frozenset[str] = frozenset()

@@ -79,6 +79,8 @@ class Record:
         the ``s3://`` address of it, as are ``result``, ``message`` and ``meta``.
     place
         Where it stands in its workflow (:mod:`caraway.core.places`), JSON text.
+    call
+        What it was called with, and who runs it, where that is kept: args, kwargs and worker, JSON.
     due_at
         When the attempt was sent or due, the later one: it has waited since then.
     """
@@ -107,6 +109,7 @@ class Record:
     sensitive: bool = False
     place: str | None = None
     due_at: float | None = None
+    call: str | None = None
 
     @classmethod
     def read(cls, item: Item) -> Record:
