@@ -390,3 +390,14 @@ def test_a_workflow_in_the_callers_process_keeps_what_would_be_ignored(place: st
     }
     expected = [1, 1] if place == "member" else 1
     assert workflows[place].apply().get() == expected
+
+
+def test_a_member_that_is_forgotten_lives_as_long_as_its_group() -> None:
+    yard = Yard()
+    result = chord([yard.ident.s(1), yard.ident.s(2).set(countdown=60)], yard.total.s()).delay()
+    (first, _) = result.parent
+    yard.work()
+    key = (yard.app.site.records.table, first.id)
+    until = yard.aws.items[key]["ttl"]
+    first.forget()
+    assert yard.aws.items[key]["ttl"] == until

@@ -346,6 +346,7 @@ def _kept(place: _Place, record: Record) -> str:
     what = f"task {place.id}, a member of group {place.group},"
     if record.phase is None:
         raise ChordError(
-            f"{what} has no record: its chord's deadline may have passed more than 15 days ago"
+            f"{what} has no record: that is kept for {2 * HORIZON_S // 86_400} days, and its group "
+            "may have taken longer"
         )
     raise ChordError(f"{what} has no value: it is {record.state} ({record.phase})")

@@ -187,7 +187,8 @@ def _claimable(message: Message, now: float, *, fifo: bool, may_create: bool) ->
 class Records:
     """The transitions of the records in one table.
 
-    Times are seconds since the epoch. Each write sets ``ttl`` to :data:`HORIZON_S` from then, so a
+    Times are seconds since the epoch. Each write but that which hides a result sets ``ttl`` to
+    :data:`HORIZON_S` from then, or twice that for the value of a chord's member, so a
     record outlives every message that could still ask for it.
     """
 
@@ -444,8 +445,10 @@ class Records:
 
     def forget(self, id: str, now: float) -> UpdateItem:
         """Hide the result of a task that has ended; the record goes on to guard its id."""
-        # It is hidden, not removed: a callback that was not sent yet still takes the value.
-        return self._write(id, OneOf("phase", (DONE, FAILED)), now, Change({"expires_at": now}))
+        # It is hidden, not removed: a callback that was not sent yet still takes the value. And it
+        # lives on as before: that of a chord's member longer than another.
+        has_ended = OneOf("phase", (DONE, FAILED))
+        return UpdateItem(self.table, id, Change({"expires_at": now}), has_ended)
 
 
 def _place(message: Message) -> dict[str, str]:
