@@ -187,6 +187,34 @@ def test_a_function_that_is_to_stop_goes_on_beside_the_others(
     assert "-P threads cannot end a function" in caplog.text
 
 
+def test_what_waits_behind_a_thread_that_is_left_gets_another_unless_it_is_to_stop() -> None:
+    pool = ThreadPool(1)
+    begun, may_end = threading.Event(), threading.Event()
+
+    def long(_context: Context) -> None:
+        begun.set()
+        assert may_end.wait(PATIENCE_S)
+
+    async def calls() -> None:
+        stuck = asyncio.ensure_future(pool.call(long, Context(token="stuck", task="long")))
+        await asyncio.to_thread(begun.wait, PATIENCE_S)
+        behind = [
+            asyncio.ensure_future(pool.call(lambda _context: 1, Context(token=token)))
+            for token in ("waits", "is to stop")
+        ]
+        await asyncio.sleep(0)
+        pool.stop("is to stop", "SIGTERM")
+        assert await behind[1] == Stopped("SIGTERM")
+        pool.stop("stuck", "SIGTERM")
+        assert await asyncio.wait_for(stuck, PATIENCE_S) == Stopped("SIGTERM")
+        assert await asyncio.wait_for(behind[0], PATIENCE_S) == Returned(1)
+        may_end.set()
+        await asyncio.to_thread(wait_until, lambda: not pool.leaves_behind)
+        await pool.close()
+
+    asyncio.run(calls())
+
+
 def test_a_pool_that_is_closed_lets_its_coroutines_clean_up() -> None:
     pool = ThreadPool(1)
     begun, cleaned = threading.Event(), threading.Event()

@@ -126,13 +126,21 @@ class ThreadPool:
                 return await self._coroutines.call(stop, function, *args)
             if limits_of(args) != NO_LIMITS:
                 self._say_it_has_no_end(args[0])
+            return await self._in_a_thread(stop, function, *args)
+
+    async def _in_a_thread(
+        self, stop: asyncio.Future[str], function: Callable[..., Any], *args: Any
+    ) -> Outcome[Any]:
+        while True:
             in_thread = self._threads.submit(call_blocking, function, *args)
             running = asyncio.wrap_future(in_thread)
-            if await ends_by_itself(running, stop):
+            if not await ends_by_itself(running, stop):
+                if not in_thread.cancel():  # it has begun
+                    self._leave(in_thread, args[0])
+                return Stopped(stop.result())
+            if not in_thread.cancelled():
                 return running.result()
-            running.cancel()  # if it has not begun
-            self._leave(in_thread, args[0])
-            return Stopped(stop.result())
+            # It waited for a thread behind one that was left: there are others now.
 
     def _leave(self, in_thread: Future[Outcome[Any]], context: Context) -> None:
         """Let a thread that cannot be ended go on, and give its place to another."""
@@ -143,8 +151,8 @@ class ThreadPool:
             self.name,
         )
         self._left.append(in_thread)
-        self._threads.shutdown(wait=False)
-        self._threads = self._new_threads()
+        before, self._threads = self._threads, self._new_threads()
+        before.shutdown(wait=False, cancel_futures=True)
 
     def stop(self, token: str, signal: str) -> None:
         """Cancel a coroutine; do not wait for a function any more."""
