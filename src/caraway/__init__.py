@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from caraway.schedules import crontab, schedule
     from caraway.shared import shared_task
     from caraway.signatures import Signature, maybe_signature, signature
+    from caraway.stamping import StampingVisitor
     from caraway.task import Task
     from caraway.workers.aws_lambda import lambda_handler
 
@@ -49,6 +50,7 @@ __all__ = [
     "GroupResult",
     "ResultSet",
     "Signature",
+    "StampingVisitor",
     "allow_join_result",
     "chain",
     "chord",
@@ -78,6 +80,7 @@ _WHERE = {
     "Queue": "caraway.core.routing",
     "ResultSet": "caraway.result",
     "Signature": "caraway.canvas",
+    "StampingVisitor": "caraway.canvas",
     "Task": "caraway.task",
     "allow_join_result": "caraway.result",
     "chain": "caraway.canvas",

@@ -97,7 +97,9 @@ def after_publish(outgoing: Outgoing, args: Any, kwargs: Any) -> None:
 
 
 def _decided(message: Message) -> dict[str, Any]:
-    return {name: getattr(message, name) for name in _DECIDED}
+    named = {name: getattr(message, name) for name in _DECIDED}
+    stamps = MappingProxyType(message.stamps)
+    return {**named, "stamps": stamps, "stamped_headers": list(stamps)}
 
 
 def _addressed(outgoing: Outgoing) -> dict[str, Any]:

@@ -6,7 +6,9 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from caraway.core.codec import encode
+from caraway.core.options import check_values
 from caraway.core.serializers import other_than_json
+from caraway.core.stamps import STAMPS
 from caraway.exceptions import ImproperlyConfigured, InvalidOption
 
 if TYPE_CHECKING:
@@ -76,7 +78,9 @@ def _option_to_json(name: str, value: Any) -> Json:
         return value.isoformat()
     if isinstance(value, timedelta):
         return value.total_seconds()
-    return encode(value, path=name) if name == "headers" else value
+    if name == STAMPS:
+        check_values({name: value})  # while its names are what was given
+    return encode(value, path=name) if name in ("headers", STAMPS) else value
 
 
 def _signature_to_json(value: Any, what: str) -> Json:

@@ -96,8 +96,9 @@ def publication(
 ) -> Publication:
     """Return a call as middleware sees it; the caller's own options stay as they are."""
     changed = dict(options)
-    if isinstance(headers := changed.get("headers"), Mapping):
-        changed["headers"] = dict(headers)
+    for name in ("headers", "stamps"):
+        if isinstance(held := changed.get(name), Mapping):
+            changed[name] = dict(held)
     name, known = (task, None) if isinstance(task, str) else (getattr(task, "name", ""), task)
     context = current.get()
     request = context.running() if context is not None else None
@@ -187,7 +188,7 @@ def _digest(
 def call_options(app: AppBase, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of a call, with links as JSON and naive times in the app's zone."""
     prepared = in_zone_of(app, options)
-    for name in ("link", "link_error", "headers"):
+    for name in ("link", "link_error", "headers", "stamps"):
         if prepared.get(name) is not None:
             prepared[name] = options_to_json({name: prepared[name]})[name]
     return prepared

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from caraway.core.stamps import STAMPS
 from caraway.core.workflow import CHAIN, CHORD, Steps, options_of_chain, options_of_chord
 from caraway.exceptions import InvalidOption
 from caraway.groups import Canvas, group, is_signature, signatures_of
 from caraway.maps import chunks, xmap, xstarmap
 from caraway.signatures import R_co, Signature, maybe_signature, signature
+from caraway.stamping import StampingVisitor, with_answer
 
 if TYPE_CHECKING:
     from caraway.base import AppBase
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Canvas",
     "Signature",
+    "StampingVisitor",
     "chain",
     "chord",
     "chunks",
@@ -74,6 +77,19 @@ class chain(Canvas[R_co]):  # noqa: N801 - Celery's name
         if self.immutable:
             tasks[0].set_immutable(True)
         return tasks
+
+    def stamp(
+        self, visitor: StampingVisitor | None = None, append_stamps: bool = False, **headers: Any
+    ) -> chain[R_co]:
+        """Give all that is in it stamps; parameters as :meth:`Signature.stamp`."""
+        answer = None if visitor is None else visitor.on_chain_start(self, **headers)
+        inside = with_answer(headers, answer, append=append_stamps)
+        self.stamp_links(visitor, append_stamps, **inside)
+        for task in self.tasks:
+            task.stamp(visitor, append_stamps, **inside)
+        if visitor is not None:
+            visitor.on_chain_end(self, **inside)
+        return self
 
     def pushed_down(self) -> chain[R_co]:
         """Return a copy whose arguments and options are those of its tasks."""
@@ -181,8 +197,28 @@ class chord(Canvas[R_co]):  # noqa: N801 - Celery's name
         whole = self.clone()
         of_body, whole.options = options_of_chord(whole.options)
         header: Any = self._own_header()
+        if stamps := whole.options.pop(STAMPS, None):  # nor do they come to what is after it
+            header = header.given({STAMPS: stamps})
         whole.header, whole.body = header, self.body and self.body.given(of_body) | right
         return whole
+
+    def stamp(
+        self, visitor: StampingVisitor | None = None, append_stamps: bool = False, **headers: Any
+    ) -> chord[R_co]:
+        """Give all that is in it stamps; parameters as :meth:`Signature.stamp`."""
+        answer = None if visitor is None else visitor.on_chord_header_start(self, **headers)
+        inside = with_answer(headers, answer, append=append_stamps)
+        self.stamp_links(visitor, append_stamps, **inside)
+        for task in self.header.tasks:
+            task.stamp(visitor, append_stamps, **inside)
+        if visitor is not None:
+            visitor.on_chord_header_end(self, **inside)
+        if self.body is not None:
+            answer = None if visitor is None else visitor.on_chord_body(self, **inside)
+            self.body.stamp(
+                visitor, append_stamps, **with_answer(inside, answer, append=append_stamps)
+            )
+        return self
 
     def pushed_down(self) -> chord[R_co]:
         """Return a copy whose keyword arguments are those of its header's tasks."""

@@ -18,10 +18,12 @@ from caraway.core.workflow import (
 )
 from caraway.exceptions import InvalidOption
 from caraway.signatures import R_co, Signature, maybe_signature
+from caraway.stamping import with_answer
 
 if TYPE_CHECKING:
     from caraway.base import AppBase
     from caraway.requests.base import Json
+    from caraway.stamping import StampingVisitor
 
 
 class Canvas(Signature[R_co]):
@@ -192,6 +194,19 @@ class group(Canvas[R_co]):  # noqa: N801 - Celery's name
         self.immutable = immutable
         for task in self.tasks:
             task.set_immutable(immutable)
+
+    def stamp(
+        self, visitor: StampingVisitor | None = None, append_stamps: bool = False, **headers: Any
+    ) -> group[R_co]:
+        """Give all that is in it stamps; parameters as :meth:`Signature.stamp`."""
+        answer = None if visitor is None else visitor.on_group_start(self, **headers)
+        inside = with_answer(headers, answer, append=append_stamps)
+        self.stamp_links(visitor, append_stamps, **inside)
+        for task in self.tasks:
+            task.stamp(visitor, append_stamps, **inside)
+        if visitor is not None:
+            visitor.on_group_end(self, **inside)
+        return self
 
     def skew(self, start: float = 1.0, stop: float | None = None, step: float = 1.0) -> group[Any]:
         """Give its tasks countdowns: start, start + step, ..., at most stop; returns itself."""

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from caraway.base import AppBase
     from caraway.core.workflow import Steps
     from caraway.requests.base import Json
+    from caraway.stamping import StampingVisitor
 
-_OF_THE_TASK: Final = ("compression", "message_group_id", "queue", "serializer")
+_OF_THE_TASK: Final = ("compression", "message_group_id", "queue", "serializer", "stamps")
 """Options of the mapped task that hold for the run that calls it many times."""
 
 
@@ -120,6 +121,13 @@ class chunks(Canvas[list[list[R_co]]]):  # noqa: N801 - Celery's name
     def inner(self) -> list[Signature[Any]]:
         """Return the group that it is."""
         return [self._group]
+
+    def stamp(
+        self, visitor: StampingVisitor | None = None, append_stamps: bool = False, **headers: Any
+    ) -> chunks[R_co]:
+        """Give all that is in it stamps; parameters as :meth:`Signature.stamp`."""
+        self._group.stamp(visitor, append_stamps, **headers)
+        return self
 
     @property
     def is_generated(self) -> bool:

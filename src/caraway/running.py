@@ -176,6 +176,7 @@ class Runnable:
             if isinstance(told, Context):  # an errback is told of the task that failed
                 told.open(read)
         context.headers = decode(dict(context.headers))
+        context.stamps = decode(dict(context.stamps))
         context.is_unpacked = True
 
     def _product(self, value: Any) -> Product:

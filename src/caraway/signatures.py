@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Generic
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic
 
 from typing_extensions import TypeVar
 
@@ -14,14 +14,19 @@ from caraway.core.codec import decode
 from caraway.core.fields import signature_fault
 from caraway.core.options import check_options
 from caraway.core.sensitive import FILTERED
+from caraway.core.stamps import with_options
 from caraway.core.workflow import Call, Steps
 from caraway.current import current_app
 from caraway.exceptions import InvalidOption
+from caraway.stamping import stamp_call, with_answer
 
 if TYPE_CHECKING:
     from caraway.base import AppBase
     from caraway.requests.base import Json
     from caraway.result import AsyncResult
+    from caraway.stamping import StampingVisitor
+
+LINKS: Final = frozenset({"link", "link_error"})
 
 R_co = TypeVar("R_co", covariant=True, default=Any)
 
@@ -94,10 +99,8 @@ class Signature(Generic[R_co]):
         cloned = copy.copy(self)
         cloned.args = self.args if self.immutable else (*(args or ()), *self.args)
         cloned.kwargs = dict(self.kwargs) if self.immutable else {**self.kwargs, **(kwargs or {})}
-        cloned.options = {
-            **{name: _own_copy(value) for name, value in self.options.items()},
-            **options,
-        }
+        own = {name: _own_copy(value) for name, value in self.options.items()}
+        cloned.options = with_options(own, options)
         return cloned
 
     def set(self, *, immutable: bool | None = None, **options: Any) -> Signature[R_co]:
@@ -132,13 +135,12 @@ class Signature(Generic[R_co]):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Signature[R_co]:
         """Return a copy with what a canvas around it adds: its links come after the own ones."""
-        cloned = self.clone(args, kwargs)
-        for name, value in options.items():
-            if name in ("link", "link_error"):
-                for each in value if isinstance(value, list | tuple) else [value]:
-                    cloned.append_to_list_option(name, each)
-            else:
-                cloned.options[name] = value
+        others = {name: value for name, value in options.items() if name not in LINKS}
+        cloned = self.clone(args, kwargs, **others)
+        for name in LINKS & options.keys():
+            value = options[name]
+            for each in value if isinstance(value, list | tuple) else [value]:
+                cloned.append_to_list_option(name, each)
         return cloned
 
     def append_to_list_option(self, option: str, signature: Signature[Any]) -> Signature[Any]:
@@ -148,6 +150,43 @@ class Signature(Generic[R_co]):
         if signature not in several:
             self.options[option] = [*several, signature]
         return signature
+
+    # -- stamping -----------------------------------------------------------------------------
+
+    def stamp(
+        self, visitor: StampingVisitor | None = None, append_stamps: bool = False, **headers: Any
+    ) -> Signature[R_co]:
+        """Give it, and its callbacks and errbacks, stamps; in place, and returns itself.
+
+        Parameters
+        ----------
+        visitor
+            Says the stamps of each call; see :class:`~caraway.stamping.StampingVisitor`.
+        append_stamps
+            Where a call has a stamp of that name: True makes a list of both, False replaces it.
+        headers
+            Stamps of every call.
+        """
+        self.stamp_links(visitor, append_stamps, **headers)
+        answer = None if visitor is None else visitor.on_signature(self, **headers)
+        said = with_answer(headers, answer, append=append_stamps)
+        stamp_call(self.options, said, append=append_stamps)
+        return self
+
+    def stamp_links(
+        self, visitor: StampingVisitor | None = None, append_stamps: bool = False, **headers: Any
+    ) -> None:
+        """Stamp its callbacks and errbacks alone; parameters as :meth:`stamp`."""
+        for option in LINKS & self.options.keys():
+            present, stamped = self.options[option] or [], []
+            for each in present if isinstance(present, list | tuple) else [present]:
+                link, answer = maybe_signature(each, self.own_app), None
+                if visitor is not None:
+                    visit = visitor.on_callback if option == "link" else visitor.on_errback
+                    answer = visit(link, **headers)
+                said = with_answer(headers, answer, append=append_stamps)
+                stamped.append(link.stamp(visitor, append_stamps, **said))
+            self.options[option] = stamped
 
     # -- sending ------------------------------------------------------------------------------
 
@@ -265,8 +304,9 @@ class Signature(Generic[R_co]):
         if fault := signature_fault(data):
             raise InvalidOption(f"{data!r:.200}: {fault}")
         options = dict(data.get("options") or {})
-        if options.get("headers") is not None:
-            options["headers"] = decode(options["headers"])
+        for name in ("headers", "stamps"):
+            if options.get(name) is not None:
+                options[name] = decode(options[name])
         for name in ("link", "link_error"):
             if options.get(name) is not None:
                 options[name] = [Signature.from_dict(each, app) for each in options[name]]

@@ -188,6 +188,8 @@ class Task(Inside, Generic[P, R]):
             An id of your own. Sending the same id twice runs the task once.
         headers
             JSON handed to ``self.request.headers``.
+        stamps
+            Names and JSON values by which the task is found again: ``self.request.stamps``.
         ignore_result, time_limit, soft_time_limit
             As the task's options, for this call.
         serializer, compression

@@ -20,7 +20,7 @@ from caraway.core.routing import Queue
 from caraway.core.signing import Signing
 from caraway.exceptions import EncodeError, Ignore, Reject, Retry
 from caraway.requests.dynamodb import ITEM_LIMIT_BYTES, UpdateItem
-from tests.fuzz.answers import Answers, Function
+from tests.fuzz.answers import Answers, Function, phases_of
 from tests.fuzz.inputs import FULL, KINDS, Kind, make
 from tests.support import FakeTask, World
 
@@ -108,7 +108,7 @@ def test_any_body_is_run_or_is_a_dead_letter(body: str, fifo: bool, store: Store
     assert isinstance(first, Delete | Leave)
     there.drain()
     undeliverable = isinstance(first, Delete) and first.undeliverable
-    phases = {item["phase"] for item in there.aws.items.values()}
+    phases = phases_of(there)
     assert phases <= {DONE, FAILED}, phases
     assert undeliverable or phases
     assert not undeliverable or there.dead_letters()

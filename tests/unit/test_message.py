@@ -43,6 +43,7 @@ messages = st.builds(
     eta=st.none() | times,
     expires=st.none() | times,
     headers=st.dictionaries(st.text(), json_values, max_size=2),
+    stamps=st.dictionaries(st.text(), json_values, max_size=2),
     link=st.lists(signatures, max_size=2).map(tuple),
     link_error=st.lists(signatures, max_size=2).map(tuple),
     ignore_result=st.none() | st.booleans(),

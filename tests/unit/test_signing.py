@@ -166,6 +166,7 @@ FULL = Message(
     expires=TIME + timedelta(days=3650),
     link=(signature("t"),),
     headers={"h": 1},
+    stamps={"customer": 17},
 )
 
 
@@ -186,6 +187,8 @@ FULL = Message(
         {"expires": None},
         {"link": []},
         {"headers": {}},
+        {"stamps": {"customer": 18}},
+        {"chord": {"size": 1, "then": []}, "group": "g", "group_index": 0},
         {"root_id": "r"},
         {"schedule": "s"},
         {"scheduled_time": "2030-01-01T00:00:00Z"},

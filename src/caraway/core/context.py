@@ -43,6 +43,8 @@ class Context:
         ``{"queue": ..., "redelivered": bool}``.
     timelimit
         ``(hard, soft)`` in seconds, None where there is none.
+    stamps
+        What the call was stamped with, by name.
     group, group_index
         The group that it is a member of, and its number there, from 0.
     chain, chord
@@ -60,6 +62,7 @@ class Context:
     root_id: str | None = None
     parent_id: str | None = None
     headers: Mapping[str, Any] = field(default_factory=dict)
+    stamps: Mapping[str, Any] = field(default_factory=dict)
     eta: datetime | None = None
     expires: datetime | None = None
     scheduled_time: datetime | None = None
@@ -118,6 +121,7 @@ class Context:
             root_id=message.root_id or message.id,
             parent_id=message.parent_id,
             headers=message.headers,
+            stamps=message.stamps,
             eta=message.eta,
             expires=message.expires,
             scheduled_time=message.scheduled_time,
@@ -144,12 +148,17 @@ class Context:
             port=port,
         )
 
+    @property
+    def stamped_headers(self) -> list[str]:
+        """The names of its stamps."""
+        return list(self.stamps)
+
     def open(self, read: Read) -> None:
         """Rebuild the arguments of a request that has travelled.
 
         What cannot be read here stays as the message had it: it may be what the task failed of.
         """
-        for name in ("args", "kwargs", "headers"):
+        for name in ("args", "kwargs", "headers", "stamps"):
             with suppress(DecodeError):
                 setattr(self, name, decode(getattr(self, name), read))
 
@@ -165,6 +174,7 @@ class Context:
             root_id=message.root_id,
             parent_id=message.parent_id,
             headers=message.headers,
+            stamps=message.stamps,
             sensitive=sensitive,
         )
 
@@ -208,6 +218,7 @@ _TRAVELS: Final = (
     "root_id",
     "parent_id",
     "headers",
+    "stamps",
 )
 
 

@@ -27,6 +27,7 @@ _KINDS: Final[dict[str, type | tuple[type, ...]]] = {
     "attempt": int,
     "retries": int,
     "headers": dict,
+    "stamps": dict,
     "link": list,
     "link_error": list,
     "chain": list,

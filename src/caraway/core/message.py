@@ -29,6 +29,7 @@ _SPARSE: Final = {
     "attempt": 0,
     "retries": 0,
     "headers": {},
+    "stamps": {},
     "link": (),
     "link_error": (),
     "chain": (),
@@ -68,6 +69,8 @@ class Message:
         :func:`digest_of` the first arguments; attempts keep it.
     headers
         The caller's own, handed to ``self.request.headers``.
+    stamps
+        Names and values by which the task is found again; see :mod:`caraway.stamping`.
     link, link_error
         Signatures, as JSON, to send after success or after failure.
     chain
@@ -105,6 +108,7 @@ class Message:
     expires: datetime | None = None
     digest: str = ""
     headers: Mapping[str, Json] = field(default_factory=dict)
+    stamps: Mapping[str, Json] = field(default_factory=dict)
     link: tuple[Json, ...] = field(default=(), repr=False)
     link_error: tuple[Json, ...] = field(default=(), repr=False)
     chain: tuple[Json, ...] = field(default=(), repr=False)

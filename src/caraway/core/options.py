@@ -9,6 +9,7 @@ from math import ceil, inf
 from typing import TYPE_CHECKING, Any, Final
 
 from caraway.core.fields import NAME_LIMIT, is_name, read_time, signature_fault
+from caraway.core.stamps import are_stamps
 from caraway.exceptions import InvalidMessage, InvalidOption, UnknownOption, nearest
 from caraway.requests.sqs import DELAY_LIMIT_S
 
@@ -33,6 +34,7 @@ OPTIONS: Final = frozenset(
         "retry_policy",
         "serializer",
         "soft_time_limit",
+        "stamps",
         "task_id",
         "time_limit",
     }
@@ -49,6 +51,7 @@ NO_MEANING: Final = {
     "connection": "the app keeps its own AWS clients",
     "producer": "the app keeps its own AWS clients",
     "delivery_mode": "SQS messages are always durable",
+    "stamped_headers": "give the stamps themselves, stamps={'name': value}",
     "mandatory": "a queue that does not exist always raises",
 }
 
@@ -208,6 +211,7 @@ _VALUES: Final[tuple[tuple[str, Callable[[object], bool], str], ...]] = (
     ("compression", _is_compression, "a compression's name"),
     ("serializer", is_name, "a serializer's name"),
     ("headers", lambda value: isinstance(value, Mapping), "a dict"),
+    ("stamps", are_stamps, "a dict of stamps by their names"),
     ("ignore_result", lambda value: isinstance(value, bool), "True or False"),
     ("retry", lambda value: isinstance(value, bool), "True or False"),
     ("retry_policy", lambda value: isinstance(value, Mapping), "a dict"),

@@ -162,6 +162,7 @@ def describe(
         expires=time_of(expires, "expires"),
         digest=digest,
         headers=options.get("headers") or {},
+        stamps=options.get("stamps") or {},
         link=signatures(options.get("link"), "link"),
         link_error=signatures(options.get("link_error"), "link_error"),
         chain=signatures(place.chain, "chain"),

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 from caraway.core.ids import derived_id, member_id
+from caraway.core.stamps import STAMPS, with_options
 
 if TYPE_CHECKING:
     from typing import TypeGuard
@@ -25,6 +26,7 @@ CHAIN: Final = "chain"
 GROUP: Final = "group"
 CHORD: Final = "chord"
 _OF_ITS_END: Final = ("link", "task_id")
+_EVERYWHERE: Final = ("link_error", STAMPS)
 
 
 @dataclass(frozen=True)
@@ -289,7 +291,7 @@ def _with_options(wire: Json, options: Mapping[str, Json]) -> Json:
     if not options:
         return wire
     own = _options(wire)
-    merged = {**own, **options}
+    merged = with_options(own, options)
     for name in ("link", "link_error"):
         if own.get(name) and options.get(name):
             before, after = _several(own[name]), _several(options[name])
@@ -304,7 +306,7 @@ def _several(links: Json) -> list[Json]:
 
 def options_of_chain(options: Mapping[str, T]) -> tuple[dict[str, T], dict[str, T], dict[str, T]]:
     """Return which options of a chain are every task's, which the last one's, the first one's."""
-    everywhere = {name: value for name, value in options.items() if name == "link_error"}
+    everywhere = {name: options[name] for name in _EVERYWHERE if name in options}
     at_the_end = {name: value for name, value in options.items() if name in _OF_ITS_END}
     others = options.keys() - everywhere.keys() - at_the_end.keys()
     return everywhere, at_the_end, {name: options[name] for name in others}
@@ -323,10 +325,11 @@ def options_of_group(options: Mapping[str, T]) -> tuple[dict[str, T], dict[str, 
 
 def options_of_chord(options: Mapping[str, T]) -> tuple[dict[str, T], dict[str, T]]:
     """Return which options of a chord are the body's, and which the header's."""
-    of_body = (*_OF_ITS_END, "link_error")
+    of_body = (*_OF_ITS_END, *_EVERYWHERE)
+    of_header = options.keys() - {*_OF_ITS_END, "link_error"}
     return (
         {name: value for name, value in options.items() if name in of_body},
-        {name: value for name, value in options.items() if name not in of_body},
+        {name: value for name, value in options.items() if name in of_header},
     )
 
 

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from caraway.canvas import Signature, chain, chord, chunks, group, signature, xmap, xstarmap
+from caraway.canvas import (
+    Signature,
+    StampingVisitor,
+    chain,
+    chord,
+    chunks,
+    group,
+    signature,
+    xmap,
+    xstarmap,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +35,7 @@ def maybe_signature(
 
 __all__ = [
     "Signature",
+    "StampingVisitor",
     "chain",
     "chord",
     "chunks",
