@@ -8,6 +8,7 @@ from caraway.core import results
 from caraway.core.port import run_now
 from caraway.core.replay import replay
 from caraway.core.revoke import DEFAULT_SIGNAL, chosen_signal, revoke
+from caraway.core.revoked_stamps import revoke_stamps, wanted
 from caraway.core.waiting import ParentFailed, wait
 from caraway.current import current_app
 from caraway.exceptions import UnknownOption
@@ -15,11 +16,12 @@ from caraway.joining import refuse_inside_a_task
 from caraway.looks import Looks, R_co
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from caraway.base import AppBase
     from caraway.core.port import Aws
     from caraway.core.revoke import Revocation
+    from caraway.core.revoked_stamps import RevokedStamp
     from caraway.result_base import ResultBase
 
 
@@ -253,6 +255,23 @@ class AsyncResult(Looks[R_co]):
         """Revoke as :meth:`revoke` does, without blocking the event loop."""
         chosen = asked_signal(connection, terminate, signal)
         return await revoke(self._aport(), self.app.site, self.id, chosen)
+
+    def revoke_by_stamped_headers(
+        self,
+        headers: Mapping[str, Any],
+        connection: None = None,
+        terminate: bool = False,
+        signal: str | int | None = None,
+        wait: bool = False,  # noqa: ARG002 - Celery's
+        timeout: float | None = None,  # noqa: ARG002 - Celery's
+    ) -> list[RevokedStamp]:
+        """Revoke all tasks that have one of these stamps, whether it is this one or not.
+
+        That is Celery's method; ``app.control.revoke_by_stamped_headers`` does the same.
+        """
+        stamps, chosen = wanted(headers), asked_signal(connection, terminate, signal)
+        table = self.app.site.records.table
+        return run_now(revoke_stamps(self._port(), table, stamps, chosen))
 
     # -- identity -----------------------------------------------------------------------------
 

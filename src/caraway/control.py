@@ -6,6 +6,13 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from caraway.core.port import run_now
 from caraway.core.revoke import DEFAULT_SIGNAL, Revocation, all_done, chosen_signal, revoke_all
+from caraway.core.revoked_stamps import (
+    RevokedStamp,
+    allow_stamps,
+    revoke_stamps,
+    revoked_stamps,
+    wanted,
+)
 from caraway.exceptions import UnknownOption, nearest
 
 if TYPE_CHECKING:
@@ -31,8 +38,6 @@ _ELSEWHERE: Final[Mapping[str, str]] = {
     "inspect": "use 'caraway inspect', which shows what workers write to the table",
     "ping": "use 'caraway status', which shows the workers that are there",
     "rate_limit": "limit the workers (-c), or MaximumConcurrency of the Lambda function",
-    "revoke_by_stamped_headers": "revoke by ids",
-    "terminate_by_stamped_headers": "terminate by ids",
     "shutdown": "stop a worker with SIGTERM, or set the ECS service's desired count",
     "time_limit": "limits are options of the task; change them and deploy",
 }
@@ -117,12 +122,95 @@ class Control:
         """Revoke tasks, and end those that run: ``revoke`` with ``terminate=True``."""
         return self.revoke(task_id, destination, True, signal, **options)
 
+    def revoke_by_stamped_headers(
+        self,
+        headers: Mapping[str, Any],
+        destination: None = None,
+        terminate: bool = False,
+        signal: str | int = DEFAULT_SIGNAL,
+        **options: Any,
+    ) -> list[RevokedStamp]:
+        """Revoke all tasks that have one of these stamps, now and for the next 15 days.
+
+        Workers know of it within ten seconds: what begins later does not run.
+
+        Parameters
+        ----------
+        headers
+            Stamps by name: one value, or a list of values any of which is meant.
+        terminate
+            End those that run on ECS, too.
+        signal, options
+            As in :meth:`revoke`.
+
+        Returns
+        -------
+        list[RevokedStamp]
+            What is revoked, for each name and value.
+
+        Raises
+        ------
+        InvalidOption
+            If these are no stamps, or more than can be revoked at one time.
+        UnknownOption
+            If Celery's option has no meaning here, or there is none of that name.
+        OperationalError
+            If AWS could not be asked, or refused.
+        """
+        stamps, chosen = wanted(headers), _signal(destination, terminate, signal, options)
+        return run_now(revoke_stamps(self.app.aws, self._table, stamps, chosen))
+
+    async def arevoke_by_stamped_headers(
+        self,
+        headers: Mapping[str, Any],
+        destination: None = None,
+        terminate: bool = False,
+        signal: str | int = DEFAULT_SIGNAL,
+        **options: Any,
+    ) -> list[RevokedStamp]:
+        """Revoke as :meth:`revoke_by_stamped_headers` does, without blocking the event loop."""
+        stamps, chosen = wanted(headers), _signal(destination, terminate, signal, options)
+        return await revoke_stamps(self.app.aio, self._table, stamps, chosen)
+
+    def terminate_by_stamped_headers(
+        self,
+        headers: Mapping[str, Any],
+        destination: None = None,
+        signal: str | int = DEFAULT_SIGNAL,
+        **options: Any,
+    ) -> list[RevokedStamp]:
+        """Revoke by stamps, and end what runs: with ``terminate=True``."""
+        return self.revoke_by_stamped_headers(headers, destination, True, signal, **options)
+
+    def allow_stamped_headers(self, headers: Mapping[str, Any]) -> None:
+        """Take a revoke by stamps back; what it has met stays revoked.
+
+        ``headers`` is what was revoked, or a part of it: values by name.
+        """
+        run_now(allow_stamps(self.app.aws, self._table, wanted(headers)))
+
+    async def aallow_stamped_headers(self, headers: Mapping[str, Any]) -> None:
+        """Take a revoke back as :meth:`allow_stamped_headers` does, without blocking."""
+        await allow_stamps(self.app.aio, self._table, wanted(headers))
+
+    def revoked_stamped_headers(self) -> list[RevokedStamp]:
+        """Return which stamps are revoked, the oldest first."""
+        return run_now(revoked_stamps(self.app.aws, self._table))
+
+    async def arevoked_stamped_headers(self) -> list[RevokedStamp]:
+        """Return which stamps are revoked, without blocking the event loop."""
+        return await revoked_stamps(self.app.aio, self._table)
+
+    @property
+    def _table(self) -> str:
+        return self.app.site.records.table
+
     def __getattr__(self, name: str) -> NoReturn:
         if name in _ELSEWHERE:
             raise AttributeError(
                 f"Celery's app.control.{name} has no meaning here: {_ELSEWHERE[name]}"
             )
-        near = nearest(name, ("revoke", "arevoke", "terminate"))
+        near = nearest(name, [each for each in vars(Control) if not each.startswith("_")])
         raise AttributeError(f"app.control has no {name!r}{near}")
 
 
@@ -134,6 +222,14 @@ def _asked(
     options: Mapping[str, Any],
 ) -> tuple[list[str], str | None]:
     """Return the ids, and the signal that ends what runs; None where it may go on."""
+    ids = [task_id] if isinstance(task_id, str) else [str(each) for each in task_id]
+    return ids, _signal(destination, terminate, signal, options)
+
+
+def _signal(
+    destination: object, terminate: bool, signal: str | int, options: Mapping[str, Any]
+) -> str | None:
+    """Return the signal that ends what runs; None where it may go on."""
     given = dict(options)
     if destination is not None:
         given["destination"] = destination
@@ -143,5 +239,4 @@ def _asked(
         if name not in _NEEDLESS:
             known = ("terminate", "signal", *_NEEDLESS)
             raise UnknownOption(f"revoke takes no {name!r}{nearest(name, known)}")
-    ids = [task_id] if isinstance(task_id, str) else [str(each) for each in task_id]
-    return ids, chosen_signal(terminate, signal)
+    return chosen_signal(terminate, signal)

@@ -8,9 +8,9 @@ from uuid import uuid4
 import pytest
 
 from caraway import AsyncResult, chord, group
-from caraway.exceptions import ChordError
+from caraway.exceptions import ChordError, TaskRevokedError
 from tests.e2e.conftest import PATIENCE_S, wait_until
-from tests.e2e.corridor import aadd, add, fail, keys, mark, same, total
+from tests.e2e.corridor import aadd, add, app, fail, keys, mark, same, total
 
 if TYPE_CHECKING:
     from caraway import Signature
@@ -67,6 +67,33 @@ def test_a_failed_member_fails_the_body_and_tells_the_errback_once(
     with pytest.raises(ChordError, match="Dependency"):
         result.get(timeout=PATIENCE_S)
     assert wait_until(lambda: len(keys(folder)) == 1)
+
+
+def test_a_workflow_is_revoked_by_its_stamp_and_another_is_not(doors: tuple[str, str]) -> None:
+    odd, even = doors
+    run = uuid4().hex
+
+    def chords(of: str) -> Any:
+        members = [at(same.s(n), doors[n % 2]) for n in range(4)]
+        return chord(members, at(total.s(), odd)).stamp(run=of).apply_async()
+
+    assert chords(run).get(timeout=PATIENCE_S) == 6
+    app.control.revoke_by_stamped_headers({"run": run})
+
+    def is_known(queue: str) -> bool:
+        """Say whether what begins at a door is revoked: that takes it some seconds to know."""
+        result = at(same.s(1), queue).stamp(run=run).apply_async()
+        try:
+            result.get(timeout=PATIENCE_S)
+        except TaskRevokedError:
+            return True
+        return False
+
+    for queue in {odd, even}:
+        assert wait_until(lambda queue=queue: is_known(queue))  # type: ignore[misc]
+    with pytest.raises(ChordError, match="revoked"):
+        chords(run).get(timeout=PATIENCE_S)
+    assert chords("another").get(timeout=PATIENCE_S) == 6
 
 
 def test_chunks_run_side_by_side_and_a_map_in_one_run(doors: tuple[str, str]) -> None:

@@ -154,6 +154,38 @@ def test_a_task_that_is_terminated_is_revoked_and_the_worker_goes_on(
         assert result.state == "REVOKED"
 
 
+@pytest.mark.parametrize("pool", ["threads", "asyncio"])
+def test_a_revoke_by_stamps_ends_what_runs_and_keeps_others_from_running(
+    local: Place, pool: str
+) -> None:
+    app = local.app(Queue("default", consumer="ecs", visibility_timeout_s=3))
+    begun, ran = threading.Event(), []
+
+    @app.task
+    async def along() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    @app.task
+    def note(name: str) -> str:
+        ran.append(name)
+        return name
+
+    with Running(local, app, pool=pool):
+        running = along.apply_async(stamps={"customer": 17, "span": "a"})
+        assert begun.wait(PATIENCE_S)
+        app.control.revoke_by_stamped_headers({"customer": [16, 17]}, terminate=True)
+        with pytest.raises(TaskRevokedError, match="terminated"):
+            running.get(timeout=PATIENCE_S)
+        # The beat that has ended the run has read the list, by which all that begins goes now.
+        waiting = note.apply_async(("waiting",), stamps={"customer": 17})
+        other = note.apply_async(("other",), stamps={"customer": 18})
+        with pytest.raises(TaskRevokedError, match="revoked"):
+            waiting.get(timeout=PATIENCE_S)
+        assert other.get(timeout=PATIENCE_S) == "other"
+    assert ran == ["other"]
+
+
 def test_a_task_that_was_taken_over_is_stopped_and_records_nothing(local: Place) -> None:
     app = local.app(Queue("default", consumer="ecs", visibility_timeout_s=3))
     begun, cancelled = threading.Event(), threading.Event()

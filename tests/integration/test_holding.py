@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import random
 import time
@@ -17,9 +18,10 @@ import pytest
 
 from caraway.aws.asyncio_aws import AsyncioAws
 from caraway.core.record import Records
+from caraway.core.revoked_stamps import RevokedStamp, RevokedStamps
 from caraway.core.routing import Queue
 from caraway.exceptions import EndpointUnreachable, ResourceMissing
-from caraway.requests.dynamodb import ConditionFailed, UpdateItem
+from caraway.requests.dynamodb import ConditionFailed, GetItem, UpdateItem
 from caraway.requests.sqs import ChangeMessageVisibility, ReceiptExpired, ReceivedMessage
 from caraway.workers.holding import (
     FAULTS_KNOWN,
@@ -275,6 +277,12 @@ class FakeAws:
     def now(self) -> datetime:
         return self.time
 
+    async def perform(self, request: Any) -> Any:
+        (answer,) = await self.perform_all([request])
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
     async def perform_all(self, requests: list[Any]) -> list[Any]:
         self.asked += requests
         return [self.answers.get(type(request)) for request in requests]
@@ -291,15 +299,17 @@ def held(age_s: float) -> Held:
 def claimed(aws: FakeAws, age_s: float) -> Any:
     return SimpleNamespace(
         token="token",
-        message=SimpleNamespace(id="id", task="work"),
+        message=SimpleNamespace(id="id", task="work", stamps={}),
         job=SimpleNamespace(delivery=SimpleNamespace(lease_s=30.0)),
         began=aws.time - timedelta(seconds=age_s),
     )
 
 
 def heartbeat(aws: FakeAws, messages: list[Held], *claims: Any) -> Heartbeat:
-    executor: Any = SimpleNamespace(running={each.token: each for each in claims})
     port: Any = aws
+    executor: Any = SimpleNamespace(
+        running={each.token: each for each in claims}, revoked_stamps=RevokedStamps(port, "tasks")
+    )
     return Heartbeat(port, Records("tasks"), executor, messages)
 
 
@@ -529,6 +539,43 @@ def test_a_run_is_stopped_that_was_terminated_or_overtaken_and_no_other(
 
     asyncio.run(scene())
     assert stopped == told
+
+
+@pytest.mark.parametrize(
+    ("mode", "told"),
+    [("revoke", []), ("terminate:SIGINT", [("token", "SIGINT")])],
+)
+def test_a_run_is_stopped_whose_stamps_were_revoked_to_end_it(
+    mode: str, told: list[tuple[str, str]]
+) -> None:
+    stopped: list[tuple[str, str]] = []
+    listed = RevokedStamp("customer", 17, int(FakeAws.time.timestamp()), mode)
+
+    async def scene() -> list[Any]:
+        aws = FakeAws(answers={GetItem: {listed.attribute: json.dumps(vars(listed))}})
+        run = claimed(aws, 1)
+        run.message.stamps = {"customer": [16, 17]}
+        beating = heartbeat(aws, [], run)
+        beating._stop = lambda token, signal: stopped.append((token, signal))
+        await beating._beat()
+        await beating._beat()
+        return aws.asked
+
+    assert [type(each) for each in asyncio.run(scene())] == [GetItem]
+    assert stopped == told * 2
+
+
+def test_a_list_of_stamps_that_cannot_be_read_ends_no_heartbeat(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def scene() -> None:
+        aws = FakeAws(answers={GetItem: DOWN})
+        run = claimed(aws, 1)
+        run.message.stamps = {"customer": 17}
+        await heartbeat(aws, [], run)._beat()
+
+    asyncio.run(scene())
+    assert "which stamps are revoked is not known: nobody answers" in caplog.text
 
 
 def test_nothing_is_asked_while_nothing_is_held() -> None:

@@ -115,6 +115,14 @@ def test_the_tasks_of_an_event_are_run_and_nothing_comes_back(door: Door) -> Non
     assert (record.phase, record.attempt, record.open_at) == ("done", 0, None)
 
 
+def test_tasks_whose_stamps_are_revoked_do_not_run(door: Door) -> None:
+    add = door.app.task(name="add")(lambda x, y: x + y)
+    stamped = [add.apply_async((n, 1), stamps={"customer": n}) for n in (17, 18)]
+    door.app.control.revoke_by_stamped_headers({"customer": 17})
+    assert door.invoke() == []
+    assert [result.state for result in stamped] == ["REVOKED", "SUCCESS"]
+
+
 def test_an_asynchronous_task_is_run_on_one_loop_that_is_kept(door: Door) -> None:
     @door.app.task
     async def loop_of() -> int:

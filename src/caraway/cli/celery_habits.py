@@ -99,7 +99,7 @@ INSPECTIONS: Final[Mapping[str, str]] = {
     "query_task": "'caraway result ID' shows what is known of a task, on whatever worker it runs",
     "report": "'caraway doctor' looks at the settings and at AWS",
     "reserved": "nothing is reserved: a worker receives a message when it has a free slot",
-    "revoked": "'caraway result ID' shows whether a task is revoked",
+    "revoked": "'caraway result ID' shows it of a task, 'caraway revoke --list' of stamps",
     "scheduled": "no worker holds a task for later, SQS does: 'caraway queues' shows how many",
 }
 """Verbs of ``celery inspect``."""

@@ -37,6 +37,7 @@ from caraway.core.publish import Outgoing, Site, send
 from caraway.core.record import Record
 from caraway.core.refusal import leave, refused, undeliverable
 from caraway.core.revoke import found_revoked
+from caraway.core.revoked_stamps import RevokedStamps
 from caraway.core.settle import (
     Again,
     Failed,
@@ -109,6 +110,7 @@ class Executor:
         self._hostname = hostname
         self._observe = observe
         self._rng = rng or random.Random()  # noqa: S311 - jitter
+        self.revoked_stamps = RevokedStamps(aws, site.records.table)
         self.running: dict[str, Claimed] = {}
         """What runs now under a claim, by token: what a heartbeat renews and a drain releases."""
 
@@ -188,6 +190,8 @@ class Executor:
     # -- claim: take the record for this attempt, or find out why it cannot be taken ------------
 
     async def _claim(self, job: Job) -> Claimed:
+        # Before it: to claim and then fail to read would cost the lease.
+        await self.revoked_stamps.look(job.message.stamps)
         return await claim(self._aws, self._site, self._tasks, job, self._door, self._hostname)
 
     async def _refused(self, delivery: Delivery, message: Message, record: Record) -> Disposition:
@@ -227,6 +231,8 @@ class Executor:
     def _not_to_be_run(self, claimed: Claimed) -> Ending | None:
         message, record = claimed.message, claimed.record
         if record is not None and record.revoked:
+            return Revoked("revoked")
+        if self.revoked_stamps.mode_for(message.stamps):
             return Revoked("revoked")
         if message.expires is not None and self._aws.now() > message.expires:
             return Revoked("expired")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from caraway.core.record import Record
 from caraway.core.revoke import signal_of
-from caraway.exceptions import AccessDenied, RequestFailed, ResourceMissing
+from caraway.exceptions import AccessDenied, OperationalError, RequestFailed, ResourceMissing
 from caraway.requests.dynamodb import ConditionFailed
 from caraway.requests.sqs import BATCH_LIMIT, ChangeMessageVisibility, ReceiptExpired
 from caraway.utils.log import get_logger
@@ -325,6 +325,24 @@ class Heartbeat:
         self._leases = {
             token: at for token, at in self._leases.items() if token in self._executor.running
         }
+        await self._stop_revoked_stamps()
+
+    async def _stop_revoked_stamps(self) -> None:
+        """Stop the runs whose stamps were revoked with ``terminate=True``."""
+        stamped = [
+            (token, claimed.message.stamps)
+            for token, claimed in self._executor.running.items()
+            if claimed.message.stamps
+        ]
+        for token, stamps in stamped:
+            revoked = self._executor.revoked_stamps
+            try:
+                await revoked.look(stamps)
+            except OperationalError as error:
+                logger.warning("which stamps are revoked is not known: %s", error)
+                return
+            if (signal := signal_of(revoked.mode_for(stamps))) is not None:
+                self._stop(token, signal)
 
     @staticmethod
     def _kept(held: Held, answer: object, now: float) -> None:
