@@ -22,7 +22,7 @@ from caraway import (
 )
 from caraway.core.events import Received
 from caraway.core.port import run_now
-from caraway.core.workflow import Call, all_steps_of
+from caraway.core.workflow import Call, Group, all_steps_of
 from caraway.exceptions import InvalidOption, UnknownOption
 from tests.stage import Stage
 from tests.yard import Yard
@@ -200,6 +200,21 @@ def test_chunks_and_maps_are_stamped_as_the_runs_that_they_are() -> None:
     assert [stamps(each) for each in made.group().tasks] == [{"customer": 17}] * 2
     stamped = chunks(call("add").stamp(customer=18), pairs, 2)
     assert [stamps(each) for each in stamped.group().tasks] == [{"customer": 18}] * 2
+
+
+def test_the_stamps_of_a_chord_are_not_those_of_what_comes_after_it() -> None:
+    whole = chord([call("a")], call("b")).set(stamps={"customer": 17}) | call("c")
+    header, body, after = whole.steps()
+    assert isinstance(header, Group)
+    ((first,),) = header.members
+    assert isinstance(first, Call)
+    assert isinstance(body, Call)
+    assert isinstance(after, Call)
+    assert [stamps(each.what) for each in (first, body, after)] == [
+        {"customer": 17},
+        {"customer": 17},
+        None,
+    ]
 
 
 def test_a_clone_shares_no_stamps() -> None:
