@@ -100,6 +100,10 @@ class GroupResult(ResultSet):
             return bool(self.id == other.id and self._results == other._results)
         return self.id == other if isinstance(other, str) else NotImplemented
 
+    def __bool__(self) -> bool:
+        """Return true, also for a group without members: as in Celery, it is a result."""
+        return True
+
     def __hash__(self) -> int:
         return hash(self.id)
 

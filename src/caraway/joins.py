@@ -61,7 +61,7 @@ class Joins(ResultBase):
     ) -> Iterator[tuple[AsyncResult[Any], Sequence[str]]]:
         """Give the tasks, and for each those before it in the chains that it lies in."""
         for each in self.results:
-            before = (*each._ancestors(), *above)  # noqa: SLF001 - one family
+            before = tuple(dict.fromkeys((*each._ancestors(), *above)))  # noqa: SLF001 - one family
             if isinstance(each, Joins):
                 yield from each._chained(before)  # noqa: SLF001
             else:

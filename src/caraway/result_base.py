@@ -24,10 +24,13 @@ class ResultBase(ABC):
     ----------
     parent
         The result before this one in its chain; None for the first.
+    above
+        The result before the group that it begins a member of, which has no parent, as in Celery.
     """
 
     app: AppBase
     parent: ResultBase | None = None
+    above: ResultBase | None = None
 
     id: Any
 
@@ -67,10 +70,11 @@ class ResultBase(ABC):
 
     def _ancestors(self) -> list[str]:
         """Return the ids of the tasks before this one, without those of groups' members."""
-        ids, result = [], self.parent
+        ids: list[str] = []
+        result = self.parent or self.above
         while result is not None:
             ids += result._own_ids()  # noqa: SLF001 - one family
-            result = result.parent
+            result = result.parent or result.above
         return ids
 
     def _own_ids(self) -> list[str]:

@@ -194,6 +194,8 @@ def _result(
             before = parent or above
             members = [_result(app, each, make, before, is_taken=taken) for each in step.members]
             parent = GroupResult(step.id, members, app=app, parent=parent)
+        if place == 1:
+            parent.above = above
     return parent
 
 

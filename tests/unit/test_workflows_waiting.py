@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from caraway import chain, chord, group
-from caraway.exceptions import ChainStopped, Ignore, TaskRevokedError
+from caraway import GroupResult, chain, chord, group
+from caraway.exceptions import (
+    ChainStopped,
+    Ignore,
+    TaskRevokedError,
+)
 from caraway.requests.dynamodb import BatchGetItem
 from tests.yard import Yard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from caraway import Signature
 
 
 def ignored(yard: Yard) -> Signature[Any]:
-    @yard.app.task(name="ignored")
     def ignored(_value: Any = None) -> None:
         raise Ignore
 
-    return ignored.s()
+    if "ignored" not in yard.app.tasks:
+        yard.app.task(name="ignored")(ignored)
+    return yard.app.signature("ignored")
 
 
 MEMBERS: dict[str, Callable[[Yard], Signature[Any]]] = {
@@ -165,3 +171,72 @@ def test_nobody_waits_for_a_task_that_leaves_no_record(name: str) -> None:
     assert result.get() == expected
     if name == "a body":
         assert result.parent.get() == [1]
+
+
+def test_a_task_of_a_group_is_not_waited_for_when_the_chain_before_the_group_has_stopped() -> None:
+    yard = Yard()
+    member = group(yard.ident.s() | yard.ident.s(), group(yard.ident.s()))
+    result = chain(yard.fail.s("no"), yard.ident.s(), member).delay()
+    yard.work()
+    for each in (result, *result, result[0].parent):
+        with pytest.raises(ValueError, match="no"):
+            each.get()
+    assert result[1].parent is None
+
+
+def test_a_group_without_members_hides_nothing_of_what_comes_before_it() -> None:
+    yard = Yard()
+    result = chain(yard.fail.s("no"), group([]), group(yard.ident.s(), yard.ident.s())).delay()
+    yard.work()
+    assert result.parent
+    assert result.as_tuple()[0][1][0][1] == ((result.parent.parent.id, None), None)
+    for each in (result, *result):
+        with pytest.raises(ValueError, match="no"):
+            each.get()
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_nothing_waits_for_ever_in_a_workflow_of_whatever_shape(seed: int) -> None:
+    yard = Yard(copies=1 + seed % 2, seed=seed)
+    result = _grown(random.Random(seed), yard, depth=4).delay(5)
+    yard.work()
+    for each in _with_all_before(result):
+        each.get(timeout=1, propagate=False)
+
+
+def _grown(rng: random.Random, yard: Yard, depth: int) -> Signature[Any]:
+    """Return a workflow whose tasks end in all ways; what it begins with can be sent."""
+    kind = rng.choice(["task", "chain", "group", "chord"]) if depth else "task"
+    if kind == "task":
+        return _ending(rng, yard)
+    parts = [_grown(rng, yard, depth - 1) for _ in range(rng.choice([0, 1, 2, 2, 3]))]
+    if kind == "chain":
+        lost = yard.ident.s().set(queue="nowhere")
+        some = [*parts, *([lost] if rng.random() < 0.1 else [])]
+        return chain(yard.ident.s(), *some, app=yard.app)
+    if kind == "group":
+        return group(parts, app=yard.app)
+    return chord(parts, _grown(rng, yard, depth - 1), app=yard.app)
+
+
+def _ending(rng: random.Random, yard: Yard) -> Signature[Any]:
+    endings: list[Signature[Any]] = [
+        yard.ident.s(),
+        yard.ident.s(),
+        yard.ident.s().set(ignore_result=True),
+        yard.ident.s().set(expires=yard.aws.now(), countdown=5),
+        yard.ident.s().on_error(yard.told.s()),
+        yard.fail.s(),
+        ignored(yard),
+    ]
+    return rng.choice(endings)
+
+
+def _with_all_before(result: Any) -> Iterator[Any]:
+    """Give a result, those of its members, and those of all that comes before it."""
+    while result is not None:
+        yield result
+        if isinstance(result, GroupResult):
+            for member in result:
+                yield from _with_all_before(member)
+        result = result.parent
