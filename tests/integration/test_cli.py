@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from moto import mock_aws
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
+from caraway import chord
 from caraway.cli import main
 from caraway.core.disposition import Delivery
 from caraway.core.executor import Executor
@@ -358,6 +359,30 @@ def test_following_a_failure_ends_with_its_exit_code(shop: str) -> None:
         assert run("result", "one", *arguments).exit_code == 1
         assert run("call", "shop.fails", "--task-id", "one", *arguments).exit_code == 1
     assert run("result", "nobody", "--follow", "--timeout", "0").exit_code == 5
+
+
+def test_a_workflow_is_drawn_with_what_has_begun_and_what_waits(shop: str) -> None:
+    app = load_app(shop).finalize()
+    greet, add = app.tasks["shop.greet"], app.tasks["shop.add"]
+    result = chord([add.si(1, 2), add.si(3, 4)], greet.si("Ada") | greet.si("Eve")).delay()
+    app.close()
+    work(shop)
+    shown = run("workflow", "show", result.id)
+    assert shown.exit_code == 0, shown.output
+    lines = [line.split("  ") for line in shown.stdout.splitlines()]
+    assert [line[:2] for line in lines] == [
+        ["chain of 3", "STARTED"],
+        ["├─ group of 2", "2 SUCCESS"],
+        ["│", "├─ [0] shop.add"],
+        ["│", "└─ [1] shop.add"],
+        ["├─ shop.greet", "sent, not begun"],
+        ["└─ shop.greet", "waiting"],
+    ]
+    assert lines[-1][-1] == "<- this one"
+    work(shop)
+    work(shop)
+    told = json.loads(run("workflow", "show", result.id, "--json").stdout)
+    assert [step["state"] for step in told["steps"]] == ["SUCCESS"] * 3
 
 
 @pytest.mark.parametrize("how", ["--wait", "--follow"])
