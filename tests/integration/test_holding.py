@@ -431,7 +431,7 @@ def test_the_leases_of_a_thousand_running_tasks_are_forty_writes_within_a_third_
             age_s = timedelta(seconds=rng.uniform(0, 10))
             running[f"{number}"] = SimpleNamespace(
                 token=f"{number}",
-                message=SimpleNamespace(id=f"{number}", task="work"),
+                message=SimpleNamespace(id=f"{number}", task="work", stamps={}),
                 job=SimpleNamespace(delivery=SimpleNamespace(lease_s=30.0)),
                 began=port.now() - age_s,
             )

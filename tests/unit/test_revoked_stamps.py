@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from caraway import chord, states
+from caraway import Queue, chord, states
 from caraway.core.events import Ended
 from caraway.core.port import run_now
 from caraway.core.record import HORIZON_S
@@ -159,6 +159,16 @@ def test_a_retry_does_not_begin(scene: Scene) -> None:
     result = again.apply_async(stamps={"customer": 17})
     scene.work()
     assert (tries, result.state) == ([0], states.REVOKED)
+
+
+def test_nor_does_it_on_a_fifo_queue_whose_next_message_runs() -> None:
+    stage = Stage(task_queues=[Queue("orders.fifo")])
+    ran: list[int] = []
+    task = stage.app.task(name="note", queue="orders.fifo")(ran.append)
+    results = [task.apply_async((n,), stamps={"customer": n}) for n in (17, 18)]
+    stage.app.control.revoke_by_stamped_headers({"customer": 17})
+    stage.work()
+    assert (ran, [each.state for each in results]) == ([18], [states.REVOKED, states.SUCCESS])
 
 
 def test_an_idempotent_task_does_not_run_either(scene: Scene) -> None:

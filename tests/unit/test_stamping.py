@@ -23,8 +23,9 @@ from caraway import (
 from caraway.core.events import Received
 from caraway.core.port import run_now
 from caraway.core.workflow import Call, Group, all_steps_of
-from caraway.exceptions import InvalidOption, UnknownOption
+from caraway.exceptions import InvalidOption, Reject, UnknownOption
 from tests.stage import Stage
+from tests.support import FakeTask, World, doing
 from tests.yard import Yard
 
 if TYPE_CHECKING:
@@ -371,6 +372,30 @@ async def _replayed(app: Caraway, id: str) -> None:
     from caraway.core.replay import replay
 
     await replay(app.aws, app.site, app.tasks, id)
+
+
+def test_a_retry_on_a_fifo_queue_keeps_them() -> None:
+    stage = Stage(task_queues=[Queue("orders.fifo")])
+    seen: list[Any] = []
+
+    @stage.app.task(name="again", bind=True, default_retry_delay=1, queue="orders.fifo")
+    def again(self: Any) -> None:
+        seen.append(dict(self.request.stamps))
+        if len(seen) < 2:
+            raise self.retry(headers={"h": 1})
+
+    again.apply_async(stamps={"customer": 17})
+    stage.work()
+    assert seen == [{"customer": 17}] * 2
+
+
+def test_a_dead_letter_keeps_them_for_its_redrive() -> None:
+    world = World(FakeTask("task", doing(Reject("no"), "done")))
+    world.send("task", stamps={"customer": 17})
+    world.drain()
+    world.redrive()
+    world.drain()
+    assert [dict(each.stamps) for each in world.tasks["task"].runs] == [{"customer": 17}] * 2
 
 
 def test_what_a_task_sends_is_stamped_by_itself_alone() -> None:
