@@ -224,7 +224,7 @@ def test_a_revoke_is_known_when_what_was_read_is_old() -> None:
     assert (revoked(), scene.looks()) == ("revoke", 3)  # one read is that of the revoke
 
 
-def test_one_reads_the_list_while_others_go_by_the_one_before() -> None:
+def test_one_reads_the_list_while_others_go_by_the_one_before_or_wait() -> None:
     class Slow:
         """A port whose reads wait until they are let go."""
 
@@ -234,6 +234,9 @@ def test_one_reads_the_list_while_others_go_by_the_one_before() -> None:
 
         def now(self) -> Any:
             return yard.aws.time + timedelta(seconds=self.seconds)
+
+        async def sleep(self, _seconds: float) -> None:
+            await asyncio.sleep(0)
 
         async def perform(self, request: Request[Any]) -> Any:
             waiting = asyncio.get_running_loop().create_future()
@@ -262,8 +265,20 @@ def test_one_reads_the_list_while_others_go_by_the_one_before() -> None:
             await asyncio.gather(*await looking(after_s))
         return counted
 
-    # Nobody knows anything; all know; one is to read; what is known is too old for anybody.
-    assert asyncio.run(play()) == [5, 0, 1, 5]
+    # Nobody knows anything, and all wait for one; all know; one reads and the others go on; what is
+    # known is too old for anybody.
+    assert asyncio.run(play()) == [1, 0, 1, 1]
+
+
+def test_who_waits_for_a_read_that_fails_reads_itself(scene: Scene) -> None:
+    known, stamps = RevokedStamps(scene.aws, scene.app.site.records.table), {"customer": 17}
+    scene.aws.fate = lambda _request: "fail"
+    for _ in range(2):
+        with pytest.raises(EndpointUnreachable):
+            run_now(known.look(stamps))
+    scene.aws.fate = lambda _request: "ok"
+    run_now(known.look(stamps))
+    assert known.mode_for(stamps) is None
 
 
 def test_a_list_that_cannot_be_read_leaves_the_message_without_a_claim(scene: Scene) -> None:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 KEY: Final = "revoked\tstamps"
 FRESH_S: Final = 5.0
 """How long a process goes by what it has read."""
+WAIT_S: Final = 0.02
+"""How often who waits for another's read looks whether it is there."""
 MOST: Final = 500
 """Stamps that are revoked at one time: every process reads all of them, and pays for each KiB."""
 VALUE_LIMIT: Final = 500
@@ -91,19 +93,26 @@ class RevokedStamps:
     async def look(self, stamps: Mapping[str, Json]) -> None:
         """Read the list, where stamps need it and what is known of it is old.
 
-        While somebody reads it others go by the one before, unless that is twice as old.
+        While somebody reads it others go by the one before, or wait where that is twice as old.
 
         Raises
         ------
         OperationalError
             If the table could not be asked.
         """
-        now = self._aws.now().timestamp()
-        if not stamps or now - self._read_at < FRESH_S:
-            return
-        if now - self._asked_at < FRESH_S and now - self._read_at < 2 * FRESH_S:
-            return
-        self._asked_at = now
+        while stamps and self._age_s(self._read_at) >= FRESH_S:
+            if self._age_s(self._asked_at) >= FRESH_S:
+                await self._refresh()
+            elif self._age_s(self._read_at) < 2 * FRESH_S:
+                return
+            else:
+                await self._aws.sleep(WAIT_S)
+
+    def _age_s(self, at: float) -> float:
+        return self._aws.now().timestamp() - at
+
+    async def _refresh(self) -> None:
+        self._asked_at = now = self._aws.now().timestamp()
         try:
             item = await self._aws.perform(GetItem(self._table, KEY))
         except BaseException:
