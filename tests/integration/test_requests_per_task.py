@@ -12,6 +12,7 @@ import pytest
 from caraway import Queue
 from caraway.aws.asyncio_aws import AiobotocoreWire, ThreadWire
 from caraway.aws.coalesce import WRITES
+from caraway.core import revoked_stamps
 from caraway.workers.ecs import Worker
 from tests.integration.conftest import PATIENCE_S
 from tests.integration.test_lambda_door import Door
@@ -44,7 +45,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return counts
 
 
-def run_all(app: Caraway, pool: str, **options: Any) -> None:
+def run_all(
+    app: Caraway, pool: str, *, stamps: dict[str, Any] | None = None, **options: Any
+) -> None:
     """Enqueue all tasks at once, and let one worker run them."""
     ran: list[int] = []
 
@@ -61,7 +64,8 @@ def run_all(app: Caraway, pool: str, **options: Any) -> None:
     one = app.task(name="one", **options)(function)
 
     async def enqueue() -> None:
-        await asyncio.gather(*(one.adelay(number) for number in range(TASKS)))
+        calls = (one.aapply_async((number,), stamps=stamps) for number in range(TASKS))
+        await asyncio.gather(*calls)
 
     worker = Worker(app, pool=pool, concurrency=20, heartbeat_interval_s=0)
     asyncio.run(enqueue())
@@ -82,6 +86,15 @@ def test_a_task_with_a_record_costs_half_a_request(
         "delete_message_batch",
     }
     assert sum(asked.values()) / TASKS <= 0.60
+
+
+def test_tasks_with_stamps_cost_one_read_more_for_all_of_them(
+    local: Place, asked: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(revoked_stamps, "FRESH_S", 3_600.0)  # however long the machine takes
+    run_all(local.app(), "asyncio", stamps={"customer": 17})
+    assert asked["get_item"] == 1
+    assert sum(asked.values()) / TASKS <= 0.61
 
 
 @pytest.mark.parametrize("pool", ["asyncio", "threads"])
