@@ -22,6 +22,7 @@ from caraway.core.revoked_stamps import (
 )
 from caraway.core.settle import Revoked
 from caraway.exceptions import (
+    AccessDenied,
     ChordError,
     EndpointUnreachable,
     InvalidOption,
@@ -349,6 +350,22 @@ def test_a_task_that_ends_runs_too_says_more_than_one_that_does_not(scene: Scene
     run_now(known.look(stamps))
     assert known.mode_for(stamps) == "terminate:SIGTERM"
     assert known.mode_for({"a": 1}) == "revoke"
+
+
+@pytest.mark.parametrize("verb", ["revoke_by_stamped_headers", "allow_stamped_headers"])
+def test_a_role_that_may_not_write_is_told_what_would_allow_it(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    perform = scene.aws.perform
+
+    async def refuse(request: Any) -> Any:
+        if isinstance(request, UpdateItem):
+            raise AccessDenied("no UpdateItem for you")
+        return await perform(request)
+
+    monkeypatch.setattr(scene.aws, "perform", refuse)
+    with pytest.raises(AccessDenied, match="RevokerPolicyArn"):
+        getattr(scene.app.control, verb)({"customer": 17})
 
 
 @pytest.mark.parametrize("headers", [{}, "customer", ["customer"], {1: 2}, {"": 1}], ids=str)

@@ -172,7 +172,7 @@ async def _revoke_several(
             if not isinstance(answer, Exception):
                 done[id] = revocation
             elif not isinstance(answer, ConditionFailed):
-                done[id] = _explained(answer)
+                done[id] = explained(answer)
             else:
                 # The record has moved: what is to be done depends on where it is now.
                 known[id] = Record.read(answer.item)
@@ -241,10 +241,11 @@ def all_done(outcomes: Sequence[Revocation | Exception]) -> list[Revocation]:
     return done
 
 
-def _explained(error: Exception) -> Exception:
+def explained(error: Exception) -> Exception:
+    """Return why AWS did not revoke, with what would allow it."""
     if isinstance(error, AccessDenied):
         return AccessDenied(
-            f"{error}; to revoke is to write to the task's record: attach the policy "
+            f"{error}; to revoke is to write to the task table: attach the policy "
             "RevokerPolicyArn of the stack, or allow dynamodb:UpdateItem on the table"
         )
     return error

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from caraway.core.codec import canonical, dumps, encode
 from caraway.core.record import HORIZON_S
-from caraway.core.revoke import mode_of, signal_of
+from caraway.core.revoke import explained, mode_of, signal_of
 from caraway.core.stamps import are_stamps
-from caraway.exceptions import InvalidOption
+from caraway.exceptions import AccessDenied, InvalidOption
 from caraway.requests.dynamodb import ConditionFailed, GetItem, UpdateItem
 from caraway.requests.items import Always, Change, Condition, Equals
 
@@ -176,7 +176,7 @@ async def revoke_stamps(
                 "that are done with (app.control.allow_stamped_headers), or revoke tasks by ids"
             )
         try:
-            await aws.perform(_write(table, now, added, over))
+            await _perform(aws, _write(table, now, added, over))
         except ConditionFailed as changed:  # one that was over has been revoked again
             listed = _read(changed.item)
         else:
@@ -188,13 +188,20 @@ async def allow_stamps(aws: Aws, table: str, stamps: Mapping[str, Json]) -> None
     names = tuple(each.attribute for each in _each(stamps, 0, ""))
     now = int(aws.now().timestamp())
     change = Change({"ttl": now + HORIZON_S}, names)
-    await aws.perform(UpdateItem(table, KEY, change, Always()))
+    await _perform(aws, UpdateItem(table, KEY, change, Always()))
 
 
 async def revoked_stamps(aws: Aws, table: str) -> list[RevokedStamp]:
     """Return which stamps are revoked, the oldest first."""
     now, listed = aws.now().timestamp(), _read(await aws.perform(GetItem(table, KEY)))
     return [each for each in listed if not each.is_over(now)]
+
+
+async def _perform(aws: Aws, write: UpdateItem) -> None:
+    try:
+        await aws.perform(write)
+    except AccessDenied as error:
+        raise explained(error) from error
 
 
 def _write(table: str, now: int, added: list[RevokedStamp], over: list[RevokedStamp]) -> UpdateItem:
