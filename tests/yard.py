@@ -6,6 +6,7 @@ The worker delivers each message as often as it is told to, in an order that a s
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from caraway import Caraway, Queue
@@ -13,9 +14,11 @@ from caraway.aws.memory import MemoryAws
 from caraway.core.disposition import Delete, Delivery
 from caraway.core.executor import Executor
 from caraway.core.port import run_now
+from caraway.exceptions import EndpointUnreachable
 from caraway.requests.sqs import (
     ChangeMessageVisibility,
     DeleteMessage,
+    ReceivedMessage,
     ReceiveMessages,
     SendMessage,
 )
@@ -76,28 +79,31 @@ class Yard:
 
         self.add, self.ident, self.total, self.fail, self.told = add, ident, total, fail, told
 
-    def work(self) -> None:
-        """Deliver messages until there is none."""
+    def work(self, rounds: int = 5_000) -> None:
+        """Deliver messages until there is none, or so many times up to ten."""
         executor = Executor(
             self.aws, self.app.site, self.app.tasks, door="ecs", observe=self.events.append
         )
-        while (queue := self._next_queue()) is not None:
-            url = f"memory://{queue.name}"
-            received = run_now(self.aws.perform(ReceiveMessages(url, limit=10)))
+        for _ in range(rounds):
+            if (queue := self._next_queue()) is None:
+                return
+            request = ReceiveMessages(f"memory://{queue.name}", limit=10)
+            received = run_now(self.aws.perform(request))
             if self._rng is not None:
                 self._rng.shuffle(received)
             for message in received:
-                for copy in range(self._copies):
-                    delivery = Delivery(message.body, queue, _LEASE_S, message.receive_count + copy)
-                    done = run_now(executor.execute(delivery))
-                if isinstance(done, Delete):
-                    run_now(self.aws.perform(DeleteMessage(url, message.receipt_handle)))
-                else:
-                    run_now(
-                        self.aws.perform(
-                            ChangeMessageVisibility(url, message.receipt_handle, done.visible_in_s)
-                        )
-                    )
+                with suppress(EndpointUnreachable):  # as a door does, it leaves the message then
+                    self._deliver(executor, queue, message)
+
+    def _deliver(self, executor: Executor, queue: Queue, message: ReceivedMessage) -> None:
+        url, handle = f"memory://{queue.name}", message.receipt_handle
+        for copy in range(self._copies):
+            delivery = Delivery(message.body, queue, _LEASE_S, message.receive_count + copy)
+            done = run_now(executor.execute(delivery))
+        if isinstance(done, Delete):
+            run_now(self.aws.perform(DeleteMessage(url, handle)))
+        else:
+            run_now(self.aws.perform(ChangeMessageVisibility(url, handle, done.visible_in_s)))
 
     def _next_queue(self) -> Queue | None:
         """Return the queue whose message is due first, with the clock moved there."""

@@ -163,6 +163,8 @@ class Announced:
     def _state(self, error: BaseException | None) -> str:
         """Return the state that an attempt leads to, as far as its function decides it."""
         context = self._context
+        if context.replacement is not None:
+            return states.IGNORED
         if context.requested_retry is not None:
             return states.RETRY
         if error is None:

@@ -1,4 +1,4 @@
-"""The tasks that every app has: those that call another task many times within one run."""
+"""The tasks that every app has: what maps run, and what ends a group that replaces a task."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from caraway.core.arguments import Parameters, untyped_to_wire
 from caraway.core.codec import decode
 from caraway.exceptions import InvalidArguments, InvalidOption, NotRegistered, Reject
 from caraway.maps import xmap, xstarmap
+from caraway.replacements import ACCUMULATE
 from caraway.signatures import Signature, maybe_signature
 from caraway.task import Task
 
@@ -147,7 +148,18 @@ def refuse_if_promised(task: Task[..., Any]) -> None:
             )
 
 
+class Accumulate(Task[[list[Any]], list[Any]]):
+    """Comes after a group that takes the place of a task: its values are that task's."""
+
+    name = ACCUMULATE
+
+    def run(self, values: Any) -> Any:
+        """Return the values."""
+        return values
+
+
 def built_in() -> Iterator[Task[..., Any]]:
     """Give the tasks that every app has."""
     yield Map()
     yield Starmap()
+    yield Accumulate()

@@ -15,6 +15,7 @@ from caraway.core.port import run_now
 from caraway.core.retry import exhausted
 from caraway.core.serializers import JSON
 from caraway.exceptions import (
+    Ignore,
     InvalidOption,
     InvalidTaskError,
     MaxRetriesExceededError,
@@ -22,8 +23,10 @@ from caraway.exceptions import (
     UnknownOption,
     nearest,
 )
+from caraway.replacements import replacement_of
 from caraway.requests.dynamodb import ConditionFailed
 from caraway.running import Runnable
+from caraway.signatures import maybe_signature
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 
     from caraway.core.port import Aws
     from caraway.requests.base import Json
+    from caraway.signatures import Signature
 
 _RETRY_CHANGES: Final = frozenset(
     {
@@ -43,6 +47,7 @@ _RETRY_CHANGES: Final = frozenset(
         "time_limit",
     }
 )
+_REPLACED: Final = "Replaced by new task"
 _NO_CONTEXT: Final = Context(called_directly=True)
 
 
@@ -147,6 +152,40 @@ class Inside(Runnable):
             raise retry
         request.requested_retry = retry
         return retry
+
+    def replace(self, sig: Signature[Any]) -> NoReturn:
+        """Let another task, or a canvas, take this one's place; ends this attempt by raising.
+
+        What waits for this task, its result, its chain, its chord and its callbacks, waits for what
+        takes its place from now on: the last task of that has this task's id. A group is followed
+        by a task that returns its values as a list. Where one of its tasks fails, so does this id.
+
+        Raises
+        ------
+        Ignore
+            Always, also for eager tasks; ``return self.replace(...)`` shows that the function ends
+            here. What it does after it has caught this changes nothing.
+        InvalidOption
+            If it is no signature, or a chain without tasks.
+        InvalidTaskError
+            In a direct call, which has no place to give.
+        """
+        self.on_replace(maybe_signature(sig, self.app))
+        raise Ignore(_REPLACED)
+
+    def on_replace(self, sig: Signature[Any]) -> None:
+        """Run when the task is replaced, before that is recorded; a subclass may change ``sig``.
+
+        Must call this one, with what is to take the task's place.
+        """
+        request = self.request
+        if request.called_directly or request.message is None:
+            raise InvalidTaskError(
+                f"{self.name} was called directly: only a task that was sent has a place that "
+                "replace() could give to another one"
+            )
+        request.replacement = replacement_of(self.app, sig, request)
+        raise Ignore(_REPLACED)
 
     def _changes(self, args: Any, kwargs: Any, options: Mapping[str, Any]) -> dict[str, Json]:
         """Return what the next attempt changes of the message, as JSON."""

@@ -133,7 +133,7 @@ class Outline:
 
     def calls(self) -> Iterator[Placed]:
         """Give the calls that it begins with."""
-        return heads(self.steps, NOWHERE, _to_json)
+        return heads(self.steps, NOWHERE, call_as_json)
 
     def sent(self) -> Any:
         """Return its result, and note it as a child of the task that has sent it.
@@ -244,7 +244,7 @@ def _new_id(canvas: Signature[Any]) -> str:
     return context.child_id(digest_of(canvas.task, [] if generated else [canvas.to_dict()], {}))
 
 
-def _to_json(call: Call[Signature[Any]]) -> Json:
+def call_as_json(call: Call[Signature[Any]]) -> Json:
     """Return a call as a JSON signature with its id."""
     return call.what.clone(call.prepended, task_id=call.id).to_dict()
 

@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 
 from pydantic import BaseModel
 
-from caraway import Caraway, Queue
+from caraway import Caraway, Queue, chord
 from caraway.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 
 # Two queues of the template, two that only workers consume which a test has started, and two of
@@ -142,6 +142,14 @@ def mark(self: Any, folder: str, *_: Any) -> str:
     """Leave an object whose key nobody else has: the number of objects is the number of runs."""
     put(f"{folder}/{uuid4()}")
     return str(self.request.parent_id)
+
+
+@app.task(bind=True)
+def replaced(self: Any, folder: str, queue: str) -> Any:
+    """Let a chord take its place, whose tasks are others' and run elsewhere."""
+    put(f"{folder}/{uuid4()}")
+    header = [same.s(n).set(queue=queue) for n in range(3)]
+    return self.replace(chord(header, total.s().set(queue=queue)))
 
 
 @app.task

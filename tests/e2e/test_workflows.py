@@ -10,7 +10,7 @@ import pytest
 from caraway import AsyncResult, chord, group
 from caraway.exceptions import ChordError, TaskRevokedError
 from tests.e2e.conftest import PATIENCE_S, wait_until
-from tests.e2e.corridor import aadd, add, app, fail, keys, mark, same, total
+from tests.e2e.corridor import aadd, add, app, fail, keys, mark, replaced, same, total
 
 if TYPE_CHECKING:
     from caraway import Signature
@@ -111,6 +111,17 @@ def test_chunks_run_side_by_side_and_a_map_in_one_run(doors: tuple[str, str]) ->
     ]
     starmap: Any = aadd.starmap(pairs[:3])
     assert at(starmap, odd).delay().get(timeout=PATIENCE_S) == [0, 2, 4]
+
+
+def test_what_takes_a_tasks_place_has_its_id_and_its_chain(
+    doors: tuple[str, str], folder: str
+) -> None:
+    odd, even = doors
+    first = at(replaced.s(folder, even), odd)
+    result: Any = (first | at(add.s(100), even)).delay()
+    assert result.get(timeout=PATIENCE_S) == 103
+    assert result.parent.get(timeout=PATIENCE_S) == 3
+    assert len(keys(folder)) == 1
 
 
 def test_a_group_of_a_hundred_and_more(doors: tuple[str, str]) -> None:

@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from caraway import states
 from caraway.aws.memory import Fate
 from caraway.core.claiming import LAMBDA
-from caraway.core.context import Context
+from caraway.core.context import Context, Replacement
 from caraway.core.disposition import Delivery
 from caraway.core.ids import derived_id
 from caraway.core.message import Message
@@ -40,10 +40,20 @@ MOST_WORKERS = 2
 MOST_TASKS = 2
 ENOUGH_DELIVERIES = 300
 FATES: tuple[Literal[Fate, "crash"], ...] = (*("ok",) * 7, "repeat", "lose", "fail", "crash")
-Outcome = Literal["return", "raise", "retry", "retry later", "reject", "requeue", "ignore"]
+Outcome = Literal[
+    "return",
+    "raise",
+    "retry",
+    "retry later",
+    "reject",
+    "requeue",
+    "ignore",
+    "replace",
+    "replace by a chain",
+]
 OUTCOMES: tuple[Outcome, ...] = (
     *("return", "raise", "retry", "retry", "retry later"),
-    *("reject", "reject", "requeue", "ignore"),
+    *("reject", "reject", "requeue", "ignore", "replace", "replace by a chain"),
 )
 
 
@@ -73,6 +83,7 @@ class RecordMachine(RuleBasedStateMachine):
         self.task = FakeTask("task", self.run, idempotent=self.idempotent)
         self.world = World(
             self.task,
+            FakeTask("step"),
             FakeTask("errback"),
             queues=[
                 Queue("default", fifo=self.fifo, visibility_timeout_s=LEASE_S),
@@ -103,6 +114,8 @@ class RecordMachine(RuleBasedStateMachine):
             if known != asked_for:  # said later: what a function raises is its task's failure
                 self.differing.append((request.id, known, asked_for))
         self.outcomes += 1
+        if self.outcome in ("replace", "replace by a chain"):
+            self._replace(request)
         match self.outcome:
             case "return":
                 return f"value {self.outcomes}"
@@ -116,8 +129,14 @@ class RecordMachine(RuleBasedStateMachine):
                 raise Reject(f"rejected {self.outcomes}")
             case "requeue":
                 raise Reject("busy", requeue=True)
-            case "ignore":
-                raise Ignore
+        raise Ignore
+
+    def _replace(self, request: Context) -> None:
+        """Let another call of the task take its place, at once or after a step."""
+        other = {**signature("task", f"other {self.outcomes}"), "immutable": True}
+        id = derived_id("replaced", request.id, request.attempt)
+        steps = [signature("step", task_id=id), other][self.outcome == "replace" :]
+        request.replacement = Replacement(steps)
 
     # -- what happens -----------------------------------------------------------------------
 
@@ -330,7 +349,7 @@ class RecordMachine(RuleBasedStateMachine):
             attempt = record.attempt - (record.phase == FAILED)
             errback = derived_id(f"link_error:0:{attempt}", id)
             assert errback in ids(self.world.messages("errbacks"))
-        if record.phase == FAILED:
+        if record.phase == FAILED and not record.is_unsent:  # else the step's before it is there
             letters = [json.loads(each.body) for each in self.world.dead_letters()]
             assert (id, record.attempt) in [(each["id"], each["attempt"]) for each in letters]
 

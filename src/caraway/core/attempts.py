@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from caraway.core.claim_check import keep_text, load_text, put
 from caraway.core.codec import dumps
@@ -31,22 +31,26 @@ if TYPE_CHECKING:
     from caraway.requests.sqs import SendMessage
 
 
+REPLACED: Final = "replaced"
+"""What a record calls the steps that take a task's place, beside the changes of a retry."""
+
+
 @dataclass(frozen=True)
 class Handover:
-    """What a retry consists of, ready to be performed in this order.
+    """What a retry or a replacement consists of, ready to be performed in this order.
 
     Attributes
     ----------
     write
         Hands the record to it; None for a task that took no claim.
-    send
-        Sends it; None on FIFO, where the one message stays, and with it its place in the group.
+    sends
+        Send it; empty on FIFO, where the one message stays, and with it its place in the group.
     disposition
         What becomes of this attempt's message then.
     """
 
     write: UpdateItem | None
-    send: SendMessage | None
+    sends: tuple[SendMessage, ...]
     disposition: Disposition
 
 
@@ -73,11 +77,12 @@ async def hand_over(
     changes = {**ending.changes, "eta": eta.isoformat() if eta else None}
     following = message.next_attempt().changed(changes)
     fifo = delivery.queue.fifo
-    send = None if fifo else await request_to_send(aws, site, again(following, delivery, aws))
+    again_ = again(following, delivery, aws)
+    sends = () if fifo else (await request_to_send(aws, site, again_),)
     why = f"attempt {following.attempt} is next"
-    after = Delete(why) if send else Leave(min(ceil(ending.delay_s), VISIBILITY_LIMIT_S), why)
+    after = Leave(min(ceil(ending.delay_s), VISIBILITY_LIMIT_S), why) if fifo else Delete(why)
     if token is None:
-        return Handover(None, send, after)
+        return Handover(None, sends, after)
     # An older message may have to send it: it needs what earlier retries changed, too.
     earlier = await _changes(aws, site, record) if record else {}
     changes = {**earlier, **changes}
@@ -88,10 +93,10 @@ async def hand_over(
         now.timestamp(),
         attempt=following.attempt,
         open_at=eta.timestamp() if fifo and eta else 0,
-        changes=await _keep(aws, site, message, token, changes, sensitive=sensitive),
+        changes=await keep_changes(aws, site, message, token, changes, sensitive=sensitive),
         written=written,
     )
-    return Handover(write, send, after)
+    return Handover(write, sends, after)
 
 
 def again(message: Message, delivery: Delivery, aws: Aws) -> Outgoing:
@@ -122,10 +127,10 @@ async def begun_anew(
     if record is None or record.retry is None:
         return None
     changes = {**await _changes(aws, site, record), "retries": 0}
-    return await _keep(aws, site, message, token, changes, sensitive=sensitive)
+    return await keep_changes(aws, site, message, token, changes, sensitive=sensitive)
 
 
-async def _keep(
+async def keep_changes(
     aws: Aws,
     site: Site,
     message: Message,
@@ -145,19 +150,26 @@ async def _keep(
         If there is no bucket for these, or for what is too large.
     """
     text = dumps(changes)
-    if not sensitive or changes.keys().isdisjoint(("args", "kwargs")):
+    if not sensitive or changes.keys().isdisjoint(("args", "kwargs", REPLACED)):
         return await keep_text(aws, site.store, message.id, token, text, "retry")
     if site.store.bucket is None:
         raise ImproperlyConfigured(
-            f"{message.task} is sensitive, so the other arguments of its retry are not kept in the "
-            "record: set payload_bucket (or CARAWAY_PAYLOAD_BUCKET), or retry it with the same ones"
+            f"{message.task}, or what replaces it, is sensitive, so the arguments of what comes "
+            "next are not kept in the record: set payload_bucket (or CARAWAY_PAYLOAD_BUCKET), or "
+            "retry it with the same ones"
         )
     key = f"messages/{message.id}/{token}-{_digest(text)}.retry"
     return await put(aws, site.store, key, text.encode(), f"the retry of task {message.id}")
 
 
 async def _changes(aws: Aws, site: Site, record: Record) -> dict[str, Json]:
-    """Return what the retries so far have changed of the first message."""
+    """Return what the retries so far have changed of the first message; no retries, no changes."""
+    changes = await kept_changes(aws, site, record)
+    return {} if REPLACED in changes else changes
+
+
+async def kept_changes(aws: Aws, site: Site, record: Record) -> dict[str, Json]:
+    """Return what a record keeps for its next attempt."""
     if record.retry is None:
         return {}
     text = await load_text(aws, site.store, record.retry)

@@ -23,6 +23,23 @@ if TYPE_CHECKING:
     from caraway.core.message import Message
     from caraway.core.port import Aws
     from caraway.exceptions import Retry
+    from caraway.requests.base import Json
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """What takes a task's place.
+
+    Attributes
+    ----------
+    steps
+        Signatures as JSON, with their ids, one after another; the last one is a call.
+    sensitive
+        Whether one of them calls a task that is sensitive.
+    """
+
+    steps: Sequence[Json]
+    sensitive: bool = False
 
 
 @dataclass(repr=False)
@@ -49,6 +66,8 @@ class Context:
         The group that it is a member of, and its number there, from 0.
     chain, chord
         The signatures after it, as JSON, and what its group leads to.
+    replaced_task_nesting
+        How many tasks had its id before, each replaced by the next.
     called_directly
         True when the function was called, not sent.
     """
@@ -74,6 +93,7 @@ class Context:
     group_index: int | None = None
     chain: Sequence[Any] = ()
     chord: Any = None
+    replaced_task_nesting: int = 0
     callbacks: Sequence[Any] = ()
     errbacks: Sequence[Any] = ()
     called_directly: bool = False
@@ -88,6 +108,8 @@ class Context:
     """The request in whose course this direct call was made."""
     requested_retry: Retry | None = field(default=None, repr=False)
     """Set by ``retry(throw=False)``: how the attempt ends, whatever it returns."""
+    replacement: Replacement | None = field(default=None, repr=False)
+    """Set by ``replace``: likewise."""
     described: Counter[str] = field(default_factory=Counter, repr=False)
     trail: Trail = field(default_factory=Trail, repr=False)
     is_unpacked: bool = field(default=False, repr=False)
@@ -139,6 +161,7 @@ class Context:
             group_index=message.group_index,
             chain=message.chain,
             chord=message.chord,
+            replaced_task_nesting=message.replaced_task_nesting,
             callbacks=message.link,
             errbacks=message.link_error,
             is_eager=port is not None,

@@ -145,4 +145,11 @@ def leads_on(message: Message, state: str) -> bool:
     """Say whether what comes after an ending in this state depends on its value or its error."""
     if callbacks(message, state):
         return True
-    return bool(message.chain if state == states.SUCCESS else message.chord)
+    if state == states.SUCCESS:
+        return bool(message.chain)
+    return bool(message.chord) or goes_on_as_another(message)
+
+
+def goes_on_as_another(message: Message) -> bool:
+    """Say whether a task comes in a chain at whose end another one's id is waited for."""
+    return any(wire.get("replaces") for wire in message.chain)

@@ -13,11 +13,11 @@ from dataclasses import replace
 from math import ceil
 from typing import TYPE_CHECKING, Final
 
-from caraway.core.attempts import begun_anew, hand_over
+from caraway.core.attempts import Handover, begun_anew, hand_over
 from caraway.core.claim_check import unpack
 from caraway.core.claiming import claim
 from caraway.core.disposition import Delete, Delivery, Disposition, Leave
-from caraway.core.endings import Recorded, write_down
+from caraway.core.endings import Recorded, goes_on_as_another, write_down
 from caraway.core.events import (
     Ended,
     Event,
@@ -33,15 +33,17 @@ from caraway.core.job import Claimed, Decided, Job
 from caraway.core.joins import values
 from caraway.core.occurrences import occurring
 from caraway.core.port import Lost, Raised, Returned, Stopped
-from caraway.core.publish import Outgoing, Site, send
+from caraway.core.publish import Outgoing, Site, send, send_all
 from caraway.core.record import Record
 from caraway.core.refusal import leave, refused, undeliverable
+from caraway.core.replacing import replace_by
 from caraway.core.revoke import found_revoked
 from caraway.core.revoked_stamps import RevokedStamps
 from caraway.core.settle import (
     Again,
     Failed,
     Rejected,
+    Replaced,
     Requeued,
     Revoked,
     Unregistered,
@@ -271,8 +273,8 @@ class Executor:
     async def _record(self, claimed: Claimed, ending: Ending) -> tuple[Recorded, Ending]:
         if isinstance(ending, Requeued):
             raise Decided(await self._requeue(claimed, ending))
-        if isinstance(ending, Again):
-            ending = await self._retry(claimed, ending)
+        if isinstance(ending, Again | Replaced):
+            ending = await self._go_on(claimed, ending)
         message, records, now = claimed.message, self._site.records, self._now()
         is_claimed, token = claimed.token is not None, claimed.token or new_token()
         keeps, sensitive = self._keeps(claimed), bool(claimed.job.task.sensitive)
@@ -320,7 +322,9 @@ class Executor:
         if isinstance(ending, Failed) and claimed.job.task.store_errors_even_if_ignored:
             return True
         message = claimed.message
-        return isinstance(ending, Rejected) or bool(message.link_error or message.chord)
+        waited_for = message.link_error or message.chord or goes_on_as_another(message)
+        # The record of a task that was replaced says that another one is to end.
+        return isinstance(ending, Rejected) or bool(waited_for) or message.replaced_at is not None
 
     async def _requeue(self, claimed: Claimed, ending: Requeued) -> Disposition:
         """Give the claim back, and the message to its queue."""
@@ -331,33 +335,38 @@ class Executor:
         self._ended(claimed, ending)
         return await leave(self._aws, self._site, delivery, message, 0, ending.reason)
 
-    async def _retry(self, claimed: Claimed, ending: Again) -> Ending:
-        """Record the next attempt, send it, then let go of this one's message.
+    async def _go_on(self, claimed: Claimed, ending: Again | Replaced) -> Ending:
+        """Record the next attempt, or what takes its place, send it, then let go of the message.
 
-        Returns the failure of a retry that cannot be had as it was asked for.
+        Returns the failure of a retry, or of a replacement, that cannot be had as asked for.
         """
-        delivery = claimed.job.delivery
         try:
-            handover = await hand_over(
-                self._aws,
-                self._site,
-                delivery,
-                claimed.message,
-                ending,
-                token=claimed.token,
-                record=claimed.record,
-                sensitive=bool(claimed.job.task.sensitive),
-            )
+            handover = await self._handover(claimed, ending)
         except (ImproperlyConfigured, TaskError) as refused:
-            refused.__cause__ = ending.error
+            refused.__cause__ = ending.error if isinstance(ending, Again) else None
             return Failed(refused, format_traceback(refused))
         if handover.write is not None:
             await self._write(claimed, handover.write)
         self._ended(claimed, ending)
-        if handover.send is not None:
-            await self._aws.perform(handover.send)
+        await send_all(self._aws, handover.sends)
         await self._hooks(claimed, ending)
         raise Decided(handover.disposition)
+
+    async def _handover(self, claimed: Claimed, ending: Again | Replaced) -> Handover:
+        aws, site, message, token = self._aws, self._site, claimed.message, claimed.token
+        sensitive = bool(claimed.job.task.sensitive)
+        if isinstance(ending, Replaced):
+            return await replace_by(aws, site, message, ending.by, token=token, sensitive=sensitive)
+        return await hand_over(
+            aws,
+            site,
+            claimed.job.delivery,
+            message,
+            ending,
+            token=token,
+            record=claimed.record,
+            sensitive=sensitive,
+        )
 
     async def _write(self, claimed: Claimed, request: UpdateItem) -> None:
         """Write under the claim; when somebody else has it now, their record decides."""

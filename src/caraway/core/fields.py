@@ -16,7 +16,7 @@ NAME_LIMIT: Final = 200
 """Longest id, task name or other name, in characters: ids are part of S3 keys (1,024 bytes)."""
 COUNT_LIMIT: Final = 2**31
 _TIMES: Final = ("sent_at", "eta", "expires", "scheduled_time")
-_COUNTS: Final = ("attempt", "retries", "group_index")
+_COUNTS: Final = ("attempt", "retries", "group_index", "replaced_at", "replaced_task_nesting")
 _LIMITS: Final = ("soft_time_limit", "time_limit")
 _LINKS: Final = ("link", "link_error", "chain")
 _KINDS: Final[dict[str, type | tuple[type, ...]]] = {
@@ -35,6 +35,8 @@ _KINDS: Final[dict[str, type | tuple[type, ...]]] = {
     "group_index": int,
     "chord": dict,
     "values": dict,
+    "replaced_at": int,
+    "replaced_task_nesting": int,
     "ignore_result": bool,
     "soft_time_limit": (int, float),
     "time_limit": (int, float),
@@ -98,6 +100,17 @@ def signature_fault(wire: Json) -> str | None:
         several = inner if isinstance(inner, list) else [] if inner is None else [inner]
         if fault := next(filter(None, map(signature_fault, several)), None):
             return f"{name}: {fault}"
+    return _replacing_fault(wire.get("replaces"))
+
+
+def _replacing_fault(replaces: Json) -> str | None:
+    """Return what is wrong with what a signature says of the task that it replaces."""
+    if replaces is None:
+        return None
+    if not isinstance(replaces, dict) or not is_name(replaces.get("digest")):
+        return "'replaces' is no object with a 'digest'"
+    if not (_is_size(replaces.get("attempt")) and _is_size(replaces.get("nesting"))):
+        return "'replaces' has no 'attempt' and 'nesting', counted from 0"
     return None
 
 

@@ -14,7 +14,7 @@ from caraway import states
 from caraway.core.claim_check import load_text
 from caraway.core.codec import dumps
 from caraway.core.dead_lettering import dead_letter, reason_of
-from caraway.core.endings import Recorded, callbacks
+from caraway.core.endings import Recorded, callbacks, goes_on_as_another
 from caraway.core.errors import error_from_json, error_to_json
 from caraway.core.ids import derived_id, member_id
 from caraway.core.joins import Member, arrive
@@ -32,6 +32,7 @@ from caraway.core.workflow import (
     heads,
     prepended,
     steps_of,
+    steps_to_json,
     then_of,
 )
 from caraway.exceptions import ChordError, ImproperlyConfigured, TaskError
@@ -80,13 +81,16 @@ async def lead_on(
     aws: Aws, site: Site, tasks: Mapping[str, Definition], done: Recorded
 ) -> list[str]:
     """Send callbacks and the next steps of the workflow, or fail it; says what cannot be sent."""
-    message = done.message
+    message, faults = done.message, []
+    is_waited_for_as_another = done.state != states.SUCCESS and goes_on_as_another(message)
+    if is_waited_for_as_another:
+        faults += await _fail_what_replaces(aws, site, tasks, done)
     if done.state == states.FAILURE and message.chain:
         await _fail_rest(aws, site, done)
-    faults = await _send(aws, site, tasks, message, _callbacks(done, tasks))
+    faults += await _send(aws, site, tasks, message, _callbacks(done, tasks))
     if done.state == states.SUCCESS:
         return faults + await _go_on(aws, site, tasks, message, done.result)
-    if message.chord is None:
+    if message.chord is None or is_waited_for_as_another:
         return faults
     return faults + await _fail(aws, site, tasks, message, Place.of(message), chord_error(done))
 
@@ -187,6 +191,24 @@ async def _fail(
     for each in calls:
         faults += await _fail_unsent(aws, site, tasks, message, each, error)
     return faults
+
+
+async def _fail_what_replaces(
+    aws: Aws, site: Site, tasks: Mapping[str, Definition], done: Recorded
+) -> list[str]:
+    """Fail the task that a chain was to end with in the place of another one.
+
+    Who waits for that one knows nothing of the chain: it fails with the error of what has failed.
+    """
+    message, steps = done.message, chain_of(done.message)
+    index, call = next(
+        (index, step)
+        for index, step in enumerate(steps)
+        if isinstance(step, Call) and step.what.get("replaces")
+    )
+    place = replace(Place.of(message), chain=tuple(steps_to_json(steps[index + 1 :], call_to_json)))
+    error = done.result if done.state == states.FAILURE else chord_error(done)
+    return await _fail_unsent(aws, site, tasks, message, (call, place), error)
 
 
 async def _fail_unsent(

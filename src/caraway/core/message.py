@@ -33,6 +33,7 @@ _SPARSE: Final = {
     "link": (),
     "link_error": (),
     "chain": (),
+    "replaced_task_nesting": 0,
 }
 """Fields left out of the body when they hold these; None is always left out."""
 _EMPTY: Final = {"args": (), **_SPARSE}
@@ -80,6 +81,9 @@ class Message:
         :class:`caraway.core.workflow.Place`.
     values
         ``{"group": id, "size": n}``: the results of that group come before its own arguments.
+    replaced_at, replaced_task_nesting
+        The attempt from which on the id is this task's, if it has replaced another one, and how
+        many there were before it.
     ignore_result, soft_time_limit, time_limit
         The call's wish, None for the task's own (limits in seconds).
     serializer
@@ -116,6 +120,8 @@ class Message:
     group_index: int | None = None
     chord: Mapping[str, Json] | None = field(default=None, repr=False)
     values: Mapping[str, Json] | None = field(default=None, repr=False)
+    replaced_at: int | None = None
+    replaced_task_nesting: int = 0
     ignore_result: bool | None = None
     soft_time_limit: float | None = None
     time_limit: float | None = None

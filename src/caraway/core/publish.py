@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
@@ -201,7 +201,8 @@ def from_call(
     }
     if headers := _headers(site, options, parent):
         options["headers"] = headers
-    return describe(
+    replaces = wire.get("replaces")
+    outgoing = describe(
         site,
         wire["task"],
         args,
@@ -210,8 +211,25 @@ def from_call(
         now=now,
         new_id=lambda _digest: call.id or new_id(),
         parent=parent,
+        digest=replaces["digest"] if replaces else None,
         place=place,
         values=values,
+    )
+    if replaces:
+        outgoing = replace(outgoing, message=_going_on(outgoing.message, replaces, parent))
+    return outgoing
+
+
+def _going_on(message: Message, replaces: Mapping[str, Json], parent: Message) -> Message:
+    """Return the message that goes on with the id of a task that it has replaced."""
+    return replace(
+        message,
+        attempt=replaces["attempt"],
+        digest=replaces["digest"],
+        replaced_at=replaces["attempt"],
+        replaced_task_nesting=replaces["nesting"],
+        # It is no child of itself.
+        parent_id=parent.parent_id if parent.id == message.id else parent.id,
     )
 
 
@@ -223,7 +241,7 @@ def unsent(site: Site, call: Call[Json], parent: Message, place: Place) -> Messa
     wire = call.what
     _, args = _arguments(call)
     options = wire.get("options") or {}
-    return Message(
+    message = Message(
         id=call.id or new_id(),
         task=wire["task"],
         args=tuple(args),
@@ -239,6 +257,10 @@ def unsent(site: Site, call: Call[Json], parent: Message, place: Place) -> Messa
         chord=place.chord,
         group_id=parent.group_id,
     )
+    if replaces := wire.get("replaces"):
+        message = _going_on(message, replaces, parent)
+        message = replace(message, attempt=message.attempt - 1)
+    return message
 
 
 def _arguments(call: Call[Json]) -> tuple[Mapping[str, Json] | None, list[Json]]:

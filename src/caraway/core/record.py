@@ -3,7 +3,7 @@ r"""The task record: one DynamoDB item per task, its state machine, and nothing 
 ::
 
     (none) --claim--> running --finish--> done: SUCCESS | FAILURE | IGNORED | REVOKED
-                        |  \--retry, release--> retry --claim--> running
+                        |  \--retry, replace, release--> retry --claim--> running
                         |  \--lease ran out--> running (new token, lost + held)
                         \--dead-letter--> failed (attempt + 1) --redrive: claim--> running
     failed | done: FAILURE --replay--> retry
@@ -83,6 +83,8 @@ class Record:
         What it was called with, and who runs it, where that is kept: args, kwargs and worker, JSON.
     due_at
         When the attempt was sent or due, the later one: it has waited since then.
+    replaced
+        The attempt from which on the id is another task's (:mod:`caraway.core.replacing`).
     """
 
     id: str = ""
@@ -94,6 +96,7 @@ class Record:
     revoked: str | None = None
     digest: str | None = None
     retry: str | None = None
+    replaced: int | None = None
     state: str = states.PENDING
     task: str | None = None
     meta: str | None = None
@@ -124,7 +127,7 @@ class Record:
     @property
     def is_unsent(self) -> bool:
         """Whether it has failed without being sent, as what it waited for has."""
-        return self.phase == FAILED and self.attempt == UNSENT + 1
+        return self.phase == FAILED and self.attempt == (self.replaced or UNSENT + 1)
 
 
 _RECORD_FIELDS: Final = tuple(Record.__dataclass_fields__)
@@ -177,7 +180,8 @@ def _claimable(message: Message, now: float, *, fifo: bool, may_create: bool) ->
         # On FIFO the one message stays through all attempts, so the record counts them. A replay
         # sends another: what runs must have a message on the queue, to be delivered again.
         stays = OneOf("phase", (RUNNING, RETRY)) & Absent("message")
-        not_overtaken = stays | not_overtaken
+        is_its = Absent("replaced") | AtMost("replaced", message.attempt)
+        not_overtaken = (stays & is_its) | not_overtaken
     same_call = Absent("digest") | Equals("digest", message.digest)
     existing = free & not_overtaken & same_call
     return Absent("id") | existing if may_create else existing
@@ -229,6 +233,7 @@ class Records:
             "held": 1,
             "digest": OrElse("digest", message.digest),
             **_place(message),
+            **_replaced(message),
             **(shown or {}),
         }
         condition = _claimable(message, now, fifo=fifo, may_create=may_create)
@@ -268,6 +273,7 @@ class Records:
             "digest": OrElse("digest", message.digest),
             "task": message.task,
             **_place(message),
+            **_replaced(message),
         }
         condition = _claimable(message, now, fifo=False, may_create=True)
         return self._write(
@@ -298,6 +304,25 @@ class Records:
             "attempt": attempt,
             "open_at": open_at,
             "held": 0,
+            "retry": changes,
+            **written.attributes(),
+        }
+        return self._write(id, _mine(token), now, Change(change, ("meta", *written.missing())))
+
+    def replace(
+        self, id: str, token: str, now: float, *, attempt: int, changes: str, written: Written
+    ) -> UpdateItem:
+        """Hand the id to another task from attempt number ``attempt`` on.
+
+        ``changes`` is what :attr:`Record.retry` holds: what takes its place.
+        """
+        change = {
+            "phase": RETRY,
+            "attempt": attempt,
+            "replaced": attempt,
+            "open_at": 0,
+            "held": 0,
+            "lost": 0,
             "retry": changes,
             **written.attributes(),
         }
@@ -379,6 +404,7 @@ class Records:
 
         What is mended may lead to it after all: its message takes this record as a redrive does.
         ``whole`` is False where its arguments are not known: it would have taken a value.
+        The record of one that takes another task's place waits for it.
         """
         assign = {
             "phase": FAILED,
@@ -388,9 +414,13 @@ class Records:
             "task": message.task,
             "done_at": now,
             **_place(message),
+            **_replaced(message),
             **written.attributes(),
         }
-        return self._write(message.id, Absent("id"), now, Change(assign))
+        condition: Condition = Absent("id")
+        if message.replaced_at is not None:
+            condition |= Equals("phase", RETRY) & Equals("attempt", message.replaced_at)
+        return self._write(message.id, condition, now, Change(assign))
 
     def revoke(
         self,
@@ -454,6 +484,11 @@ class Records:
 def _place(message: Message) -> dict[str, str]:
     place = places.text_of(message)
     return {} if place is None else {"place": place}
+
+
+def _replaced(message: Message) -> dict[str, Any]:
+    """Return what the record of a task says that has replaced another one."""
+    return {} if message.replaced_at is None else {"replaced": message.replaced_at}
 
 
 def _finish(now: float, written: Written, expires_at: float | None) -> Change:

@@ -12,7 +12,8 @@ from caraway.core.endings import Recorded
 from caraway.core.following import follow_up
 from caraway.core.publish import Outgoing, Site, send
 from caraway.core.record import DONE, FAILED, RETRY, RUNNING, Record
-from caraway.exceptions import InvalidMessage, PayloadMissing
+from caraway.core.replacing import complete, is_replaced
+from caraway.exceptions import ImproperlyConfigured, InvalidMessage, PayloadMissing, TaskError
 from caraway.requests.sqs import DELAY_LIMIT_S, VISIBILITY_LIMIT_S
 
 if TYPE_CHECKING:
@@ -60,6 +61,12 @@ async def _overtaken(
     record: Record,
 ) -> Disposition:
     """Return what to do with a message whose task has gone on, or runs, without it."""
+    if is_replaced(message, record):
+        try:
+            return await complete(aws, site, message, record)
+        except (ImproperlyConfigured, TaskError) as error:
+            reason = f"what takes its place cannot be sent: {error}"
+            return await undeliverable(aws, site, delivery, message, reason)
     if record.phase in (DONE, FAILED):
         done = await Recorded.read(aws, site, message, record)
         fault = await follow_up(aws, site, tasks, delivery, done)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Collection, Mapping
 
-    from caraway.core.context import Context
+    from caraway.core.context import Context, Replacement
     from caraway.core.message import Message
     from caraway.core.routing import Queue
     from caraway.exceptions import EncodeError
@@ -89,6 +89,15 @@ class Again:
 
 
 @dataclass(frozen=True)
+class Replaced:
+    """Other tasks take the task's id and its place in its workflow."""
+
+    by: Replacement
+
+    state: ClassVar[str] = states.IGNORED
+
+
+@dataclass(frozen=True)
 class Ignored:
     """The task asked for its outcome to be ignored."""
 
@@ -137,7 +146,9 @@ class Requeued:
     state: ClassVar[str] = states.RETRY
 
 
-Ending: TypeAlias = "Succeeded | Failed | Again | Ignored | Revoked | Rejected | Requeued"
+Ending: TypeAlias = (
+    "Succeeded | Failed | Again | Replaced | Ignored | Revoked | Rejected | Requeued"
+)
 
 
 class Definition(Protocol):
@@ -270,6 +281,8 @@ def settle(
     rng: random.Random,
 ) -> Ending:
     """Return how an attempt ended."""
+    if context.replacement is not None:
+        return Replaced(context.replacement)
     if context.requested_retry is not None:
         return _again(context.requested_retry, context, queue, now)
     match outcome:

@@ -176,6 +176,16 @@ def prepended(steps: Steps[T], *values: Any) -> Steps[T]:
     return (replace(first, members=several), *steps[1:])
 
 
+def calls_of(steps: Steps[T]) -> Iterator[T]:
+    """Give what all calls of a workflow are."""
+    for step in steps:
+        if isinstance(step, Call):
+            yield step.what
+        else:
+            for member in step.members:
+                yield from calls_of(member)
+
+
 def flattened(members: Iterable[Steps[T]]) -> Iterator[Steps[T]]:
     """Give the members of a group; those of a group that is a member itself are its own.
 
@@ -208,16 +218,16 @@ def _steps_of_chain(wire: Json, kwargs: Json, options: Mapping[str, Json]) -> St
     tasks = list(kwargs.get("tasks") or ())
     if tasks:
         everywhere, at_the_end, first = options_of_chain(options)
-        tasks = [_with_options(task, everywhere) for task in tasks]
-        tasks[0] = _with_options(tasks[0], first)
-        tasks[-1] = _with_options(tasks[-1], at_the_end)
+        tasks = [given(task, everywhere) for task in tasks]
+        tasks[0] = given(tasks[0], first)
+        tasks[-1] = given(tasks[-1], at_the_end)
     return _begun_with(all_steps_of(tasks), wire)
 
 
 def _steps_of_group(wire: Json, kwargs: Json, options: Mapping[str, Json]) -> Steps[Json]:
     first, own = options_of_group(options)
     tasks = [
-        _with_options(task, own if place else {**own, **first})
+        given(task, own if place else {**own, **first})
         for place, task in enumerate(kwargs.get("tasks") or ())
     ]
     return _begun_with(_group_of(tasks, options.get("task_id")), wire)
@@ -227,13 +237,13 @@ def _steps_of_chord(wire: Json, kwargs: Json, options: Mapping[str, Json]) -> St
     of_body, own = options_of_chord(options)
     header, body = kwargs.get("header") or (), kwargs.get("body")
     if isinstance(header, dict):
-        group = steps_of(_with_options(header, own))
+        group = steps_of(given(header, own))
         if not is_group(group):
             group = (Group([group]),)
     else:
-        group = _group_of(_with_options(task, own) for task in header)
+        group = _group_of(given(task, own) for task in header)
     group = _begun_with(group, wire)
-    return (*group, *steps_of(_with_options(body, of_body))) if body else group
+    return (*group, *steps_of(given(body, of_body))) if body else group
 
 
 _READERS: Final[Mapping[Json, Callable[..., Steps[Json]]]] = {
@@ -286,7 +296,7 @@ def _options(wire: Json) -> Mapping[str, Json]:
     return wire.get("options") or {}
 
 
-def _with_options(wire: Json, options: Mapping[str, Json]) -> Json:
+def given(wire: Json, options: Mapping[str, Json]) -> Json:
     """Return a signature with options from outside: links come after its own, others before."""
     if not options:
         return wire
@@ -351,7 +361,7 @@ def _group_to_json(group: Group[T], to_json: Callable[[Call[T]], Json]) -> Json:
 
 def call_to_json(call: Call[Json]) -> Json:
     """Return a call of a signature as JSON with its id and all its arguments."""
-    wire = _with_options(call.what, {"task_id": call.id} if call.id else {})
+    wire = given(call.what, {"task_id": call.id} if call.id else {})
     if not call.prepended or wire.get("immutable"):
         return wire
     return {**wire, "args": [*call.prepended, *(wire.get("args") or ())]}

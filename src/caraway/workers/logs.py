@@ -25,6 +25,7 @@ from caraway.core.settle import (
     Failed,
     Ignored,
     Rejected,
+    Replaced,
     Requeued,
     Revoked,
     Succeeded,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from caraway.app import Caraway
-    from caraway.core.settle import Definition
+    from caraway.core.settle import Definition, Ending
 
 logger = get_logger("worker")
 strategy = get_logger("worker.strategy")
@@ -99,16 +100,26 @@ class LogEvents:
                     _log_error(
                         logging.ERROR, "Task %s[%s] raised unexpected: %r", (task, id, error), error
                     )
-            case Ignored():
-                trace.info("Task %s[%s] ignored", task, id)
-            case Revoked("terminated", signal):
-                trace.error("Task %s[%s] terminated (%s)", task, id, signal)
-            case Revoked(reason):
-                trace.info("Task %s[%s] not run: %s", task, id, reason)
-            case Rejected(reason):
-                trace.error("Task %s[%s] goes to its dead-letter queue: %s", task, id, reason)
-            case Requeued(reason):
-                trace.info("Task %s[%s] requeued: %s", task, id, reason)
+            case other:
+                _log_what_it_asked_for(task, id, other)
+
+
+def _log_what_it_asked_for(task: str, id: str, ending: Ending) -> None:
+    """Log an ending that is neither the function's value nor its exception."""
+    match ending:
+        case Replaced(by):
+            names = ", ".join(each["task"] for each in by.steps)
+            trace.info("Task %s[%s] replaced by %s", task, id, names)
+        case Ignored():
+            trace.info("Task %s[%s] ignored", task, id)
+        case Revoked("terminated", signal):
+            trace.error("Task %s[%s] terminated (%s)", task, id, signal)
+        case Revoked(reason):
+            trace.info("Task %s[%s] not run: %s", task, id, reason)
+        case Rejected(reason):
+            trace.error("Task %s[%s] goes to its dead-letter queue: %s", task, id, reason)
+        case Requeued(reason):
+            trace.info("Task %s[%s] requeued: %s", task, id, reason)
 
 
 def _log_error(level: int, line: str, arguments: tuple[object, ...], error: BaseException) -> None:

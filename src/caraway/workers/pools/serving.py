@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Mapping
 
+    from caraway.core.context import Replacement
     from caraway.core.port import Outcome
     from caraway.core.trail import Trail
     from caraway.exceptions import Retry
@@ -47,7 +48,7 @@ class Report:
 
     Attributes
     ----------
-    requested_retry, described, trail
+    requested_retry, replacement, described, trail
         What the call has changed of its request.
     memory_kb
         The child's resident memory after it, in KiB.
@@ -55,6 +56,7 @@ class Report:
 
     outcome: Outcome[Any]
     requested_retry: Retry | None
+    replacement: Replacement | None
     described: Counter[str]
     trail: Trail
     memory_kb: int
@@ -62,6 +64,7 @@ class Report:
     def tell(self, context: Context) -> None:
         """Let the request that stayed in the worker know."""
         context.requested_retry = self.requested_retry
+        context.replacement = self.replacement
         context.trail = self.trail
         context.described.update(self.described - context.described)
 
@@ -138,6 +141,7 @@ def answer(
     report = Report(
         _portable(outcome),
         context.requested_retry,
+        context.replacement,
         context.described,
         context.trail,
         resident_kb(),
