@@ -104,6 +104,7 @@ class Canvas(Signature[R_co]):
 
     def to_dict(self) -> dict[str, Json]:
         """Return it as JSON data, in the shape of Celery's signatures."""
+        self.refuse_if_placed()
         args, kwargs = untyped_to_wire(self.args, self.kwargs)
         if kwargs:  # they belong to the tasks it begins with
             return self.pushed_down().to_dict()
@@ -162,6 +163,7 @@ class group(Canvas[R_co]):  # noqa: N801 - Celery's name
 
     def part(self) -> group[R_co]:
         """Return it as a part of a canvas: a generator runs now."""
+        self.refuse_if_placed()
         self.make_tasks()
         return self
 

@@ -23,6 +23,7 @@ from caraway.exceptions import (
     UnknownOption,
     nearest,
 )
+from caraway.growing import added_to
 from caraway.replacements import replacement_of
 from caraway.requests.dynamodb import ConditionFailed
 from caraway.running import Runnable
@@ -184,8 +185,44 @@ class Inside(Runnable):
                 f"{self.name} was called directly: only a task that was sent has a place that "
                 "replace() could give to another one"
             )
+        if request.added:
+            raise InvalidTaskError(
+                f"{self.name} has added tasks to its chord, which would not be waited for when it "
+                "is replaced: let what takes its place add them"
+            )
         request.replacement = replacement_of(self.app, sig, request)
         raise Ignore(_REPLACED)
+
+    def add_to_chord(self, sig: Signature[Any], lazy: bool = False) -> Any:
+        """Add a task to the chord that this one is a member of, and send it.
+
+        The body waits for it, and its value comes after those of the members. It is waited for if
+        this attempt ends well: what an attempt has added that is retried, or fails, is not.
+
+        Parameters
+        ----------
+        sig
+            A signature, a chain or a chord; its end has the value.
+        lazy
+            True returns the signature instead of its result, to be sent by its ``delay()`` before
+            this task ends: the body waits for it in any case.
+
+        Raises
+        ------
+        InvalidOption
+            If this task is no member of a chord, or not the last one of its chain; a ValueError.
+        """
+        added = added_to(self.request, maybe_signature(sig, self.app))
+        sent = added if lazy else added.delay()
+        self.request.added.append(added.place.added or "")
+        return sent
+
+    async def aadd_to_chord(self, sig: Signature[Any], lazy: bool = False) -> Any:
+        """Add a task to the chord that this one is a member of, from an ``async def`` task."""
+        added = added_to(self.request, maybe_signature(sig, self.app))
+        sent = added if lazy else await added.adelay()
+        self.request.added.append(added.place.added or "")
+        return sent
 
     def _changes(self, args: Any, kwargs: Any, options: Mapping[str, Any]) -> dict[str, Json]:
         """Return what the next attempt changes of the message, as JSON."""

@@ -15,7 +15,7 @@ from caraway.core.fields import signature_fault
 from caraway.core.options import check_options
 from caraway.core.sensitive import FILTERED
 from caraway.core.stamps import with_options
-from caraway.core.workflow import Call, Steps
+from caraway.core.workflow import NOWHERE, Call, Steps
 from caraway.current import current_app
 from caraway.exceptions import InvalidOption
 from caraway.stamping import stamp_call, with_answer
@@ -70,6 +70,8 @@ class Signature(Generic[R_co]):
         self.immutable = immutable
         self.own_app = app
         """The app it was given; None for the current one."""
+        self.place = NOWHERE
+        """Where it is sent to, if it was added to a chord at run time."""
 
     @property
     def app(self) -> AppBase:
@@ -202,9 +204,11 @@ class Signature(Generic[R_co]):
     ) -> AsyncResult[R_co]:
         """Send it, with further arguments and options."""
         whole = self.clone(args, kwargs, **options)
-        sent: AsyncResult[R_co] = whole.app.send_task(
-            whole.task, whole.args, whole.kwargs, **whole.options
-        )
+        sent: AsyncResult[R_co]
+        if whole.place is not NOWHERE:
+            sent = whole.app.send_workflow(whole)
+            return sent
+        sent = whole.app.send_task(whole.task, whole.args, whole.kwargs, **whole.options)
         return sent
 
     async def adelay(self, *args: Any, **kwargs: Any) -> AsyncResult[R_co]:
@@ -219,9 +223,11 @@ class Signature(Generic[R_co]):
     ) -> AsyncResult[R_co]:
         """Send it from asynchronous code, with further arguments and options."""
         whole = self.clone(args, kwargs, **options)
-        sent: AsyncResult[R_co] = await whole.app.asend_task(
-            whole.task, whole.args, whole.kwargs, **whole.options
-        )
+        sent: AsyncResult[R_co]
+        if whole.place is not NOWHERE:
+            sent = await whole.app.asend_workflow(whole)
+            return sent
+        sent = await whole.app.asend_task(whole.task, whole.args, whole.kwargs, **whole.options)
         return sent
 
     def apply(
@@ -249,8 +255,20 @@ class Signature(Generic[R_co]):
         return (Call(self, self.id),)
 
     def part(self) -> Signature[Any]:
-        """Return it as a part of a canvas: only what is sent by itself is sent as it is made."""
+        """Return it as a part of a canvas: only what is sent by itself is sent as it is made.
+
+        Raises
+        ------
+        InvalidOption
+            If it has a place already.
+        """
+        self.refuse_if_placed()
         return self
+
+    def refuse_if_placed(self) -> None:
+        """Refuse to lose the place of one that was added to a chord."""
+        if self.place is not NOWHERE:
+            raise InvalidOption(f"{self!r:.200} was added to a chord: send it as it is, by itself")
 
     def __or__(self, other: object) -> Signature[Any]:
         """Return a chain: the other one comes after this one, and takes its value."""
@@ -267,6 +285,7 @@ class Signature(Generic[R_co]):
 
     def to_dict(self) -> dict[str, Json]:
         """Return it as JSON data, in the shape of Celery's signatures."""
+        self.refuse_if_placed()
         task = self.app.tasks.get(self.task)
         serializer = serializer_of(self.app, self.options)
         if task is None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from caraway.base import AppBase
+    from caraway.core.port import Aws
     from caraway.core.publish import Outgoing
     from caraway.middleware import Publication
     from caraway.requests.base import Json
@@ -47,30 +48,40 @@ if TYPE_CHECKING:
 
 def send_workflow(app: AppBase, canvas: Signature[Any]) -> Any:
     """Send what a canvas begins with; returns when that is durable."""
-    if app.conf.task_always_eager:
+    memory = _memory_of(canvas)
+    if app.conf.task_always_eager and memory is None:
         return run_workflow(app, canvas, None)
+    aws, site = (app.aws, app.site) if memory is None else (memory, app.eager_site)
     outline = Outline(app, canvas)
     for calls in lots(outline.calls(), AT_A_TIME):
         with ExitStack() as sending:
-            batch = Batch(app, calls, app.aws.now(), sending)
+            batch = Batch(app, calls, aws.now(), sending)
             for outgoings, policy in batch.by_policy():
-                run_now(send_patiently(app.aws, app.site, outgoings, policy))
+                run_now(send_patiently(aws, site, outgoings, policy))
             batch.announce()
     return outline.sent()
 
 
 async def asend_workflow(app: AppBase, canvas: Signature[Any]) -> Any:
     """Send what a canvas begins with, from asynchronous code."""
-    if app.conf.task_always_eager:
+    memory = _memory_of(canvas)
+    if app.conf.task_always_eager and memory is None:
         return run_workflow(app, canvas, None)
-    aws, outline = app.aio, Outline(app, canvas)
+    aws, site = (app.aio, app.site) if memory is None else (memory, app.eager_site)
+    outline = Outline(app, canvas)
     for calls in lots(outline.calls(), AT_A_TIME):
         with ExitStack() as sending:
             batch = Batch(app, calls, aws.now(), sending)
             for outgoings, policy in batch.by_policy():
-                await send_patiently(aws, app.site, outgoings, policy)
+                await send_patiently(aws, site, outgoings, policy)
             batch.announce()
     return outline.sent()
+
+
+def _memory_of(canvas: Signature[Any]) -> Aws | None:
+    """Return the account in memory where what is added to the chord of an eager task is run."""
+    context = current.get()
+    return None if canvas.place is NOWHERE or context is None else context.port
 
 
 def run_workflow(app: AppBase, canvas: Signature[Any], throw: bool | None) -> Any:
@@ -123,8 +134,9 @@ class Outline:
         streamed: bool = True,
     ) -> None:
         self._app = app
+        self._place = canvas.place
         canvas = canvas if streamed else canvas.part()
-        self.steps: Workflow = decided(canvas.steps(), id or _new_id(canvas))
+        self.steps: Workflow = decided(canvas.steps(), id or self._place.added or _new_id(canvas))
         self._generated: _Noted | None = None
         first = self.steps[0] if len(self.steps) == 1 else None
         if isinstance(first, Group) and not isinstance(first.members, Sequence):
@@ -133,7 +145,7 @@ class Outline:
 
     def calls(self) -> Iterator[Placed]:
         """Give the calls that it begins with."""
-        return heads(self.steps, NOWHERE, call_as_json)
+        return heads(self.steps, self._place, call_as_json)
 
     def sent(self) -> Any:
         """Return its result, and note it as a child of the task that has sent it.

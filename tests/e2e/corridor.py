@@ -152,6 +152,14 @@ def replaced(self: Any, folder: str, queue: str) -> Any:
     return self.replace(chord(header, total.s().set(queue=queue)))
 
 
+@app.task(bind=True)
+def grows(self: Any, n: int, queue: str) -> int:
+    """Add a member to the chord, which runs elsewhere, and so on down to 0."""
+    if n > 0:
+        self.add_to_chord(grows.s(n - 1, queue).set(queue=queue))
+    return n
+
+
 @app.task
 def hold(folder: str) -> str:
     """Say that it has begun, and end when it is let go."""

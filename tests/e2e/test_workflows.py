@@ -10,7 +10,7 @@ import pytest
 from caraway import AsyncResult, chord, group
 from caraway.exceptions import ChordError, TaskRevokedError
 from tests.e2e.conftest import PATIENCE_S, wait_until
-from tests.e2e.corridor import aadd, add, app, fail, keys, mark, replaced, same, total
+from tests.e2e.corridor import aadd, add, app, fail, grows, keys, mark, replaced, same, total
 
 if TYPE_CHECKING:
     from caraway import Signature
@@ -111,6 +111,13 @@ def test_chunks_run_side_by_side_and_a_map_in_one_run(doors: tuple[str, str]) ->
     ]
     starmap: Any = aadd.starmap(pairs[:3])
     assert at(starmap, odd).delay().get(timeout=PATIENCE_S) == [0, 2, 4]
+
+
+def test_a_chord_grows_while_it_runs(doors: tuple[str, str]) -> None:
+    odd, even = doors
+    members = [at(grows.s(3, even), odd), at(same.s(10), even)]
+    result = chord(members, at(same.s(), odd)).delay()
+    assert result.get(timeout=PATIENCE_S) == [3, 10, 2, 1, 0]
 
 
 def test_what_takes_a_tasks_place_has_its_id_and_its_chain(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from caraway import Caraway
-from caraway.core.context import Context
+from caraway.core.context import Context, Replacement
 from caraway.core.port import Lost, Raised, Returned, Stopped
 from caraway.core.settle import Product, format_traceback
 from caraway.exceptions import RemoteError, Retry
@@ -178,6 +178,8 @@ def raise_chained(_context: Context) -> None:
 
 def retry_later(context: Context) -> int:
     context.requested_retry = Retry(exc=ValueError("soon"), when=5)
+    context.replacement = Replacement([{"task": "other"}])
+    context.added.append("added")
     context.child_id("digest")
     return 1
 
@@ -290,6 +292,8 @@ def test_what_the_call_does_to_its_request_comes_back() -> None:
     context = with_pool(Limits(1, 1), scene)
     assert repr(context.requested_retry.exc) == "ValueError('soon')"
     assert (context.requested_retry.when, context.described["digest"]) == (5, 1)
+    assert context.replacement == Replacement([{"task": "other"}])
+    assert context.added == ["added"]
 
 
 def test_a_product_travels_as_its_json_and_a_text() -> None:

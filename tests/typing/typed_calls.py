@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from typing_extensions import assert_type
 
-from caraway import AsyncResult, Caraway, Signature, Task, shared_task
+from caraway import AsyncResult, Caraway, Signature, Task, chunks, shared_task
 from caraway.exceptions import Retry
 
 if TYPE_CHECKING:
@@ -104,6 +104,15 @@ assert_type(AsyncResult("id"), AsyncResult[Any])
 add.apply_async(args=5)  # type: ignore[arg-type]
 
 
+# -- maps know what their task returns ------------------------------------------------------------
+
+assert_type(add.map([1, 2]).delay(), AsyncResult[list[int]])
+assert_type(add.starmap([(1, 2)]).delay().get(), list[int])
+assert_type(add.chunks([(1, 2)], 10), chunks[int])
+add.map(5)  # type: ignore[arg-type]
+add.chunks([1], 10)  # type: ignore[list-item]
+
+
 async def asynchronous() -> None:
     assert_type(await add.adelay(1, 2), AsyncResult[int])
     assert_type(await (await fetch.adelay("x")).aget(), bytes)
@@ -119,6 +128,10 @@ async def asynchronous() -> None:
 def retrying(task: Task[..., Any]) -> int:
     assert_type(task.retry(throw=False), Retry)
     task.retry(countdown=3)
+
+
+def replaced(task: Task[..., Any]) -> int:
+    task.replace(add.s(1, 2))
 
 
 # -- settings -----------------------------------------------------------------------------------

@@ -99,8 +99,6 @@ PAGES_THAT_RUN = [
     "docs/guide.md",
     "docs/migrating-from-celery.md",
 ]
-NOT_THERE = {"add_to_chord"}
-"""What the pages say is not there yet: when it comes, the pages are to change."""
 ARGUMENTS = {"disable_sync_subtasks", "dispatch_uid", "no_ack", "on_interval", "on_message"}
 """Names of arguments: they are attributes of nothing."""
 
@@ -382,7 +380,7 @@ def known_names() -> set[str]:
 
 @pytest.mark.parametrize("page", WITH_NAMES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_name_on_a_page_exists(page: Path) -> None:
-    known = known_names() | NOT_THERE | ARGUMENTS
+    known = known_names() | ARGUMENTS
     named = {
         match[1]
         for span in spans(page.read_text())
@@ -396,10 +394,6 @@ def test_every_variable_on_a_page_exists(page: Path) -> None:
     known = {f"CARAWAY_{name.upper()}" for name in SETTINGS} | _NO_SETTINGS | {"CARAWAY_TRACEBACK"}
     named = set(re.findall(r"\bCARAWAY_[A-Z_]+[A-Z]\b", page.read_text()))
     assert sorted(named - known) == []
-
-
-def test_what_is_not_there_yet_is_not_there() -> None:
-    assert sorted(NOT_THERE & known_names()) == []
 
 
 def test_every_exception_of_the_error_page_exists() -> None:

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 INLINE_LIMIT_BYTES: Final = {
     "result": 300_000,
+    "added": 45_000,
     "meta": 280_000,
     "message": 200_000,
     "retry": 100_000,
@@ -133,7 +134,7 @@ async def keep_text(
     Parameters
     ----------
     kind
-        The record's attribute: result, message, retry or meta.
+        The record's attribute: result, message, retry, meta or added.
 
     Raises
     ------

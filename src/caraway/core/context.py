@@ -6,7 +6,7 @@ from collections import Counter
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from caraway.core.codec import decode, register_type
 from caraway.core.ids import derived_id, new_id
@@ -72,6 +72,13 @@ class Context:
         True when the function was called, not sent.
     """
 
+    utc: ClassVar[bool] = True
+    origin: ClassVar[None] = None
+    reply_to: ClassVar[None] = None
+    logfile: ClassVar[None] = None
+    loglevel: ClassVar[None] = None
+    """Celery's; they have nothing to say here."""
+
     id: str | None = None
     task: str | None = None
     args: Sequence[Any] = ()
@@ -110,6 +117,8 @@ class Context:
     """Set by ``retry(throw=False)``: how the attempt ends, whatever it returns."""
     replacement: Replacement | None = field(default=None, repr=False)
     """Set by ``replace``: likewise."""
+    added: list[str] = field(default_factory=list, repr=False)
+    """What it has added to its place in a chord."""
     described: Counter[str] = field(default_factory=Counter, repr=False)
     trail: Trail = field(default_factory=Trail, repr=False)
     is_unpacked: bool = field(default=False, repr=False)
@@ -206,6 +215,28 @@ class Context:
         if self.sensitive:
             shown |= {"args": FILTERED, "kwargs": FILTERED}
         return f"Context({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+    @property
+    def correlation_id(self) -> str | None:
+        """The id, by Celery's other name for it."""
+        return self.id
+
+    @property
+    def properties(self) -> dict[str, Any]:
+        """What the message is sent with besides its body."""
+        group_id = self.message.group_id if self.message else None
+        group = {} if group_id is None else {"MessageGroupId": group_id}
+        return {"correlation_id": self.id, **group}
+
+    @property
+    def argsrepr(self) -> str:
+        """The positional arguments as text."""
+        return FILTERED if self.sensitive else repr(self.args)
+
+    @property
+    def kwargsrepr(self) -> str:
+        """The named arguments as text."""
+        return FILTERED if self.sensitive else repr(self.kwargs)
 
     def running(self) -> Context | None:
         """Return the request of the message that is being run, None outside of one."""

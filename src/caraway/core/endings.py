@@ -40,6 +40,8 @@ class Recorded:
         The result, or the error of a failure, as JSON.
     dead_lettered
         Whether the message goes to the dead-letter queue.
+    added
+        Ids of what the task has added to its place in a chord.
     """
 
     message: Message
@@ -47,6 +49,7 @@ class Recorded:
     result: Json = None
     traceback: str | None = None
     dead_lettered: bool = False
+    added: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, message: Message, ending: Ending) -> Recorded:
@@ -76,14 +79,16 @@ class Recorded:
             If a part of it should be in S3 and is not to be had.
         """
         failed = record.phase == FAILED
+        added = tuple(json.loads(await load_text(aws, site.store, record.added or "[]")))
         if not failed and not leads_on(message, record.state):
-            return cls(message, record.state)
+            return cls(message, record.state, added=added)
         result = await load_text(aws, site.store, record.result) if record.result else "null"
         if record.message:
             message = read_message(parse_envelope(await load_text(aws, site.store, record.message)))
         else:
             message = replace(message, attempt=record.attempt - failed)
-        return cls(message, record.state, json.loads(result), record.traceback, failed)
+        value, traceback = json.loads(result), record.traceback
+        return cls(message, record.state, value, traceback, failed, added)
 
 
 async def write_down(

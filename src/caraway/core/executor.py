@@ -13,9 +13,11 @@ from dataclasses import replace
 from math import ceil
 from typing import TYPE_CHECKING, Final
 
+from caraway import states
 from caraway.core.attempts import Handover, begun_anew, hand_over
-from caraway.core.claim_check import unpack
+from caraway.core.claim_check import keep_text, unpack
 from caraway.core.claiming import claim
+from caraway.core.codec import dumps
 from caraway.core.disposition import Delete, Delivery, Disposition, Leave
 from caraway.core.endings import Recorded, goes_on_as_another, write_down
 from caraway.core.events import (
@@ -34,7 +36,7 @@ from caraway.core.joins import values
 from caraway.core.occurrences import occurring
 from caraway.core.port import Lost, Raised, Returned, Stopped
 from caraway.core.publish import Outgoing, Site, send, send_all
-from caraway.core.record import Record
+from caraway.core.record import Record, Written
 from caraway.core.refusal import leave, refused, undeliverable
 from caraway.core.replacing import replace_by
 from caraway.core.revoke import found_revoked
@@ -290,9 +292,7 @@ class Executor:
             keeps=keeps,
             sensitive=sensitive,
         )
-        if claimed.job.task.trail:
-            following = led_to(done.message, done.state)
-            kept = replace(kept, children=text_of(claimed.context.trail, following))
+        done, kept = await self._with_what_it_sent(claimed, done, kept, token)
         if done.dead_lettered:
             changes = await begun_anew(
                 self._aws, self._site, message, token, claimed.record, sensitive=sensitive
@@ -307,6 +307,21 @@ class Executor:
         await self._write(claimed, write)
         self._ended(claimed, ending)
         return done, ending
+
+    async def _with_what_it_sent(
+        self, claimed: Claimed, done: Recorded, kept: Written, token: str
+    ) -> tuple[Recorded, Written]:
+        """Return an ending with what the task has sent, and has added to its chord."""
+        context = claimed.context
+        if claimed.job.task.trail:
+            following = led_to(done.message, done.state)
+            kept = replace(kept, children=text_of(context.trail, following))
+        if context.added and done.state == states.SUCCESS:
+            done = replace(done, added=tuple(context.added))
+            store, text = self._site.store, dumps(context.added)
+            text = await keep_text(self._aws, store, done.message.id, token, text, "added")
+            kept = replace(kept, added=text)
+        return done, kept
 
     def _keeps(self, claimed: Claimed) -> bool:
         """Say whether the value is kept: a callback takes it, whatever ignore_result says."""

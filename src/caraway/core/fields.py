@@ -35,6 +35,7 @@ _KINDS: Final[dict[str, type | tuple[type, ...]]] = {
     "group_index": int,
     "chord": dict,
     "values": dict,
+    "added": str,
     "replaced_at": int,
     "replaced_task_nesting": int,
     "ignore_result": bool,
@@ -163,6 +164,8 @@ def _chord_fault(chord: Json) -> str | None:
         chord = up.get("chord")
         if chord is not None and not is_place(up):
             return "'up' names no place in a group"
+        if up.get("added") is not None and not is_name(up["added"]):
+            return "'up' names no task as 'added'"
     return None
 
 

@@ -17,7 +17,7 @@ from caraway.core.dead_lettering import dead_letter, reason_of
 from caraway.core.endings import Recorded, callbacks, goes_on_as_another
 from caraway.core.errors import error_from_json, error_to_json
 from caraway.core.ids import derived_id, member_id
-from caraway.core.joins import Member, arrive
+from caraway.core.joins import Member, arrive_added, arrive_with
 from caraway.core.lots import lots
 from caraway.core.publish import AT_A_TIME, from_call, request_to_send, send_all, unsent
 from caraway.core.record import DONE, HORIZON_S, Record, Written
@@ -89,7 +89,7 @@ async def lead_on(
         await _fail_rest(aws, site, done)
     faults += await _send(aws, site, tasks, message, _callbacks(done, tasks))
     if done.state == states.SUCCESS:
-        return faults + await _go_on(aws, site, tasks, message, done.result)
+        return faults + await _go_on(aws, site, tasks, done)
     if message.chord is None or is_waited_for_as_another:
         return faults
     return faults + await _fail(aws, site, tasks, message, Place.of(message), chord_error(done))
@@ -137,13 +137,14 @@ async def _send(
 
 
 async def _go_on(
-    aws: Aws, site: Site, tasks: Mapping[str, Definition], message: Message, result: Json
+    aws: Aws, site: Site, tasks: Mapping[str, Definition], done: Recorded
 ) -> list[str]:
     """Send the next step of a workflow, and count the task in its group when it was the last."""
+    message, added = done.message, done.added
     if not message.chain and message.chord is None:
         return []
     place = replace(Place.of(message), chain=())
-    steps = prepended(chain_of(message), result) if message.chain else ()
+    steps = prepended(chain_of(message), done.result) if message.chain else ()
     at, nested = message.id, None
     while True:
         if calls := list(heads(steps, place, call_to_json)):
@@ -153,10 +154,23 @@ async def _go_on(
         if place.chord is None:
             return []
         member = _member(place, at, nested)
-        if not await arrive(aws, site, member, aws.now().timestamp() + HORIZON_S):
+        if not await _arrive(aws, site, member, place.added, added):
             return []
+        added = ()
         steps = prepended(then_of(place), Values(member.group, member.size or 0))
         at, nested, place = member.group, member.size, Place.read(place.chord.get("up") or {})
+
+
+async def _arrive(
+    aws: Aws, site: Site, member: Member, added_as: str | None, added: tuple[str, ...]
+) -> bool:
+    """Count a member, or what one has added; True if that was seen to complete the group."""
+    until = aws.now().timestamp() + HORIZON_S
+    if added_as is None:
+        return await arrive_with(aws, site, member, added, until)
+    adder = Member(member.group, member.index, member.size)
+    at = None if member.at == added_as else member.at
+    return await arrive_added(aws, site, adder, added_as, until, added=added, at=at)
 
 
 def _member(place: Place, at: str, nested: int | None) -> Member:

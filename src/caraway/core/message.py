@@ -81,6 +81,8 @@ class Message:
         :class:`caraway.core.workflow.Place`.
     values
         ``{"group": id, "size": n}``: the results of that group come before its own arguments.
+    added
+        The id by which a member of the group has added it to its own place.
     replaced_at, replaced_task_nesting
         The attempt from which on the id is this task's, if it has replaced another one, and how
         many there were before it.
@@ -120,6 +122,7 @@ class Message:
     group_index: int | None = None
     chord: Mapping[str, Json] | None = field(default=None, repr=False)
     values: Mapping[str, Json] | None = field(default=None, repr=False)
+    added: str | None = None
     replaced_at: int | None = None
     replaced_task_nesting: int = 0
     ignore_result: bool | None = None

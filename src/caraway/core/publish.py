@@ -169,6 +169,7 @@ def describe(
         group=place.group,
         group_index=place.group_index,
         chord=place.chord,
+        added=place.added,
         values=values,
         ignore_result=options.get("ignore_result"),
         soft_time_limit=options.get("soft_time_limit"),
@@ -255,6 +256,7 @@ def unsent(site: Site, call: Call[Json], parent: Message, place: Place) -> Messa
         group=place.group,
         group_index=place.group_index,
         chord=place.chord,
+        added=place.added,
         group_id=parent.group_id,
     )
     if replaces := wire.get("replaces"):

@@ -58,6 +58,7 @@ _OF_AN_ENDING: Final = (
     "traceback",
     "message",
     "children",
+    "added",
     "done_at",
     "expires_at",
     "meta",
@@ -109,6 +110,7 @@ class Record:
     queue: str | None = None
     message: str | None = None
     children: str | None = None
+    added: str | None = None
     sensitive: bool = False
     place: str | None = None
     due_at: float | None = None
@@ -147,6 +149,8 @@ class Written:
         The message of a task that failed, for a replay; likewise.
     children
         What the task has sent (:mod:`caraway.core.trail`), JSON text.
+    added
+        Ids of what it has added to its place in a chord; likewise as ``result``.
     sensitive
         True when it is not kept because the task is sensitive.
     """
@@ -156,6 +160,7 @@ class Written:
     traceback: str | None = None
     message: str | None = None
     children: str | None = None
+    added: str | None = None
     sensitive: bool | None = None
 
     def attributes(self) -> dict[str, Any]:
@@ -164,7 +169,7 @@ class Written:
 
     def missing(self) -> tuple[str, ...]:
         """Return the attributes to remove: what an earlier ending may have left."""
-        return tuple(name for name in _OF_AN_ENDING[:4] if getattr(self, name) is None)
+        return tuple(name for name in _OF_AN_ENDING[:5] if getattr(self, name) is None)
 
 
 def _mine(token: str) -> Condition:

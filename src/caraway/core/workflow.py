@@ -89,27 +89,35 @@ class Place:
         What happens when the group is complete: ``size`` (members), ``then`` (steps) and ``up``
         (the place that these steps, or the group itself, have in an outer one). None when nobody
         waits for the group.
+    added
+        The id by which a member has added it to its own place at run time; None for a member.
     """
 
     chain: tuple[Json, ...] = ()
     group: str | None = None
     group_index: int | None = None
     chord: Mapping[str, Json] | None = None
+    added: str | None = None
 
     @classmethod
     def of(cls, message: Message) -> Place:
         """Return the place of a message's task."""
-        return cls(message.chain, message.group, message.group_index, message.chord)
+        return cls(message.chain, message.group, message.group_index, message.chord, message.added)
 
     @classmethod
     def read(cls, up: Mapping[str, Json]) -> Place:
         """Return a place that a chord's ``up`` describes."""
-        return cls((), up.get("group"), up.get("group_index"), up.get("chord"))
+        return cls((), up.get("group"), up.get("group_index"), up.get("chord"), up.get("added"))
 
     @property
     def up(self) -> dict[str, Json]:
         """The place without its chain, as JSON."""
-        named = {"group": self.group, "group_index": self.group_index, "chord": self.chord}
+        named = {
+            "group": self.group,
+            "group_index": self.group_index,
+            "chord": self.chord,
+            "added": self.added,
+        }
         return {name: value for name, value in named.items() if value is not None}
 
 

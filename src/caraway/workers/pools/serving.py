@@ -48,7 +48,7 @@ class Report:
 
     Attributes
     ----------
-    requested_retry, replacement, described, trail
+    requested_retry, replacement, added, described, trail
         What the call has changed of its request.
     memory_kb
         The child's resident memory after it, in KiB.
@@ -57,6 +57,7 @@ class Report:
     outcome: Outcome[Any]
     requested_retry: Retry | None
     replacement: Replacement | None
+    added: list[str]
     described: Counter[str]
     trail: Trail
     memory_kb: int
@@ -65,6 +66,7 @@ class Report:
         """Let the request that stayed in the worker know."""
         context.requested_retry = self.requested_retry
         context.replacement = self.replacement
+        context.added = self.added
         context.trail = self.trail
         context.described.update(self.described - context.described)
 
@@ -142,6 +144,7 @@ def answer(
         _portable(outcome),
         context.requested_retry,
         context.replacement,
+        context.added,
         context.described,
         context.trail,
         resident_kb(),
