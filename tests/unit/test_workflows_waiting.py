@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from caraway import GroupResult, chain, chord, group
+from caraway import chain, chord, group
 from caraway.exceptions import (
     ChainStopped,
     Ignore,
@@ -17,7 +16,7 @@ from caraway.requests.dynamodb import BatchGetItem
 from tests.yard import Yard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from caraway import Signature
 
@@ -193,50 +192,3 @@ def test_a_group_without_members_hides_nothing_of_what_comes_before_it() -> None
     for each in (result, *result):
         with pytest.raises(ValueError, match="no"):
             each.get()
-
-
-@pytest.mark.parametrize("seed", range(60))
-def test_nothing_waits_for_ever_in_a_workflow_of_whatever_shape(seed: int) -> None:
-    yard = Yard(copies=1 + seed % 2, seed=seed)
-    result = _grown(random.Random(seed), yard, depth=4).delay(5)
-    yard.work()
-    for each in _with_all_before(result):
-        each.get(timeout=1, propagate=False)
-
-
-def _grown(rng: random.Random, yard: Yard, depth: int) -> Signature[Any]:
-    """Return a workflow whose tasks end in all ways; what it begins with can be sent."""
-    kind = rng.choice(["task", "chain", "group", "chord"]) if depth else "task"
-    if kind == "task":
-        return _ending(rng, yard)
-    parts = [_grown(rng, yard, depth - 1) for _ in range(rng.choice([0, 1, 2, 2, 3]))]
-    if kind == "chain":
-        lost = yard.ident.s().set(queue="nowhere")
-        some = [*parts, *([lost] if rng.random() < 0.1 else [])]
-        return chain(yard.ident.s(), *some, app=yard.app)
-    if kind == "group":
-        return group(parts, app=yard.app)
-    return chord(parts, _grown(rng, yard, depth - 1), app=yard.app)
-
-
-def _ending(rng: random.Random, yard: Yard) -> Signature[Any]:
-    endings: list[Signature[Any]] = [
-        yard.ident.s(),
-        yard.ident.s(),
-        yard.ident.s().set(ignore_result=True),
-        yard.ident.s().set(expires=yard.aws.now(), countdown=5),
-        yard.ident.s().on_error(yard.told.s()),
-        yard.fail.s(),
-        ignored(yard),
-    ]
-    return rng.choice(endings)
-
-
-def _with_all_before(result: Any) -> Iterator[Any]:
-    """Give a result, those of its members, and those of all that comes before it."""
-    while result is not None:
-        yield result
-        if isinstance(result, GroupResult):
-            for member in result:
-                yield from _with_all_before(member)
-        result = result.parent
