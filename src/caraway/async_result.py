@@ -162,7 +162,7 @@ class AsyncResult(Looks[R_co]):
 
     def as_tuple(self) -> Any:
         """Return it as plain data: ``((id, parent), None)``."""
-        return (self.id, self.parent and self.parent.as_tuple()), None
+        return (self.id, self._parent_as_tuple()), None
 
     def as_list(self) -> list[str]:
         """Return its id, and those of the tasks before it in its chain."""

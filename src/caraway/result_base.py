@@ -40,6 +40,10 @@ class ResultBase(ABC):
     def as_tuple(self) -> Any:
         """Return it as plain data, for :func:`caraway.result.result_from_tuple`."""
 
+    def _parent_as_tuple(self) -> Any:
+        # Not by its truth: the result of a group without members is as empty as a list.
+        return None if self.parent is None else self.parent.as_tuple()
+
     @abstractmethod
     async def _is_ready(self, aws: Aws) -> bool:
         """Say whether all of it has ended."""

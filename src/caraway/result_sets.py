@@ -114,7 +114,7 @@ class ResultSet(Joins):
 
     def as_tuple(self) -> Any:
         """Return it as plain data, as that of a group without an id."""
-        parent = self.parent and self.parent.as_tuple()
+        parent = self._parent_as_tuple()
         members = self._results
         if isinstance(members, DerivedResults):
             return (self.id, parent), members.size

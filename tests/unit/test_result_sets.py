@@ -350,6 +350,11 @@ def test_a_result_survives_its_way_as_plain_data(stage: Stage) -> None:
     assert result_from_tuple(again) is again
 
 
+def test_a_result_after_a_group_without_members_is_plain_data(stage: Stage) -> None:
+    empty = GroupResult("g", [], app=stage.app)
+    assert AsyncResult("t", stage.app, parent=empty).as_tuple() == (("t", (("g", None), [])), None)
+
+
 # -- chains: a result and those before it ---------------------------------------------------------
 
 
