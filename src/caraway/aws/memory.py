@@ -133,7 +133,10 @@ class MemoryAws:
         return [stored.request.body for stored in self.queues.get(queue, ())]
 
     def next_visible_at(self, queue: str) -> datetime | None:
-        """Return when the queue's next message can be received, None when it is empty."""
+        """Return when the queue's next message can be received, None when it is empty.
+
+        Where several can be already, it is that of the first.
+        """
         times: list[datetime] = []
         first_of_group: dict[str | None, datetime] = {}
         for stored in self.queues.get(queue, ()):
@@ -141,6 +144,8 @@ class MemoryAws:
             if queue.endswith(".fifo"):  # it waits for those before it in its group
                 at = max(at, first_of_group.get(stored.request.group_id, at))
                 first_of_group[stored.request.group_id] = at
+            if at <= self.time:
+                return at
             times.append(at)
         return min(times, default=None)
 
@@ -156,7 +161,10 @@ class MemoryAws:
                 return self._receive(request)
             case DeleteMessage():
                 queue = self._queue(request.queue_url)
-                queue[:] = [each for each in queue if not _held(each, request.receipt_handle)]
+                # Nearly always one of the first: what is further behind is not looked at.
+                found = (at for at, each in enumerate(queue) if _held(each, request.receipt_handle))
+                if (at := next(found, None)) is not None:
+                    del queue[at]
                 return None
             case ChangeMessageVisibility():
                 for stored in self._queue(request.queue_url):
