@@ -62,8 +62,9 @@ format: $(READY) ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## Measure requests per task, codecs, start-up and memory
+bench: $(READY) ## Measure requests per task and per workflow, codecs, start-up and memory
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.canvases
 
 package: $(READY) ## Build the Lambda package for AWS in build/lambda (ARCH=arm64 or x86_64)
 	rm -rf build/lambda

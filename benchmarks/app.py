@@ -53,6 +53,13 @@ def usual(number: int) -> int:
     return number
 
 
+@app.task
+def gathered(numbers: list[int]) -> int:
+    """Run as the body of a chord."""
+    _one_more()
+    return sum(numbers)
+
+
 @app.task(idempotent=True, ignore_result=True)
 def compute(log: str) -> None:
     """Keep a CPU busy, and note the time of the end."""
