@@ -1,0 +1,176 @@
+"""Where the canvases of the semantics suite are played: on a yard, as Caraway's."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import Any, TypeAlias
+
+from caraway import Signature, chain, chord, group
+from caraway.core.port import run_now
+from caraway.exceptions import Ignore
+from caraway.requests.sqs import SendMessage
+from tests.unit.canvas.canvases import (
+    Canvas,
+    Chain,
+    Group,
+    Task,
+    parts_of,
+    tasks_of,
+    without_errbacks,
+)
+from tests.unit.canvas.oracle import NOTHING, Told, Value, shown, value_of
+from tests.yard import Yard
+
+_LONG_AGO = datetime(2020, 1, 1, tzinfo=timezone.utc)
+_DERIVED = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
+_PATIENCE_S = 1.0
+"""By the yard's clock, which nobody waits for."""
+
+Runs: TypeAlias = "Counter[tuple[str, Any]]"
+"""How often each task has run with which argument."""
+
+
+@dataclass
+class Seen:
+    """What came out of a canvas that was played."""
+
+    value: Any
+    error: str | None
+    ran: Runs
+    states: dict[str, str]
+    """Those of the tasks whose ids are known."""
+
+
+class Stage:
+    """A yard on which a canvas is played.
+
+    Parameters
+    ----------
+    named
+        Whether each task has its name as its id. Else ids are derived, and nobody knows them; so
+        they are in errbacks, which may be those of several tasks.
+    """
+
+    def __init__(self, *, named: bool = True, copies: int = 1, seed: int | None = None) -> None:
+        self.yard = Yard(copies=copies, seed=seed)
+        self.named = named
+        self.ran: Runs = Counter()
+        noted = self.ran
+
+        @self.yard.app.task(name="say", bind=True, max_retries=None, default_retry_delay=0)
+        def say(self: Any, given: Any = NOTHING, *, name: str, does: str) -> str:
+            noted[name, shown(given)] += 1
+            if does == "fails":
+                raise ValueError(name)
+            if does == "ignored":
+                raise Ignore(name)
+            if does == "retries" and self.request.retries < 2:
+                raise self.retry()
+            if does == "gives up":
+                raise self.retry(exc=ValueError(name), max_retries=1)
+            return value_of(name, given)
+
+        self.say = say
+
+    # -- from plain data to signatures ------------------------------------------------------------
+
+    def built(self, canvas: Canvas, *, piped: bool = False) -> Signature[Any]:
+        """Return a canvas as a signature; ``piped`` writes its chains with ``|``."""
+        return self._built(canvas, piped, self.named)
+
+    def _built(self, canvas: Canvas, piped: bool, named: bool) -> Signature[Any]:
+        parts = [self._built(each, piped, named) for each in parts_of(canvas)]
+        if isinstance(canvas, Task):
+            signature: Signature[Any] = self._task(canvas, named)
+        elif isinstance(canvas, Chain):
+            signature = _piped(parts) if piped else chain(*parts, app=self.yard.app)
+        elif isinstance(canvas, Group):
+            signature = group(parts, app=self.yard.app)
+        else:
+            signature = chord(parts[:-1], parts[-1], app=self.yard.app)
+        for each in canvas.link:
+            signature.link(self._built(each, piped, named))
+        for each in canvas.link_error:
+            signature.link_error(self._built(each, piped, named=False))
+        return signature
+
+    def _task(self, task: Task, named: bool) -> Signature[Any]:
+        signature = self.say.s(name=task.name, does=task.does).set(immutable=task.closed)
+        if named or task.does == "revoked":
+            signature.set(task_id=task.name)
+        if task.does == "silent":
+            signature.set(ignore_result=True)
+        if task.does == "expired":
+            signature.set(expires=_LONG_AGO)
+        return signature
+
+    # -- playing ----------------------------------------------------------------------------------
+
+    def play(self, canvas: Canvas, signature: Signature[Any], *given: Any) -> Seen:
+        """Send a canvas, let a worker run it, and look."""
+        for task in tasks_of(canvas):
+            if task.does == "revoked":
+                self.yard.app.AsyncResult(task.name).revoke()
+        result = signature.delay(*given)
+        self.yard.work()
+        return self.look(canvas, result)
+
+    def look(self, canvas: Canvas, result: Any) -> Seen:
+        """Return what there is to be seen of a canvas."""
+        value, error = got(result)
+        names = [each.name for each in without_errbacks(canvas)] if self.named else []
+        known = {name: self.yard.app.AsyncResult(name).state for name in names}
+        return Seen(
+            value,
+            error,
+            self.ran.copy(),
+            known,
+        )
+
+    def deliver_all_again(self) -> None:
+        """Put every message that was ever sent on its queue once more, and let a worker have it."""
+        sent = [each for each in self.yard.aws.requests if isinstance(each, SendMessage)]
+        for each in sent:
+            run_now(self.yard.aws.perform(replace(each, deduplication_id=None)))
+        self.yard.work()
+
+
+def _piped(steps: list[Signature[Any]]) -> Signature[Any]:
+    first, *others = steps
+    for each in others:
+        first = first | each
+    return first
+
+
+def got(result: Any) -> tuple[Any, str | None]:
+    """Return what a result shows: its value, or the name of its error."""
+    try:
+        return result.get(timeout=_PATIENCE_S), None
+    except Exception as error:
+        return None, type(error).__name__
+
+
+def assert_as_foretold(seen: Seen, told: Told, *, eager: bool = False) -> None:
+    """Compare what has come out of a canvas with what had to."""
+    end = told.end
+    if isinstance(end, Value) or not end.errors:
+        assert seen.error is None
+        assert seen.value == (end.handed if eager and isinstance(end, Value) else end.shown)
+    else:
+        assert seen.error in end.errors
+    # An errback takes an id. Where that is derived, nobody knows it.
+    vague = {name for name, given in seen.ran if _DERIVED.search(given or "")}
+    assert _without_arguments(seen.ran, vague) == _without_arguments(told.ran, vague)
+    if not eager:  # their records are gone
+        assert seen.states == {name: told.states.get(name, "PENDING") for name in seen.states}
+
+
+def _without_arguments(ran: Runs, names: set[str]) -> Runs:
+    """Return runs, without the arguments of some tasks."""
+    plain: Runs = Counter()
+    for (name, given), times in ran.items():
+        plain[name, None if name in names else given] += times
+    return plain
