@@ -25,9 +25,12 @@ FIRST = Message(id="i", task="shop.send", args=(1,), digest="digest")
 
 tokens = st.sampled_from(["mine", "theirs"])
 messages = st.builds(
-    lambda attempt, digest: Message("i", "shop.send", (1,), attempt=attempt, digest=digest),
+    lambda attempt, digest, replaced_at: Message(
+        "i", "shop.send", (1,), attempt=attempt, digest=digest, replaced_at=replaced_at
+    ),
     st.integers(0, 2),
     st.sampled_from(["digest", "another digest"]),
+    st.none() | st.integers(1, 2),
 )
 written = st.builds(
     Written,
@@ -54,6 +57,7 @@ items = st.builds(
         token=tokens,
         held=st.integers(0, 1),
         lost=st.integers(0, 4),
+        replaced=st.integers(1, 2),
         digest=st.just("digest"),
     ),
     optional(
@@ -96,6 +100,13 @@ TRANSITIONS: dict[str, st.SearchStrategy[UpdateItem]] = {
         ),
         tokens,
         st.sampled_from([0, LATER]),
+        written,
+    ),
+    "replace": st.builds(
+        lambda token, kept: RECORDS.replace(
+            "i", token, NOW, attempt=2, changes='{"replaced":[]}', written=kept
+        ),
+        tokens,
         written,
     ),
     "release": st.builds(lambda token: RECORDS.release("i", token, NOW), tokens),

@@ -218,6 +218,27 @@ def test_a_retry_hands_the_record_on_and_keeps_what_changes() -> None:
     assert (handed["held"], handed["retry"]) == (0, '{"retries":1}')
 
 
+def test_a_replacement_hands_the_id_on_and_the_replaced_task_cannot_have_it_back() -> None:
+    write = RECORDS.replace("i", "mine", NOW, attempt=2, changes="[]", written=Written("PENDING"))
+    handed = after(write, running(lost=2))
+    assert (handed["phase"], handed["attempt"], handed["open_at"]) == (RETRY, 2, 0)
+    assert (handed["replaced"], handed["lost"], handed["retry"]) == (2, 0, "[]")
+    other = replace(MESSAGE, attempt=2, replaced_at=2)
+    for fifo in (False, True):
+        assert not holds(claim(fifo=fifo), handed)
+        assert after(claim(other, fifo=fifo), handed)["replaced"] == 2
+    # On FIFO the one message of what takes the place stays through all attempts.
+    assert holds(claim(other, fifo=True), {**handed, "attempt": 5})
+
+
+def test_what_takes_a_place_and_is_never_sent_fails_where_its_record_waits_for_it() -> None:
+    other = replace(MESSAGE, attempt=1, replaced_at=2)
+    write = RECORDS.fail_unsent(other, NOW, ERROR)
+    assert Record.read(after(write, retry(attempt=2, replaced=2))).is_unsent
+    assert not holds(write, retry(attempt=3, replaced=2))
+    assert not holds(RECORDS.fail_unsent(MESSAGE, NOW, ERROR), retry(attempt=2))
+
+
 def test_a_release_gives_the_claim_back_and_loses_nobody() -> None:
     released = after(RECORDS.release("i", "mine", NOW), running())
     assert (released["phase"], released["attempt"], released["open_at"]) == (RETRY, 1, 0)
@@ -284,7 +305,7 @@ def test_a_revoke_of_what_runs_is_a_flag_that_the_next_claim_sees() -> None:
 
 def test_forgetting_hides_what_has_ended_and_nothing_else() -> None:
     forget = RECORDS.forget("i", NOW)
-    assert after(forget, done(result="5")) == done(result="5", expires_at=NOW, ttl=NOW + HORIZON_S)
+    assert after(forget, done(result="5")) == done(result="5", expires_at=NOW)
     assert holds(forget, failed())
     for before in ({}, running(), retry()):
         assert not holds(forget, before)
