@@ -401,3 +401,21 @@ def test_a_member_that_is_forgotten_lives_as_long_as_its_group() -> None:
     until = yard.aws.items[key]["ttl"]
     first.forget()
     assert yard.aws.items[key]["ttl"] == until
+
+
+def test_those_after_a_failure_keep_its_error_also_when_a_redelivery_tells_them() -> None:
+    yard = Yard()
+    result = (yard.fail.s("no") | yard.ident.s() | yard.ident.s()).delay()
+    last = {result.id, result.parent.id}
+    left = [True]
+
+    def fate(request: Any) -> Any:
+        # The record of the failure is written; the first delivery fails at what it leads to.
+        return "fail" if getattr(request, "id", None) in last and left and left.pop() else "ok"
+
+    yard.aws.fate = fate
+    yard.work()
+    assert not left
+    for each in (result, result.parent):
+        assert each.state == "FAILURE"
+        assert repr(each.result) == "ValueError('no')"

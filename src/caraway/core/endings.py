@@ -152,6 +152,8 @@ def leads_on(message: Message, state: str) -> bool:
         return True
     if state == states.SUCCESS:
         return bool(message.chain)
+    if state == states.FAILURE and message.chain:
+        return True
     return bool(message.chord) or goes_on_as_another(message)
 
 
