@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from caraway.core.stamps import STAMPS
 from caraway.core.workflow import CHAIN, CHORD, Steps, options_of_chain, options_of_chord
@@ -16,6 +16,8 @@ from caraway.stamping import StampingVisitor, with_answer
 if TYPE_CHECKING:
     from caraway.base import AppBase
     from caraway.requests.base import Json
+
+T = TypeVar("T")
 
 __all__ = [
     "Canvas",
@@ -131,6 +133,20 @@ class chord(Canvas[R_co]):  # noqa: N801 - Celery's name
     """
 
     kind = CHORD
+
+    @overload
+    def __init__(
+        self: chord[T],
+        header: Any,
+        body: Signature[T],
+        *,
+        app: AppBase | None = None,
+        **options: Any,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self, header: Any, body: Any = None, *, app: AppBase | None = None, **options: Any
+    ) -> None: ...
 
     def __init__(
         self, header: Any, body: Any = None, *, app: AppBase | None = None, **options: Any

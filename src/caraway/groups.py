@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from caraway.call_options import in_zone_of, options_to_json
 from caraway.core.arguments import untyped_to_wire
@@ -23,7 +23,10 @@ from caraway.stamping import with_answer
 if TYPE_CHECKING:
     from caraway.base import AppBase
     from caraway.requests.base import Json
+    from caraway.result import GroupResult
     from caraway.stamping import StampingVisitor
+
+T = TypeVar("T")
 
 
 class Canvas(Signature[R_co]):
@@ -142,6 +145,21 @@ class group(Canvas[R_co]):  # noqa: N801 - Celery's name
 
     kind = GROUP
 
+    @overload
+    def __init__(
+        self: group[list[T]],
+        tasks: Iterable[Signature[T]],
+        *,
+        app: AppBase | None = None,
+        **options: Any,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: group[list[T]], *tasks: Signature[T], app: AppBase | None = None, **options: Any
+    ) -> None: ...
+    @overload
+    def __init__(self, *tasks: Any, app: AppBase | None = None, **options: Any) -> None: ...
+
     def __init__(self, *tasks: Any, app: AppBase | None = None, **options: Any) -> None:
         super().__init__(options, app)
         several = tasks[0] if len(tasks) == 1 and not is_signature(tasks[0]) else tasks
@@ -190,6 +208,19 @@ class group(Canvas[R_co]):  # noqa: N801 - Celery's name
         if isinstance(self._tasks, list):
             cloned._tasks = [each.clone() for each in self._tasks]
         return cloned
+
+    if TYPE_CHECKING:
+
+        def delay(self, *args: Any, **kwargs: Any) -> GroupResult:  # type: ignore[override]
+            """Send it, with further arguments in front."""
+
+        def apply_async(  # type: ignore[override]
+            self,
+            args: Sequence[Any] | None = (),
+            kwargs: Mapping[str, Any] | None = None,
+            **options: Any,
+        ) -> GroupResult:
+            """Send it, with further arguments and options."""
 
     def set_immutable(self, immutable: bool) -> None:
         """Say whether its tasks take further arguments."""

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any, cast
 
 from typing_extensions import assert_type
 
-from caraway import AsyncResult, Caraway, Signature, Task, chunks, shared_task
+from caraway import (
+    AsyncResult,
+    Caraway,
+    GroupResult,
+    Signature,
+    Task,
+    chord,
+    chunks,
+    group,
+    shared_task,
+)
 from caraway.exceptions import Retry
 
 if TYPE_CHECKING:
@@ -102,6 +112,15 @@ assert_type(add.si(1).delay(), AsyncResult[int])
 assert_type(app.send_task("by.name"), AsyncResult[Any])
 assert_type(AsyncResult("id"), AsyncResult[Any])
 add.apply_async(args=5)  # type: ignore[arg-type]
+
+
+# -- canvases know what their results are ----------------------------------------------------------
+
+assert_type(group(add.s(1, 2), add.s(3, 4)), group[list[int]])
+assert_type(group(add.s(n, n) for n in range(3)), group[list[int]])
+assert_type(group(add.s(n, n) for n in range(3)).delay(), GroupResult)
+assert_type(chord([add.s(1, 2)], double.s()), chord[int])
+assert_type(chord(group(add.s(1, 2)), fetch.s()), chord[bytes])
 
 
 # -- maps know what their task returns ------------------------------------------------------------

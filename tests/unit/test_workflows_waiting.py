@@ -116,7 +116,7 @@ def test_a_link_that_expires_ends_the_wait_for_what_comes_after(grouped: bool) -
 def test_a_link_that_is_revoked_ends_the_wait_for_what_comes_after(grouped: bool) -> None:
     yard = Yard()
     workflow = yard.ident.s(1) | yard.ident.s() | yard.ident.s() | yard.ident.s()
-    result = (group(workflow, yard.ident.s(1)) if grouped else workflow).delay()
+    result: Any = (group(workflow, yard.ident.s(1)) if grouped else workflow).delay()
     (result[0] if grouped else result).parent.parent.revoke()
     yard.work()
     with pytest.raises(TaskRevokedError, match="revoked"):
