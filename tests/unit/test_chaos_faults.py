@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from tests.chaos.history import Write
 from tests.chaos.page import BEGIN, END, with_rows
 from tests.chaos.run import KILLS, Report, runs_of
 from tests.chaos.scenarios import BY_NAME
+from tests.chaos.subjects import GROUP_SIZE, WORKLOADS
 from tests.chaos.wire import (
     STATEMENT_ERRORS,
     Asked,
@@ -25,7 +27,7 @@ from tests.chaos.wire import (
     without,
     writer_of,
 )
-from tests.chaos.workload import workload
+from tests.chaos.workload import FIFO_QUEUES, Call, workload
 
 LOST = Lose(executed=False)
 
@@ -151,6 +153,30 @@ def test_a_workload_is_what_its_seed_says_and_knows_every_ending() -> None:
     assert not set(ids) & {
         ending.id for call in workload(1, "another run", 300, ("ecs",)) for ending in call.endings
     }
+
+
+@pytest.mark.parametrize("subject", WORKLOADS)
+def test_a_subject_is_what_its_seed_says_and_names_each_task_once(subject: str) -> None:
+    calls = list(WORKLOADS[subject](1, "run", 200, ("ecs", "lambda")))
+    again = list(WORKLOADS[subject](1, "run", 200, ("ecs", "lambda")))
+    assert [(each.id, each.endings) for each in calls] == [(it.id, it.endings) for it in again]
+    ids = [ending.id for call in calls for ending in call.endings]
+    assert 200 <= len(ids) == len(set(ids)) < 220
+
+
+def test_the_subjects_have_what_they_are_about() -> None:
+    def calls(subject: str) -> list[Call]:
+        return list(WORKLOADS[subject](1, "run", 400, ("ecs", "lambda")))
+
+    assert {ending.begins for call in calls("at_most_once") for ending in call.endings} == {1}
+    assert {call.task for call in calls("quarantine")} >= {"killer", "usual", "failing"}
+    stops = [call.stop for call in calls("revoked")]
+    assert {stop and stop.terminate for stop in stops} == {None, True, False}
+    groups = Counter((call.group, call.queue) for call in calls("fifo"))
+    assert set(groups.values()) == {GROUP_SIZE}
+    assert {queue for _, queue in groups} == set(FIFO_QUEUES.values())
+    last = [call.endings[-1] for call in calls("workflows")]
+    assert {(each.state, each.runs) for each in last} == {("SUCCESS", True), ("FAILURE", False)}
 
 
 def test_a_row_takes_the_place_of_the_scenarios_last_one_and_the_others_stay() -> None:
