@@ -14,7 +14,7 @@ ARCH ?= arm64
 MACHINE := $(if $(filter arm64,$(ARCH)),aarch64,x86_64)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit e2e chaos fuzz lint format types bench package deploy docs lock clean
+.PHONY: help setup demo test unit e2e chaos beside fuzz lint format types bench package deploy docs lock clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ e2e: $(READY) ## Run the tests that deploy the template on the local engine
 
 chaos: $(READY) ## Break things under 44,000 tasks, and write what held to docs/reliability.md (an hour)
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+beside: $(READY) ## Break the same things under Celery on SQS and Caraway, and write what came of both
+	$(BIN)/python -m benchmarks.beside $(ARGS)
 
 fuzz: $(READY) ## Feed workers with 100,000 inputs that nobody meant, and write what became of them
 	$(BIN)/python -m tests.fuzz $(ARGS)
