@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from caraway.core.claim_check import Store
 from caraway.core.publish import Site
-from caraway.core.record import Records
 from caraway.core.routing import Router
 from caraway.core.serializers import Accepted, Contents, other_than_json
 from caraway.core.signing import Signing
+from caraway.core.transitions import Records
 from caraway.exceptions import ImproperlyConfigured, NotRegistered, nearest
 from caraway.middleware import Middleware, Onion, layer_of
 from caraway.settings import Settings

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError, HTTPClientEr
 
 from caraway.core.envelope import parse_envelope
 from caraway.core.message import read_message
-from caraway.core.record import Records
+from caraway.core.transitions import Records
 from caraway.requests.partiql import statement
 from tests.chaos.faults import (
     NOTHING,

@@ -13,8 +13,9 @@ from caraway.core.group_tree import node_key
 from caraway.core.ids import member_id
 from caraway.core.joins import Member, arrive, arrive_added, arrive_with, close, values
 from caraway.core.publish import Site
-from caraway.core.record import DONE, Records
+from caraway.core.record import DONE
 from caraway.core.routing import Queue, Router
+from caraway.core.transitions import Records
 from caraway.exceptions import ChordError
 from caraway.requests.dynamodb import UpdateItem
 from caraway.requests.items import Always, Change

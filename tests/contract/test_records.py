@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from caraway import states
 from caraway.core.message import Message
-from caraway.core.record import DONE, FAILED, RETRY, RUNNING, Record, Records, Written
+from caraway.core.record import DONE, FAILED, RETRY, RUNNING, Record, Written
+from caraway.core.transitions import Records
 from caraway.requests.dynamodb import ConditionFailed
 
 if TYPE_CHECKING:

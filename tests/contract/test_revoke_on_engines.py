@@ -11,9 +11,10 @@ from caraway.core.claiming import LAMBDA
 from caraway.core.listing import Selection, selected
 from caraway.core.publish import Site
 from caraway.core.reading import get_items
-from caraway.core.record import DONE, FAILED, RETRY, RUNNING, Records
+from caraway.core.record import DONE, FAILED, RETRY, RUNNING
 from caraway.core.revoke import Revocation, revoke_all
 from caraway.core.routing import Queue, Router
+from caraway.core.transitions import Records
 
 if TYPE_CHECKING:
     from caraway.requests.items import Item

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from caraway.aws.asyncio_aws import AsyncioAws
-from caraway.core.record import Records
 from caraway.core.revoked_stamps import RevokedStamp, RevokedStamps
 from caraway.core.routing import Queue
+from caraway.core.transitions import Records
 from caraway.exceptions import EndpointUnreachable, ResourceMissing
 from caraway.requests.dynamodb import ConditionFailed, GetItem, UpdateItem
 from caraway.requests.sqs import ChangeMessageVisibility, ReceiptExpired, ReceivedMessage

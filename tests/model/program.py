@@ -11,9 +11,9 @@ from caraway.core.executor import Executor
 from caraway.core.message import Message
 from caraway.core.port import Stopped
 from caraway.core.publish import Site
-from caraway.core.record import Records
 from caraway.core.replay import replay
 from caraway.core.routing import Queue, Router
+from caraway.core.transitions import Records
 from caraway.exceptions import NotReplayable, Reject, Retry
 from caraway.requests.dynamodb import ConditionFailed
 from caraway.requests.sqs import GetQueueUrl

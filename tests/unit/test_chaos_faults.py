@@ -11,7 +11,8 @@ import pytest
 
 from caraway.core.envelope import parse_envelope
 from caraway.core.message import read_message
-from caraway.core.record import Records, Written
+from caraway.core.record import Written
+from caraway.core.transitions import Records
 from tests.chaos.faults import NOTHING, Lose, Plan, Redeliver, Rule
 from tests.chaos.fleet import running
 from tests.chaos.history import Write

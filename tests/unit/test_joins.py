@@ -26,8 +26,9 @@ from caraway.core.joins import (
 )
 from caraway.core.port import run_now
 from caraway.core.publish import Site
-from caraway.core.record import DONE, FAILED, HORIZON_S, RUNNING, Records
+from caraway.core.record import DONE, FAILED, HORIZON_S, RUNNING
 from caraway.core.routing import Queue, Router
+from caraway.core.transitions import Records
 from caraway.exceptions import ChordError, EndpointUnreachable, PayloadMissing
 from caraway.requests.base import Json
 from caraway.requests.dynamodb import BatchGetItem, UpdateItem

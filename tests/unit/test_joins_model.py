@@ -20,8 +20,8 @@ from caraway.core.group_tree import Growth, Tree, node_key
 from caraway.core.joins import Member, arrive, arrive_added, arrive_with, close
 from caraway.core.port import run_now
 from caraway.core.publish import Site
-from caraway.core.record import Records
 from caraway.core.routing import Queue, Router
+from caraway.core.transitions import Records
 from caraway.requests.dynamodb import UpdateItem
 from caraway.requests.items import Always, Change
 

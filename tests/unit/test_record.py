@@ -14,16 +14,8 @@ from caraway.core.endings import TRACEBACK_LIMIT
 from caraway.core.errors import ERROR_LIMIT
 from caraway.core.message import Message
 from caraway.core.port import run_now
-from caraway.core.record import (
-    DONE,
-    FAILED,
-    HORIZON_S,
-    RETRY,
-    RUNNING,
-    Record,
-    Records,
-    Written,
-)
+from caraway.core.record import DONE, FAILED, HORIZON_S, RETRY, RUNNING, Record, Written
+from caraway.core.transitions import Records
 from caraway.requests.dynamodb import UpdateItem
 from caraway.requests.items import Item
 

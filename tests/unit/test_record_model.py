@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from caraway import states
-from caraway.core import record
-from caraway.core.record import DONE, FAILED, RETRY, RUNNING, Records
+from caraway.core import transitions
+from caraway.core.record import DONE, FAILED, RETRY, RUNNING
+from caraway.core.transitions import Records
 from caraway.requests.dynamodb import UpdateItem
 from caraway.requests.items import Absent, AtMost, Change, Condition, Equals, OneOf
 from tests.model.__main__ import main
@@ -65,7 +66,7 @@ def test_without_the_phase_in_run_a_late_heartbeat_opens_a_final_record(
     def mine(token: str) -> Condition:
         return Equals("token", token)
 
-    faults = broken(monkeypatch, "record._mine", mine, "late heartbeat")
+    faults = broken(monkeypatch, "transitions._mine", mine, "late heartbeat")
     assert "a final record has changed" in faults
 
 
@@ -75,17 +76,17 @@ def test_without_the_attempt_in_claim_an_older_message_takes_the_record(
     def claimable(_message: Any, now: float, **_options: Any) -> Condition:
         return Absent("id") | AtMost("open_at", now)
 
-    faults = broken(monkeypatch, "record._claimable", claimable, "retry")
+    faults = broken(monkeypatch, "transitions._claimable", claimable, "retry")
     assert "the attempts have gone backwards" in faults
 
 
 def test_on_fifo_with_the_attempt_alone_a_retry_is_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
-    rule = record._claimable
+    rule = transitions._claimable
 
     def claimable(message: Any, now: float, **options: Any) -> Condition:
         return rule(message, now, **{**options, "fifo": False})
 
-    faults = broken(monkeypatch, "record._claimable", claimable, "fifo: retry, ghost")
+    faults = broken(monkeypatch, "transitions._claimable", claimable, "fifo: retry, ghost")
     assert "there is no way to an end" in faults
 
 
@@ -126,7 +127,7 @@ def test_a_replay_that_completes_nothing_loses_what_a_crash_left(
 def test_on_fifo_an_older_message_that_runs_a_replay_can_lose_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(record, "Absent", _AlwaysAbsentMessage)
+    monkeypatch.setattr(transitions, "Absent", _AlwaysAbsentMessage)
     faults = explored(CONFIGS["fifo: failure, replay"]).faults
     assert "the task, or what follows from its ending, is lost" in faults
 

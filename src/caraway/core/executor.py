@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from caraway import states
 from caraway.core.attempts import Handover, begun_anew, hand_over
+from caraway.core.before_run import gather, not_to_be_run, unknown
 from caraway.core.claim_check import keep_text, unpack
 from caraway.core.claiming import claim
 from caraway.core.codec import dumps
@@ -32,7 +33,6 @@ from caraway.core.events import (
 from caraway.core.following import follow_up
 from caraway.core.ids import new_token
 from caraway.core.job import Claimed, Decided, Job
-from caraway.core.joins import values
 from caraway.core.occurrences import occurring
 from caraway.core.port import Lost, Raised, Returned, Stopped
 from caraway.core.publish import Outgoing, Site, send, send_all
@@ -54,7 +54,6 @@ from caraway.core.settle import (
 )
 from caraway.core.trail import led_to, text_of
 from caraway.exceptions import (
-    ChordError,
     ImproperlyConfigured,
     InvalidMessage,
     PayloadMissing,
@@ -205,7 +204,12 @@ class Executor:
 
     async def _run(self, claimed: Claimed) -> Returned[Product] | Raised | Ending:
         """Return the outcome of user code, or the ending of an attempt that has none."""
-        ending = self._not_to_be_run(claimed) or await self._gather(claimed)
+        ending = not_to_be_run(
+            claimed,
+            self._aws.now(),
+            is_revoked=self.revoked_stamps.mode_for(claimed.message.stamps) is not None,
+            max_deliveries=self._site.max_deliveries,
+        ) or await gather(self._aws, self._site, claimed)
         if ending is not None:
             return ending
         if claimed.token is not None:
@@ -220,40 +224,11 @@ class Executor:
             return Revoked("terminated", outcome.signal)
         return outcome
 
-    async def _gather(self, claimed: Claimed) -> Ending | None:
-        """Put the results of the group that it waited for before its arguments."""
-        wanted, context = claimed.message.values, claimed.context
-        if wanted is None:
-            return None
-        try:
-            gathered = await values(self._aws, self._site, wanted["group"], wanted["size"])
-        except (ChordError, PayloadMissing, InvalidMessage) as error:
-            return Rejected(str(error), error)
-        context.args = (gathered, *context.args)
-        return None
-
-    def _not_to_be_run(self, claimed: Claimed) -> Ending | None:
-        message, record = claimed.message, claimed.record
-        if record is not None and record.revoked:
-            return Revoked("revoked")
-        if self.revoked_stamps.mode_for(message.stamps):
-            return Revoked("revoked")
-        if message.expires is not None and self._aws.now() > message.expires:
-            return Revoked("expired")
-        if record is None or record.lost == 0:
-            return None
-        if claimed.job.task.at_most_once:
-            return _unknown("a worker was lost while it ran the task")
-        if record.lost >= self._site.max_deliveries:
-            reason = f"{record.lost} workers were lost while they ran it"
-            return Rejected(reason, WorkerLostError(reason))
-        return None
-
     async def _lost(self, claimed: Claimed, why: str) -> Ending:
         """Let the task be taken over at once, as it would be when the lease runs out."""
         self._observe(ProcessLost(claimed.message, why))
         if claimed.job.task.at_most_once:
-            return _unknown(why)
+            return unknown(why)
         if claimed.token is not None:
             write = self._site.records.give_up(claimed.message.id, claimed.token, self._now())
             await self._write(claimed, write)
@@ -421,8 +396,3 @@ class Executor:
             self._observe(HookFailed(claimed.message, outcome.error))
         elif isinstance(outcome, Lost):
             self._observe(HookFailed(claimed.message, WorkerLostError(outcome.why)))
-
-
-def _unknown(why: str) -> Failed:
-    """Return the ending of a task that may have done its work, and must not do it twice."""
-    return Failed(WorkerLostError(f"{why}; it runs at most once, and may have done its work"))

@@ -23,8 +23,8 @@ from caraway.core.options import (
     signatures,
     time_of,
 )
-from caraway.core.record import Records
 from caraway.core.serializers import JSON, Contents
+from caraway.core.transitions import Records
 from caraway.core.workflow import NOWHERE, Call, Place, Values
 from caraway.exceptions import EndpointUnreachable, Throttled
 from caraway.requests.sqs import GetQueueUrl, SendMessage

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from caraway.aws.asyncio_aws import AsyncioAws
     from caraway.core.executor import Executor
     from caraway.core.job import Claimed
-    from caraway.core.record import Records
     from caraway.core.routing import Queue
+    from caraway.core.transitions import Records
     from caraway.requests.base import Request
     from caraway.requests.sqs import ReceivedMessage
 
