@@ -101,18 +101,14 @@ class RecordMachine(RuleBasedStateMachine):
         self.failures: dict[str, set[str]] = {}
         self.attempts: dict[tuple[str | None, int], tuple[Any, ...]] = {}
         self.differing: list[tuple[Any, ...]] = []
+        self.run_again: list[str] = []
         self.claims: list[tuple[str, str]] = []
         self.revoke_asked = False
         self.revoked: set[str] = set()
 
     def run(self, request: Context) -> str:
         """End as the rule says that let this run begin; no two outcomes are alike."""
-        if request.token is not None and request.id is not None:
-            self.claims.append((request.id, request.token))
-            asked_for = (tuple(request.args), request.retries)
-            known = self.attempts.setdefault((request.id, request.attempt), asked_for)
-            if known != asked_for:  # said later: what a function raises is its task's failure
-                self.differing.append((request.id, known, asked_for))
+        self._note(request)
         self.outcomes += 1
         if self.outcome in ("replace", "replace by a chain"):
             self._replace(request)
@@ -122,7 +118,7 @@ class RecordMachine(RuleBasedStateMachine):
             case "raise":
                 raise ValueError(f"error {self.outcomes}")
             case "retry":
-                raise Retry(args=[self.outcomes])
+                raise Retry(args=[f"retried {self.outcomes}"])
             case "retry later":
                 raise Retry(when=40)
             case "reject":
@@ -130,6 +126,18 @@ class RecordMachine(RuleBasedStateMachine):
             case "requeue":
                 raise Reject("busy", requeue=True)
         raise Ignore
+
+    def _note(self, request: Context) -> None:
+        """Remember a run under a claim, and what it was asked for."""
+        if request.token is not None and request.id is not None:
+            self.claims.append((request.id, request.token))
+            # The first call of a task has a number; what has replaced it, or is retried, a text.
+            if self.world.record(request.id).replaced and isinstance(request.args[0], int):
+                self.run_again.append(request.id)
+            asked_for = (tuple(request.args), request.retries)
+            known = self.attempts.setdefault((request.id, request.attempt), asked_for)
+            if known != asked_for:  # said later: what a function raises is its task's failure
+                self.differing.append((request.id, known, asked_for))
 
     def _replace(self, request: Context) -> None:
         """Let another call of the task take its place, at once or after a step."""
@@ -265,6 +273,7 @@ class RecordMachine(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         # Without a claim nobody records a retry: beside it a replay asks for the same attempt anew.
+        assert self.idempotent or not self.run_again, "a task that was replaced runs again"
         asked_alike = self.idempotent or not self.differing
         assert asked_alike, "two runs of one attempt were asked for differently"
         for id in self.sent:
