@@ -145,8 +145,10 @@ def close_the_connection(_context: Context) -> None:
     threading.Event().wait()
 
 
-def grow(_context: Context) -> None:
-    globals()["kept"] = bytearray(64 * 1024 * 1024)
+def grow(context: Context) -> None:
+    (beyond_kb,) = context.args
+    # A child of a large process begins with less than that has.
+    globals()["kept"] = bytearray((beyond_kb - resident_kb() + 32 * 1024) * 1024)
 
 
 class Odd(Exception):
@@ -547,7 +549,7 @@ def test_a_child_is_replaced_when_it_has_grown_too_large() -> None:
 
     async def scene(pool: ProcessPool) -> list[int]:
         before = [(await pool.call(pid, Context())).value for _ in range(2)]  # type: ignore[union-attr]
-        await pool.call(grow, Context())
+        await pool.call(grow, Context(args=(limit_kb,)))
         return [*before, (await pool.call(pid, Context())).value]  # type: ignore[union-attr]
 
     first, second, third = with_pool(Limits(1, 1, memory_per_child_kb=limit_kb), scene)

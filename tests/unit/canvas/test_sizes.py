@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import tracemalloc
 from collections import Counter
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -71,12 +72,16 @@ def test_a_member_costs_three_writes_and_its_message(size: int) -> None:
 
 
 def test_a_producer_keeps_nothing_of_what_its_generator_gave() -> None:
-    """Nor does the result: an object for each member would be 16 bytes at least."""
+    """Nor does the result: an object for each member would be 16 bytes at least.
+
+    What is kept once (by a tracer that meets a line, too) is in some hundreds, what each member
+    keeps would be in all of them.
+    """
     yard, held = Yard(), []
 
     def tasks() -> Iterator[Signature[int]]:
         for number in range(2_001):
-            if number in (500, 2_000):
+            if number % 500 == 0:
                 yard.aws.queues.clear()
                 yard.aws.requests.clear()
                 gc.collect()
@@ -89,4 +94,4 @@ def test_a_producer_keeps_nothing_of_what_its_generator_gave() -> None:
     finally:
         tracemalloc.stop()
     assert len(result) == 2_001
-    assert held[1] - held[0] < 16 * 1_500
+    assert min(after - before for before, after in pairwise(held[1:])) < 16 * 500
