@@ -135,10 +135,14 @@ def _linked(canvas: Canvas, link: tuple[Canvas, ...], link_error: tuple[Canvas, 
 
 
 def _members(canvases: tuple[Canvas, ...]) -> tuple[Canvas, ...]:
-    """Return the members of a group, with those of the groups among them in their place."""
+    """Return the members of a group, with those of the groups among them in their place.
+
+    A member that calls nothing, such as a chain of empty groups, is none.
+    """
     members: list[Canvas] = []
     for each in map(settled, canvases):
         members += each.members if isinstance(each, Group) else [each]
+    members = [each for each in members if next(tasks_of(each), None) is not None]
     return tuple(members)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any, TypeAlias
 
-from caraway import Signature, chain, chord, group
+from caraway import Caraway, Signature, chain, chord, group
 from caraway.core.port import run_now
 from caraway.exceptions import Ignore
 from caraway.requests.sqs import SendMessage
@@ -44,8 +44,8 @@ class Seen:
     """Those of the tasks whose ids are known."""
 
 
-class Stage:
-    """A yard on which a canvas is played.
+class Script:
+    """Canvases as signatures of an app, and what has run of them.
 
     Parameters
     ----------
@@ -54,15 +54,15 @@ class Stage:
         they are in errbacks, which may be those of several tasks.
     """
 
-    def __init__(self, *, named: bool = True, copies: int = 1, seed: int | None = None) -> None:
-        self.yard = Yard(copies=copies, seed=seed)
+    def __init__(self, app: Caraway, *, named: bool) -> None:
+        self.app = app
         self.named = named
-        self.ran: Runs = Counter()
-        noted = self.ran
+        self.runs: list[tuple[str, Any]] = []
+        noted = self.runs.append  # also from several threads
 
-        @self.yard.app.task(name="say", bind=True, max_retries=None, default_retry_delay=0)
+        @app.task(name="say", bind=True, max_retries=None, default_retry_delay=0)
         def say(self: Any, given: Any = NOTHING, *, name: str, does: str) -> str:
-            noted[name, shown(given)] += 1
+            noted((name, shown(given)))
             if does == "fails":
                 raise ValueError(name)
             if does == "ignored":
@@ -75,6 +75,11 @@ class Stage:
 
         self.say = say
 
+    @property
+    def ran(self) -> Runs:
+        """How often each task has run with which argument."""
+        return Counter(self.runs)
+
     # -- from plain data to signatures ------------------------------------------------------------
 
     def built(self, canvas: Canvas, *, piped: bool = False) -> Signature[Any]:
@@ -86,11 +91,11 @@ class Stage:
         if isinstance(canvas, Task):
             signature: Signature[Any] = self._task(canvas, named)
         elif isinstance(canvas, Chain):
-            signature = _piped(parts) if piped else chain(*parts, app=self.yard.app)
+            signature = _piped(parts) if piped else chain(*parts, app=self.app)
         elif isinstance(canvas, Group):
-            signature = group(parts, app=self.yard.app)
+            signature = group(parts, app=self.app)
         else:
-            signature = chord(parts[:-1], parts[-1], app=self.yard.app)
+            signature = chord(parts[:-1], parts[-1], app=self.app)
         for each in canvas.link:
             signature.link(self._built(each, piped, named))
         for each in canvas.link_error:
@@ -107,28 +112,28 @@ class Stage:
             signature.set(expires=_LONG_AGO)
         return signature
 
-    # -- playing ----------------------------------------------------------------------------------
+
+class Stage(Script):
+    """A yard on which a canvas is played."""
+
+    def __init__(self, *, named: bool = True, copies: int = 1, seed: int | None = None) -> None:
+        self.yard = Yard(copies=copies, seed=seed)
+        super().__init__(self.yard.app, named=named)
 
     def play(self, canvas: Canvas, signature: Signature[Any], *given: Any) -> Seen:
         """Send a canvas, let a worker run it, and look."""
         for task in tasks_of(canvas):
             if task.does == "revoked":
-                self.yard.app.AsyncResult(task.name).revoke()
+                self.app.AsyncResult(task.name).revoke()
         result = signature.delay(*given)
         self.yard.work()
         return self.look(canvas, result)
 
     def look(self, canvas: Canvas, result: Any) -> Seen:
         """Return what there is to be seen of a canvas."""
-        value, error = got(result)
         names = [each.name for each in without_errbacks(canvas)] if self.named else []
-        known = {name: self.yard.app.AsyncResult(name).state for name in names}
-        return Seen(
-            value,
-            error,
-            self.ran.copy(),
-            known,
-        )
+        known = {name: self.app.AsyncResult(name).state for name in names}
+        return Seen(*got(result), self.ran, known)
 
     def deliver_all_again(self) -> None:
         """Put every message that was ever sent on its queue once more, and let a worker have it."""
