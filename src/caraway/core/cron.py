@@ -24,15 +24,16 @@ clocked                        ``cron(m h d M ? year)``                if it has
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, timezone, tzinfo
+from datetime import date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from itertools import product
 from math import gcd
 from typing import TYPE_CHECKING, Final
 
-from caraway.core.timing import EPOCH, Timing
+from caraway.core.timing import Timing, no_rule
 from caraway.exceptions import ImproperlyConfigured
 from caraway.schedules import clocked, crontab, schedule, solar
+from caraway.schedules.base import EPOCH, UTC
 from caraway.schedules.crontab import DAY_OF_MONTH, DAY_OF_WEEK, HOUR, MINUTE, MONTH_OF_YEAR
 
 if TYPE_CHECKING:
@@ -42,12 +43,9 @@ if TYPE_CHECKING:
 _HOUR_S: Final = 3_600
 _DAY_S: Final = 24 * _HOUR_S
 _DAY_MIN: Final = 24 * 60
+_MINUTE_S: Final = 60
 _QUARTER_S: Final = 900
 _WEEKDAYS: Final = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
-_EVERY_WEEKDAY: Final = frozenset(range(DAY_OF_WEEK.low, DAY_OF_WEEK.high + 1))
-_EVERY_DAY: Final = frozenset(range(DAY_OF_MONTH.low, DAY_OF_MONTH.high + 1))
-_EVERY_MONTH: Final = frozenset(range(MONTH_OF_YEAR.low, MONTH_OF_YEAR.high + 1))
-_EVERY_HOUR: Final = frozenset(range(HOUR.low, HOUR.high + 1))
 _LONGEST: Final = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 """Days of the months, in a leap year."""
 _SURE: Final = (31, 28, *_LONGEST[2:])
@@ -81,9 +79,9 @@ class Firing:
 class _Days:
     """On which days: every field must match; ``last`` is the last day of the month instead."""
 
-    of_month: frozenset[int] = _EVERY_DAY
-    months: frozenset[int] = _EVERY_MONTH
-    of_week: frozenset[int] = _EVERY_WEEKDAY
+    of_month: frozenset[int] = DAY_OF_MONTH.every
+    months: frozenset[int] = MONTH_OF_YEAR.every
+    of_week: frozenset[int] = DAY_OF_WEEK.every
     last: bool = False
 
 
@@ -111,11 +109,9 @@ def firing(timing: Timing, now: datetime) -> Firing:
         case clocked() as when:
             fired = _once(when.clocked_time)
         case other:
-            raise ImproperlyConfigured(
-                f"{other!r} has no rule in EventBridge: use crontab, schedule, solar or clocked"
-            )
+            raise no_rule(other)
     if fired.covers_s is None and (timing.start or timing.end):
-        return replace(fired, covers_s=60)
+        return replace(fired, covers_s=_MINUTE_S)
     return fired
 
 
@@ -146,7 +142,7 @@ def _interval(when: schedule, start: datetime | None) -> Firing:
         )
     exact = step_s == seconds and seconds % 60 == 0 and first_s % 60 == 0
     said = _spelled(frozenset(minutes_of_hour), frozenset(hours), _Days())
-    return Firing(said, None if exact else 60)
+    return Firing(said, None if exact else _MINUTE_S)
 
 
 # -- crontabs --------------------------------------------------------------------------------------
@@ -158,27 +154,27 @@ def _crontab(when: crontab, now: datetime) -> Firing:
         day <= _LONGEST[month - 1] for day, month in product(when.day_of_month, when.month_of_year)
     ):
         raise ImproperlyConfigured(f"{when!r}: there is no such day in any year")
-    offsets_min = offsets_of(when.tz, now.date())
+    offsets_min = _offsets_min(when.tz, now.date())
     times = [
         frozenset(hour * 60 + minute - offset for hour, minute in product(when.hour, when.minute))
         for offset in offsets_min
     ]
-    minutes = frozenset(time % 60 for each in times for time in each)
-    hours = frozenset(time // 60 % 24 for each in times for time in each)
-    moves = frozenset(time // _DAY_MIN for each in times for time in each)
+    minutes = frozenset(at % 60 for each in times for at in each)
+    hours = frozenset(at // 60 % 24 for each in times for at in each)
+    moves = frozenset(at // _DAY_MIN for each in times for at in each)
     days, days_exact = _days_in_utc(when, moves)
-    one_set = len({frozenset(time % _DAY_MIN for time in each) for each in times}) == 1
+    one_set = len({frozenset(at % _DAY_MIN for at in each) for each in times}) == 1
     times_exact = one_set and len(minutes) * len(hours) == len(times[0])
     # Where clocks change, days begin at two times of UTC; and an hour is left out only if named.
-    steady = len(offsets_min) == 1 or (days == _Days() and when.hour == _EVERY_HOUR)
+    steady = len(offsets_min) == 1 or (days == _Days() and when.hour == HOUR.every)
     exact = days_exact and times_exact and steady
-    return Firing(_spelled(minutes, hours, days), None if exact else 60)
+    return Firing(_spelled(minutes, hours, days), None if exact else _MINUTE_S)
 
 
 @lru_cache(maxsize=256)
-def offsets_of(zone: tzinfo, today: object) -> tuple[int, ...]:
+def _offsets_min(zone: tzinfo, today: date) -> tuple[int, ...]:
     """Return the distances from UTC, in minutes, that a zone's clocks have from a date on."""
-    noon = datetime.fromisoformat(f"{today}T12:00:00+00:00")
+    noon = datetime.combine(today, time(12), UTC)
     offsets = {
         (noon + timedelta(days=day)).astimezone(zone).utcoffset() for day in range(_AHEAD.days)
     }
@@ -193,12 +189,12 @@ def _days_in_utc(when: crontab, moves: AbstractSet[int]) -> tuple[_Days, bool]:
     days = _Days(when.day_of_month, when.month_of_year, when.day_of_week)
     if days == _Days():
         return days, True
-    if days.of_month != _EVERY_DAY and days.of_week != _EVERY_WEEKDAY:
+    if days.of_month != DAY_OF_MONTH.every and days.of_week != DAY_OF_WEEK.every:
         by_month = len(days.of_month) * 7 < len(days.of_week) * 31
         one = (
-            replace(days, of_week=_EVERY_WEEKDAY)
+            replace(days, of_week=DAY_OF_WEEK.every)
             if by_month
-            else replace(days, of_month=_EVERY_DAY)
+            else replace(days, of_month=DAY_OF_MONTH.every)
         )
         return _widened(one, moves), False
     if len(moves) == 1:
@@ -212,9 +208,9 @@ def _moved(days: _Days, move: int) -> _Days | None:
     """Return exactly the days before (-1), on (0) or after (1) those given, if a rule can."""
     if move == 0:
         return days
-    if days.of_month == _EVERY_DAY and days.months == _EVERY_MONTH:
+    if days.of_month == DAY_OF_MONTH.every and days.months == MONTH_OF_YEAR.every:
         return _Days(of_week=frozenset((day + move) % 7 for day in days.of_week))
-    if days.of_week != _EVERY_WEEKDAY:
+    if days.of_week != DAY_OF_WEEK.every:
         return None
     if move == -1 and days.of_month == {1}:
         return _Days(months=_months(days.months, -1), last=True)
@@ -260,11 +256,10 @@ def _solar(when: solar, now: datetime) -> Firing:
     return Firing(_spelled(quarters, frozenset(hours), _Days()), _QUARTER_S)
 
 
-def _once(time: datetime) -> Firing:
-    utc = time.astimezone(timezone.utc)
+def _once(utc: datetime) -> Firing:
     days = _Days(frozenset({utc.day}), frozenset({utc.month}))
     said = _spelled(frozenset({utc.minute}), frozenset({utc.hour}), days, str(utc.year))
-    return Firing(said, 60 if utc.second or utc.microsecond else None)
+    return Firing(said, _MINUTE_S if utc.second or utc.microsecond else None)
 
 
 # -- spelling --------------------------------------------------------------------------------------
@@ -274,7 +269,7 @@ def _spelled(
     minutes: AbstractSet[int], hours: AbstractSet[int], days: _Days, year: str = "*"
 ) -> str:
     """Return the ``cron`` of minutes, hours and days, of which one field is every one."""
-    every_weekday = days.of_week == _EVERY_WEEKDAY
+    every_weekday = days.of_week == DAY_OF_WEEK.every
     fields = (
         _spell(minutes, MINUTE.low, MINUTE.high),
         _spell(hours, HOUR.low, HOUR.high),

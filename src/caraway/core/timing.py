@@ -7,21 +7,19 @@ then carries the timing, and whoever receives it asks which occurrences the firi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from caraway.core.fields import read_time
 from caraway.exceptions import CarawayError, ImproperlyConfigured, InvalidMessage
 from caraway.schedules import BaseSchedule, clocked, crontab, schedule, solar
-from caraway.schedules.base import FOREVER
+from caraway.schedules.base import EPOCH, FOREVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from caraway.requests.base import Json
 
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
-"""What intervals are counted from, unless they have a start."""
 _TICK: Final = timedelta(microseconds=1)
 
 
@@ -49,8 +47,7 @@ class Timing:
         if self.end is not None:
             until = min(until, self.end + _TICK)
         if isinstance(self.when, schedule):
-            every, moment = self.when.run_every, moment.astimezone(timezone.utc)
-            return schedule(every).after(moment - (moment - (self.start or EPOCH)) % every, until)
+            return self.when.after_since(self.start or EPOCH, moment, until)
         return self.when.after(moment, until)
 
     def during(self, first: datetime, length: timedelta) -> list[datetime]:
@@ -99,7 +96,12 @@ def _when_to_json(when: BaseSchedule) -> dict[str, Json]:
             return {"solar": [when.event, when.lat, when.lon]}
         case clocked():
             return {"clocked": when.clocked_time.isoformat()}
-    raise ImproperlyConfigured(
+    raise no_rule(when)
+
+
+def no_rule(when: BaseSchedule) -> ImproperlyConfigured:
+    """Return what is raised for a schedule of somebody's own."""
+    return ImproperlyConfigured(
         f"{when!r} has no rule in EventBridge: use crontab, schedule, solar or clocked"
     )
 

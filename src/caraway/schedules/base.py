@@ -10,6 +10,8 @@ from caraway.exceptions import ImproperlyConfigured
 from caraway.schedules.zones import zone_named
 
 UTC: Final = timezone.utc
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""What intervals are counted from, where nothing else is said."""
 FOREVER: Final = datetime.max.replace(tzinfo=UTC)
 
 Nowfun: TypeAlias = Callable[[], datetime]

@@ -56,6 +56,11 @@ class _Field:
     high: int
     names: tuple[str, ...] = ()
 
+    @property
+    def every(self) -> frozenset[int]:
+        """All that it may hold."""
+        return frozenset(range(self.low, self.high + 1))
+
     def expand(self, spec: Any) -> frozenset[int]:
         """Return the numbers that a field means."""
         match spec:
@@ -205,7 +210,7 @@ class crontab(BaseSchedule):  # noqa: N801 - Celery's name
         """Return what :meth:`from_string` reads: numbers, or ``*``."""
         minute, hour, day_of_week, day_of_month, month_of_year = self._numbers()
         return " ".join(
-            "*" if len(meant) == field.high - field.low + 1 else ",".join(map(str, sorted(meant)))
+            "*" if meant == field.every else ",".join(map(str, sorted(meant)))
             for field, meant in (
                 (MINUTE, minute),
                 (HOUR, hour),
@@ -240,7 +245,7 @@ class crontab(BaseSchedule):  # noqa: N801 - Celery's name
     def _moments(self, day: date, first_hour: int, zone: tzinfo) -> Iterator[datetime]:
         """Give the moments of a day, from an hour of it on, in UTC."""
         # A job of every hour runs in an hour that comes twice, too.
-        folds = (0, 1) if len(self.hour) == HOUR.high + 1 else (0,)
+        folds = (0, 1) if self.hour == HOUR.every else (0,)
         for hour in sorted(hour for hour in self.hour if hour >= first_hour):
             found = set()
             for minute, fold in product(self.minute, folds):

@@ -6,12 +6,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from caraway.exceptions import ImproperlyConfigured
-from caraway.schedules.base import FOREVER, UTC, BaseSchedule, aware, schedstate
+from caraway.schedules.base import EPOCH, FOREVER, UTC, BaseSchedule, aware, schedstate
 
 if TYPE_CHECKING:
     from caraway.schedules.base import HasTimezone, Nowfun
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class schedule(BaseSchedule):  # noqa: N801 - Celery's name
@@ -74,10 +72,15 @@ class schedule(BaseSchedule):  # noqa: N801 - Celery's name
 
     def after(self, moment: datetime, until: datetime = FOREVER) -> datetime | None:
         """Return the moment an interval later, or the next round one, if it is before ``until``."""
+        return self.after_since(EPOCH if self.relative else moment, moment, until)
+
+    def after_since(
+        self, origin: datetime, moment: datetime, until: datetime = FOREVER
+    ) -> datetime | None:
+        """Return the first moment after one that is whole intervals from an origin, in UTC."""
         since = moment.astimezone(UTC)
-        past = (since - _EPOCH) % self.run_every if self.relative else timedelta()
         try:
-            coming = since + self.run_every - past
+            coming = since + self.run_every - (since - origin) % self.run_every
         except OverflowError:  # beyond the year 9999
             return None
         return coming if coming < until else None
