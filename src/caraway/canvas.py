@@ -86,9 +86,7 @@ class chain(Canvas[R_co]):  # noqa: N801 - Celery's name
         """Give all that is in it stamps; parameters as :meth:`Signature.stamp`."""
         answer = None if visitor is None else visitor.on_chain_start(self, **headers)
         inside = with_answer(headers, answer, append=append_stamps)
-        self.stamp_links(visitor, append_stamps, **inside)
-        for task in self.tasks:
-            task.stamp(visitor, append_stamps, **inside)
+        self.stamp_parts(self.tasks, visitor, append_stamps, inside)
         if visitor is not None:
             visitor.on_chain_end(self, **inside)
         return self
@@ -224,9 +222,7 @@ class chord(Canvas[R_co]):  # noqa: N801 - Celery's name
         """Give all that is in it stamps; parameters as :meth:`Signature.stamp`."""
         answer = None if visitor is None else visitor.on_chord_header_start(self, **headers)
         inside = with_answer(headers, answer, append=append_stamps)
-        self.stamp_links(visitor, append_stamps, **inside)
-        for task in self.header.tasks:
-            task.stamp(visitor, append_stamps, **inside)
+        self.stamp_parts(self.header.tasks, visitor, append_stamps, inside)
         if visitor is not None:
             visitor.on_chord_header_end(self, **inside)
         if self.body is not None:

@@ -124,6 +124,18 @@ class Canvas(Signature[R_co]):
         """Return a copy whose keyword arguments are in the tasks that it begins with."""
         raise NotImplementedError
 
+    def stamp_parts(
+        self,
+        parts: Iterable[Signature[Any]],
+        visitor: StampingVisitor | None,
+        append_stamps: bool,
+        inside: Mapping[str, Any],
+    ) -> None:
+        """Give its callbacks, and some of its parts, the headers that hold inside of it."""
+        self.stamp_links(visitor, append_stamps, **inside)
+        for part in parts:
+            part.stamp(visitor, append_stamps, **inside)
+
     def known_app(self) -> AppBase | None:
         """Return the app that it was given, or else that of its first part which has one."""
         apps = (each.known_app() for each in self.inner())
@@ -234,9 +246,7 @@ class group(Canvas[R_co]):  # noqa: N801 - Celery's name
         """Give all that is in it stamps; parameters as :meth:`Signature.stamp`."""
         answer = None if visitor is None else visitor.on_group_start(self, **headers)
         inside = with_answer(headers, answer, append=append_stamps)
-        self.stamp_links(visitor, append_stamps, **inside)
-        for task in self.tasks:
-            task.stamp(visitor, append_stamps, **inside)
+        self.stamp_parts(self.tasks, visitor, append_stamps, inside)
         if visitor is not None:
             visitor.on_group_end(self, **inside)
         return self
