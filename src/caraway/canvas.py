@@ -213,7 +213,9 @@ class chord(Canvas[R_co]):  # noqa: N801 - Celery's name
         header: Any = self._own_header()
         if stamps := whole.options.pop(STAMPS, None):  # nor do they come to what is after it
             header = header.given({STAMPS: stamps})
-        whole.header, whole.body = header, self.body and self.body.given(of_body) | right
+        whole.header = header
+        if self.body is not None:  # an empty group is false
+            whole.body = self.body.given(of_body) | right
         return whole
 
     def stamp(

@@ -21,6 +21,10 @@ EMPTY: dict[str, tuple[Callable[[Yard], Signature[Any]], Any]] = {
     "an empty chain as a member": (lambda y: group(y.ident.s(1), chain()), [1]),
     "a chain of empty groups": (lambda y: chain(group(), group(), app=y.app), []),
     "empty groups before a task": (lambda y: chain(group(), group(), y.ident.s()), []),
+    "empty groups joined, and a task after them": (
+        lambda y: group(app=y.app) | group() | y.add.s([1]),
+        [1],
+    ),
     "an empty group before a group": (
         lambda y: chain(group(), group(y.ident.s(), y.ident.s())),
         [[], []],
