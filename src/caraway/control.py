@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from caraway.core.outcomes import all_done
 from caraway.core.port import run_now
-from caraway.core.revoke import DEFAULT_SIGNAL, Revocation, all_done, chosen_signal, revoke_all
+from caraway.core.revoke import DEFAULT_SIGNAL, Revocation, chosen_signal, revoke_all
 from caraway.core.revoked_stamps import (
     RevokedStamp,
     allow_stamps,

@@ -123,7 +123,7 @@ class Looks(ResultBase, Generic[R_co]):
     @property
     def retries(self) -> int:
         """Attempts begun after the first."""
-        return max(0, self.attempts - 1)
+        return _retries(self._look().record)
 
     def successful(self) -> bool:
         """Whether the task returned a value."""
@@ -201,8 +201,7 @@ class Looks(ResultBase, Generic[R_co]):
         }
         if record.call is not None:
             meta |= {name: self._called_with(seen, name) for name in ("args", "kwargs", "worker")}
-            retries = max(0, _attempts(record) - 1)
-            meta |= {"name": record.task, "queue": record.queue, "retries": retries}
+            meta |= {"name": record.task, "queue": record.queue, "retries": _retries(record)}
         return meta
 
     # -- what it has led to -------------------------------------------------------------------
@@ -247,6 +246,10 @@ def _attempts(record: Record) -> int:
     if record.phase is None:
         return 0
     return record.attempt if record.phase in ("failed", "retry") else record.attempt + 1
+
+
+def _retries(record: Record) -> int:
+    return max(0, _attempts(record) - 1)
 
 
 def _utc(at: float | None) -> datetime | None:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from caraway import states
 from caraway.async_result import asked_signal
 from caraway.core import results
+from caraway.core.outcomes import all_done
 from caraway.core.port import run_now
-from caraway.core.revoke import all_done, ended, revoke_all
+from caraway.core.revoke import ended, revoke_all
 from caraway.current import current_app
 from caraway.derived_results import DerivedResults
 from caraway.joins import Joins

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from caraway.core.beat import ENTRY_TAG, PATHS, Owner, Rule
+from caraway.core.outcomes import all_done
 from caraway.exceptions import ImproperlyConfigured
 from caraway.requests.eventbridge import (
     DeleteRule,
@@ -228,10 +229,4 @@ async def _queue_arn(aws: Aws, name: str) -> str:
 
 
 async def _all(aws: Aws, requests: Sequence[Request[R]]) -> list[R]:
-    """Perform requests; raise the first failure after all have been tried."""
-    answers: list[R] = []
-    for answer in await aws.perform_all(requests):
-        if isinstance(answer, Exception):
-            raise answer
-        answers.append(answer)
-    return answers
+    return all_done(await aws.perform_all(requests))

@@ -19,6 +19,7 @@ from caraway.core.errors import error_from_json, error_to_json
 from caraway.core.ids import derived_id, member_id
 from caraway.core.joins import Member, arrive_added, arrive_with
 from caraway.core.lots import lots
+from caraway.core.outcomes import all_written
 from caraway.core.publish import AT_A_TIME, from_call, request_to_send, send_all, unsent
 from caraway.core.record import DONE, HORIZON_S, Record, Written
 from caraway.core.workflow import (
@@ -255,9 +256,7 @@ async def _fail_rest(aws: Aws, site: Site, done: Recorded) -> None:
         if isinstance(step, Call)
         for call, its_place in heads(steps[at:], place, call_to_json)
     ]
-    for answer in await aws.perform_all(writes):
-        if isinstance(answer, Exception) and not isinstance(answer, ConditionFailed):
-            raise answer
+    all_written(await aws.perform_all(writes))  # those that have a record have gone on
 
 
 async def _failed(aws: Aws, site: Site, message: Message, error: Json) -> Recorded | None:

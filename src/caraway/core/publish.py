@@ -23,6 +23,7 @@ from caraway.core.options import (
     signatures,
     time_of,
 )
+from caraway.core.outcomes import all_done
 from caraway.core.serializers import JSON, Contents
 from caraway.core.transitions import Records
 from caraway.core.workflow import NOWHERE, Call, Place, Values
@@ -329,9 +330,7 @@ async def send(aws: Aws, site: Site, outgoing: Outgoing) -> None:
 
 async def send_all(aws: Aws, requests: Sequence[SendMessage]) -> None:
     """Make several messages durable, in batches; raises the first failure."""
-    for answer in await aws.perform_all(requests):
-        if isinstance(answer, Exception):
-            raise answer
+    all_done(await aws.perform_all(requests))
 
 
 async def send_patiently(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from caraway.core.outcomes import all_done
 from caraway.exceptions import Throttled
 from caraway.requests.dynamodb import READ_LIMIT, BatchGetItem
 
@@ -47,9 +48,7 @@ async def get_items(
             BatchGetItem(table, tuple(asked[start : start + READ_LIMIT]), consistent)
             for start in range(0, len(asked), READ_LIMIT)
         ]
-        for read in await aws.perform_all(looks):
-            if isinstance(read, Exception):
-                raise read
+        for read in all_done(await aws.perform_all(looks)):
             found.update(read.items)
             unprocessed.extend(read.unprocessed)
         left = unprocessed + waiting

@@ -94,6 +94,10 @@ class Record:
         """Return the record of an item; attributes that are none of its own are passed over."""
         return cls(**{name: item[name] for name in _RECORD_FIELDS if name in item})
 
+    def is_hidden(self, now: float) -> bool:
+        """Whether its result has expired or was forgotten; ``now`` in seconds since the epoch."""
+        return self.expires_at is not None and self.expires_at <= now
+
     @property
     def is_reopened(self) -> bool:
         """Whether it waits for the attempt of a replay: it still keeps the message then."""

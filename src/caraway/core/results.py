@@ -10,9 +10,10 @@ from caraway import states
 from caraway.core.claim_check import NOTHING, load_texts
 from caraway.core.errors import error_from_json, with_far_traceback
 from caraway.core.lots import lots
+from caraway.core.outcomes import all_written
 from caraway.core.reading import get_items
 from caraway.core.record import DONE, FAILED, Record
-from caraway.requests.dynamodb import READ_LIMIT, ConditionFailed, GetItem
+from caraway.requests.dynamodb import READ_LIMIT, GetItem
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Sequence
@@ -67,8 +68,7 @@ def is_over(record: Record) -> bool:
 def shown(aws: Aws, item: Item | None) -> Record:
     """Return the record of an item, an empty one where users are to see nothing (any more)."""
     record = Record("") if item is None else Record.read(item)
-    is_hidden = record.expires_at is not None and record.expires_at <= aws.now().timestamp()
-    return Record("") if is_hidden else record
+    return Record("") if record.is_hidden(aws.now().timestamp()) else record
 
 
 # -- looking -------------------------------------------------------------------------------------
@@ -139,8 +139,4 @@ async def forget(aws: Aws, site: Site, id: str) -> bool:
 async def forget_all(aws: Aws, site: Site, ids: Iterable[str]) -> list[bool]:
     """Hide many results; says of each whether there was one."""
     now = aws.now().timestamp()
-    answers = await aws.perform_all([site.records.forget(id, now) for id in ids])
-    for answer in answers:
-        if isinstance(answer, Exception) and not isinstance(answer, ConditionFailed):
-            raise answer
-    return [not isinstance(answer, ConditionFailed) for answer in answers]
+    return all_written(await aws.perform_all([site.records.forget(id, now) for id in ids]))

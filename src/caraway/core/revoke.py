@@ -231,16 +231,6 @@ def ended(id: str, record: Record) -> Revocation:
     return Revocation(id, "ended", record.state)
 
 
-def all_done(outcomes: Sequence[Revocation | Exception]) -> list[Revocation]:
-    """Return the answers, or raise the first failure: all have been asked for by then."""
-    done: list[Revocation] = []
-    for each in outcomes:
-        if isinstance(each, Exception):
-            raise each
-        done.append(each)
-    return done
-
-
 def explained(error: Exception) -> Exception:
     """Return why AWS did not revoke, with what would allow it."""
     if isinstance(error, AccessDenied):

@@ -18,6 +18,7 @@ from caraway.core.places import Step
 from caraway.core.reading import get_items
 from caraway.core.record import Record
 from caraway.exceptions import TrailTooLong
+from caraway.requests.dynamodb import READ_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,7 +35,7 @@ _FEW: Final = 100
 """In a larger group a member that has not begun is looked for in fewer ways."""
 _STEPS_BEFORE: Final = 10
 _MEMBERS_TRIED: Final = 5
-_BLOCK: Final = 100
+_BLOCK: Final = READ_LIMIT
 _ANYBODY: Final = ""
 """Who has sent it is not known."""
 
@@ -142,7 +143,7 @@ async def read_tree(
             return replace(tree, requests=requests)
         # What is a moment old will do, and costs half.
         items = await get_items(aws, site.records.table, asked, consistent=False)
-        requests += -(-len(asked) // _BLOCK)
+        requests += -(-len(asked) // READ_LIMIT)
         now = aws.now().timestamp()
         known |= {each: _told(items[each], now) if each in items else None for each in asked}
         if over is not None:
@@ -153,7 +154,7 @@ async def read_tree(
 def _told(item: Any, now: float) -> Record:
     """Return a record; that of a result that has expired or was forgotten, without it."""
     record = Record.read(item)
-    if record.expires_at is None or record.expires_at > now:
+    if not record.is_hidden(now):
         return record
     return replace(record, result=None, traceback=None, meta=None)
 
