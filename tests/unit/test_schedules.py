@@ -170,6 +170,32 @@ def test_a_line_of_a_unix_crontab_can_be_read() -> None:
 
 
 @pytest.mark.parametrize(
+    ("made", "text"),
+    [
+        (crontab(), "* * * * *"),
+        (crontab("*/15", "8-17", "mon-fri"), "*/15 8-17 * * 1-5"),
+        (crontab("0,30", "22-4", "sun", "1-7", "jan-dec/3"), "0,30 0-4,22,23 1-7 */3 0"),
+        (crontab("5-59/10", "8-18/2", day_of_month="*/10"), "5-55/10 8-18/2 */10 * *"),
+    ],
+)
+def test_a_crontab_is_a_short_line_of_numbers(made: crontab, text: str) -> None:
+    assert made.to_string() == text
+    assert crontab.from_string(text) == made
+
+
+@given(specs, st.integers(1, 40), st.integers(0, 40))
+def test_the_line_of_a_crontab_means_the_same(
+    spec: tuple[str, set[int]], step: int, first: int
+) -> None:
+    field, numbers = spec
+    stepped = list(EVERY[field])[first % len(EVERY[field]) :: step]
+    for each in (numbers, stepped):
+        fields: dict[str, Any] = {field: each}
+        made = crontab(**fields)
+        assert crontab.from_string(made.to_string()) == made
+
+
+@pytest.mark.parametrize(
     "made",
     [
         crontab("*/5", day_of_week="mon", tz="Asia/Seoul"),

@@ -105,6 +105,27 @@ class _Field:
             raise self._error(spec, f"{step!r} is no step: write a number above 0 after '/'")
         return numbers[:: int(step)]
 
+    def spell(self, numbers: Iterable[int]) -> str:
+        """Return a short text that means these numbers."""
+        ordered = sorted(numbers)
+        if len(ordered) == self.high - self.low + 1:
+            return "*"
+        step = ordered[1] - ordered[0] if len(ordered) > 2 else 1
+        if step > 1:
+            if ordered == list(range(self.low, self.high + 1, step)):
+                return f"*/{step}"
+            if ordered == list(range(ordered[0], ordered[-1] + 1, step)):
+                return f"{ordered[0]}-{ordered[-1]}/{step}"
+        runs: list[list[int]] = []
+        for number in ordered:
+            if runs and number == runs[-1][-1] + 1:
+                runs[-1].append(number)
+            else:
+                runs.append([number])
+        return ",".join(
+            f"{run[0]}-{run[-1]}" if len(run) > 2 else ",".join(map(str, run)) for run in runs
+        )
+
     def _number(self, text: str, spec: str) -> int:
         if text.isdecimal():
             number = int(text)
@@ -207,10 +228,10 @@ class crontab(BaseSchedule):  # noqa: N801 - Celery's name
         return cls(minute, hour, day_of_week, day_of_month, month_of_year, tz=tz)
 
     def to_string(self) -> str:
-        """Return what :meth:`from_string` reads: numbers, or ``*``."""
+        """Return what :meth:`from_string` reads, in numbers and short: ``*/15 8-17 * * 1-5``."""
         minute, hour, day_of_week, day_of_month, month_of_year = self._numbers()
         return " ".join(
-            "*" if meant == field.every else ",".join(map(str, sorted(meant)))
+            field.spell(meant)
             for field, meant in (
                 (MINUTE, minute),
                 (HOUR, hour),
