@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from caraway.core.claim_check import Store
 from caraway.core.publish import Site
 from caraway.core.routing import Router
+from caraway.core.scheduling import Scheduling
 from caraway.core.serializers import Accepted, Contents, other_than_json
 from caraway.core.signing import Signing
 from caraway.core.transitions import Records
@@ -270,7 +271,13 @@ def site_of(conf: Settings) -> Site:
         signing=Signing.of(
             conf.task_signing_keys, conf.task_signing_key_id, required=conf.task_require_signature
         ),
+        scheduling=_scheduling_of(conf),
     )
+
+
+def _scheduling_of(conf: Settings) -> Scheduling | None:
+    role_arn = conf.scheduler_role_arn
+    return None if role_arn is None else Scheduling(role_arn, conf.scheduler_group_name)
 
 
 def _store_of(conf: Settings) -> Store:

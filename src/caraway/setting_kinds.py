@@ -218,6 +218,14 @@ def _read_zone(given: object) -> str:
     return zone_named(given).key
 
 
+def _read_role(given: object) -> str:
+    import re
+
+    if isinstance(given, str) and re.fullmatch(r"arn:aws[a-z-]*:iam::\d{12}:role/\S+", given):
+        return given
+    raise ValueError
+
+
 def _read_url(given: object) -> str:
     if isinstance(given, str) and given.startswith(("http://", "https://")):
         return given
@@ -328,6 +336,10 @@ BUCKET: Final = text(
     "a bucket's name (lower-case letters, digits, '-', '.'; at least 3)",
     "abcdefghijklmnopqrstuvwxyz0123456789-.",
     3,
+)
+ROLE: Final = Kind("a role's ARN, such as arn:aws:iam::123456789012:role/x", _read_role, _plain)
+SCHEDULE_GROUP: Final = text(
+    "a schedule group's name (letters, digits, '-', '_', '.')", _ALNUM + "-_."
 )
 URL: Final = Kind("an http:// or https:// address", _read_url, _plain)
 EXPIRY: Final = Kind[float | None](

@@ -210,6 +210,16 @@ class Settings(SettingsMapping):
     beat_schedule = Setting(
         kinds.SCHEDULE, {}, "What EventBridge sends when: entries as in Celery, by name."
     )
+    scheduler_role_arn = Setting(
+        kinds.optional(kinds.ROLE),
+        None,
+        "The role that EventBridge Scheduler assumes to send to the queues. With one, schedules "
+        "and messages with an ETA beyond 15 minutes are kept there; None: schedules are "
+        "EventBridge rules, and such a message is passed on every 15 minutes.",
+    )
+    scheduler_group_name = Setting(
+        kinds.SCHEDULE_GROUP, "default", "The schedule group of EventBridge Scheduler for both."
+    )
     imports = Setting(kinds.MODULES, (), "Modules that a worker imports when it starts.")
     include = Setting(kinds.MODULES, (), "More such modules, imported after those of imports.")
 

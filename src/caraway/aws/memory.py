@@ -1,4 +1,4 @@
-"""The port to nothing: SQS, DynamoDB and S3 in memory, with a clock that only moves when told.
+"""The port to nothing: SQS, DynamoDB, S3 and schedules in memory, and a clock that tests move.
 
 Eager tasks run over it, and so do tests. Conditional writes mean what
 :mod:`caraway.requests.items` says they mean, which the contract suite holds against real engines.
@@ -23,9 +23,21 @@ from caraway.requests.dynamodb import (
     UpdateItem,
 )
 from caraway.requests.s3 import GetObject, HeadBucket, PutObject
+from caraway.requests.scheduler import (
+    CreateSchedule,
+    DeleteSchedule,
+    GetSchedule,
+    ListSchedules,
+    ScheduleExists,
+    ScheduleMissing,
+    SchedulePage,
+    ScheduleSummary,
+    UpdateSchedule,
+)
 from caraway.requests.sqs import (
     ChangeMessageVisibility,
     DeleteMessage,
+    GetQueueAttributes,
     GetQueueUrl,
     PurgeQueue,
     ReceivedMessage,
@@ -39,6 +51,11 @@ if TYPE_CHECKING:
     from caraway.core.port import Outcome
     from caraway.requests.base import Request
     from caraway.requests.items import Item
+    from caraway.requests.scheduler import Schedule
+
+    ScheduleRequest: TypeAlias = (
+        CreateSchedule | UpdateSchedule | GetSchedule | DeleteSchedule | ListSchedules
+    )
 
 R = TypeVar("R")
 Fate: TypeAlias = Literal["ok", "fail", "lose", "repeat"]
@@ -76,6 +93,8 @@ class MemoryAws:
     queues: dict[str, list[_Stored]] = field(default_factory=dict)
     items: dict[tuple[str, str], Item] = field(default_factory=dict)
     objects: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    schedules: dict[tuple[str, str], Schedule] = field(default_factory=dict)
+    """Those of EventBridge Scheduler by group and name; nothing here fires them."""
     requests: list[Request[Any]] = field(default_factory=list)
     """Every request that was performed, in order."""
     _sent: int = 0
@@ -195,6 +214,17 @@ class MemoryAws:
                 return self.objects[request.bucket, request.key]
             case HeadBucket():
                 return None
+            case GetQueueAttributes():
+                name = request.queue_url.removeprefix("memory://")
+                return {"QueueArn": f"arn:aws:sqs:us-east-1:000000000000:{name}"}
+            case (
+                CreateSchedule()
+                | UpdateSchedule()
+                | GetSchedule()
+                | DeleteSchedule()
+                | ListSchedules()
+            ):
+                return self._schedule(request)
             case _:
                 raise RequestFailed(f"{type(request).__name__} has no meaning in memory")
 
@@ -241,6 +271,31 @@ class MemoryAws:
             )
         return received
 
+    def _schedule(self, request: ScheduleRequest) -> Any:
+        if isinstance(request, ListSchedules):
+            names = sorted(
+                name
+                for group, name in self.schedules
+                if group == request.group and name.startswith(request.name_prefix)
+            )
+            left = [name for name in names if name > (request.next_token or "")]
+            page = left[: request.page_size]
+            listed = [_summary(self.schedules[request.group, name]) for name in page]
+            return SchedulePage(tuple(listed), page[-1] if page != left else None)
+        key = request.where()
+        if isinstance(request, CreateSchedule):
+            if key in self.schedules:
+                raise ScheduleExists(f"{request.subject()} exists already")
+        elif key not in self.schedules:
+            raise ScheduleMissing(f"{request.subject()} does not exist")
+        if isinstance(request, DeleteSchedule):
+            del self.schedules[key]
+            return None
+        if isinstance(request, GetSchedule):
+            return self.schedules[key]
+        self.schedules[key] = request.schedule
+        return _arn(request.schedule)
+
     def _scan(self, request: Scan) -> Page:
         ids = sorted(id for table, id in self.items if table == request.table)
         left = [id for id in ids if request.after is None or id > request.after]
@@ -264,6 +319,17 @@ class MemoryAws:
         after = {"id": request.id, **request.change.apply(before)}
         self.items[key] = after
         return dict(after)
+
+
+def _arn(schedule: Schedule) -> str:
+    where = f"{schedule.group}/{schedule.name}"
+    return f"arn:aws:scheduler:us-east-1:000000000000:schedule/{where}"
+
+
+def _summary(schedule: Schedule) -> ScheduleSummary:
+    return ScheduleSummary(
+        schedule.name, schedule.group, _arn(schedule), schedule.state, schedule.target_arn
+    )
 
 
 def _held(stored: _Stored, receipt_handle: str) -> bool:

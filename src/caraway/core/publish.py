@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from caraway.core.port import Aws
     from caraway.core.routing import Queue, Router
+    from caraway.core.scheduling import Scheduling
     from caraway.core.signing import Signing
     from caraway.requests.base import Json
 
@@ -65,6 +66,8 @@ class Site:
         Names of the headers that callbacks take over from the message that leads to them.
     signing
         How messages are signed and verified, None for neither.
+    scheduling
+        Where schedules go in EventBridge Scheduler; None where the app has no role for it.
     """
 
     router: Router
@@ -79,6 +82,7 @@ class Site:
     compression: str | None = None
     carried_headers: frozenset[str] = frozenset()
     signing: Signing | None = None
+    scheduling: Scheduling | None = None
 
 
 @dataclass(frozen=True)
