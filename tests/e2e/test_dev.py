@@ -213,7 +213,7 @@ def test_a_users_app_works_and_ctrl_c_leaves_nothing(project: Project) -> None:
         )
         assert "concurrency: 3 (asyncio)" in dev.text()
         assert re.search(r"worker \| .*generating 3", dev.text())
-        assert "schedule hourly: rate(60 minutes), to caraway-reports" in dev.text()
+        assert "schedule hourly: cron(0 * * * ? *), to caraway-reports" in dev.text()
         assert not project.is_let_go()
         dev.process.send_signal(signal.SIGINT)
         assert dev.process.wait(PATIENCE_S) == 0
@@ -256,7 +256,7 @@ def test_a_saved_file_runs_on_both_doors_and_a_broken_one_leaves_the_old_code(
             "for rule in boto3.client('events').list_rules()['Rules']:\n"
             "    print(rule['ScheduleExpression'])"
         )
-        assert rules == "rate(120 minutes)"
+        assert rules == "cron(0 0/2 * * ? *)"
 
         # What Lambda alone cannot import is taken back.
         done = dev.reloads()

@@ -125,7 +125,8 @@ def test_an_entry_becomes_a_rule_that_sends_its_message() -> None:
         queue="dev-default",
         template=(
             '{"caraway":1,"task":"shop.clean","args":[1],"kwargs":{"full":true},'
-            '"schedule":"clean","scheduled_time":"<time>"}'
+            '"schedule":"clean","when":{"crontab":"0,15,30,45 * * * *","tz":"UTC"},'
+            '"scheduled_time":"<time>"}'
         ),
         entry="clean",
         description="shop.clean <crontab: */15 * * * * (m/h/dM/MY/d)> UTC",
@@ -137,7 +138,10 @@ def test_the_message_of_a_rule_that_fires_too_often_says_when_its_entry_is_due()
     assert rule.expression == "cron(0 7,8 ? * MON *)"
     when = {"crontab": "0 9 1-7 * 1", "tz": "Europe/Berlin", "covers_s": 60}
     assert fired(rule).when == when
-    assert fired(one()).when is None
+
+
+def test_every_message_says_when_its_entry_is_due() -> None:
+    assert fired(one()).when == {"every_s": 60}
 
 
 def test_round_times_a_start_and_an_end_are_said_by_the_entry() -> None:
@@ -146,7 +150,7 @@ def test_round_times_a_start_and_an_end_are_said_by_the_entry() -> None:
     rule = one(schedule=600, start=start, end=datetime(2027, 1, 1, tzinfo=timezone.utc))
     assert rule.expression == "cron(3/10 * * * ? *)"
     assert fired(rule).when == {
-        "every_s": 600.0,
+        "every_s": 600,
         "start": "2026-01-01T00:03:00+00:00",
         "end": "2027-01-01T00:00:00+00:00",
         "covers_s": 60,
@@ -210,6 +214,7 @@ def test_an_option_of_none_is_one_that_was_not_given() -> None:
         ({"options": {"priority": 1}}, "'priority' has no meaning here"),
         ({"options": {"queue": "reprots"}}, "no queue named 'reprots', did you mean 'reports'"),
         ({"schedule": 60.5}, "use 60 or 61 s"),
+        ({"schedule": crontab(tz=timezone(timedelta(hours=9)))}, "has no name that a message"),
         ({"schedule": crontab(day_of_month=31, month_of_year=2)}, "no such day in any year"),
         ({"args": ({1: object()},)}, "args[0]"),
         ({"kwargs": {"a": "x" * 9_000}}, "above EventBridge's limit of 8,192"),
@@ -302,30 +307,30 @@ def test_names_that_collide_are_refused(monkeypatch: pytest.MonkeyPatch) -> None
 # -- plan ---------------------------------------------------------------------------------------
 
 
-def rule(name: str, expression: str = "rate(1 minute)", **fields: Any) -> Rule:
+def rule(name: str, expression: str = "cron(* * * * ? *)", **fields: Any) -> Rule:
     return Rule(name, expression, **{"queue": "default", "template": "{}", "entry": name, **fields})
 
 
 def test_a_plan_creates_updates_and_deletes() -> None:
-    wanted = [rule("same"), rule("new"), rule("changed", "rate(2 minutes)", enabled=False)]
+    wanted = [rule("same"), rule("new"), rule("changed", "cron(0/2 * * * ? *)", enabled=False)]
     decided = plan(wanted, [rule("changed", template="{1}"), rule("same"), rule("old")])
     assert [each.name for each in decided.create] == ["new"]
     assert [each.name for each in decided.delete] == ["old"]
     assert [each.name for each in decided.unchanged] == ["same"]
     assert decided.lines() == [
-        "+ new  rate(1 minute) -> default",
+        "+ new  cron(* * * * ? *) -> default",
         (
-            "~ changed  expression: rate(1 minute) -> rate(2 minutes); enabled: True -> False; "
-            "template changes"
+            "~ changed  expression: cron(* * * * ? *) -> cron(0/2 * * * ? *); "
+            "enabled: True -> False; template changes"
         ),
-        "- old  rate(1 minute) -> default",
+        "- old  cron(* * * * ? *) -> default",
     ]
     assert decided
 
 
 rule_lists = st.lists(
     st.builds(
-        rule, st.sampled_from("abcd"), st.sampled_from(["rate(1 minute)", "rate(2 minutes)"])
+        rule, st.sampled_from("abcd"), st.sampled_from(["cron(* * * * ? *)", "cron(0/2 * * * ? *)"])
     ),
     unique_by=lambda each: each.name,
 )
@@ -470,7 +475,7 @@ def test_sync_updates_what_differs_and_deletes_what_is_gone() -> None:
     decided = aws.sync(changed)
     assert (len(decided.update), len(decided.delete)) == (1, 2)
     assert list(aws.rules) == list(aws.targets) == ["dev-shop-clean"]
-    assert aws.rules["dev-shop-clean"].expression == "rate(2 minutes)"
+    assert aws.rules["dev-shop-clean"].expression == "cron(0/2 * * * ? *)"
     assert not aws.sync(changed)
 
 
@@ -501,7 +506,7 @@ def test_nothing_is_touched_that_is_not_the_owners() -> None:
         "dev-shop-shop-clean": Owner("shop", "dev-shop-").tags,
     }
     for name, tags in others.items():
-        aws.rules[name] = PutRule(name, "rate(1 minute)")
+        aws.rules[name] = PutRule(name, "cron(* * * * ? *)")
         aws.tags[name] = dict(tags)
     aws.sync(THREE)
     aws.sync([])
@@ -510,7 +515,7 @@ def test_nothing_is_touched_that_is_not_the_owners() -> None:
 
 def test_a_name_that_is_somebody_elses_is_refused_before_anything_is_changed() -> None:
     aws = FakeEvents()
-    aws.rules["dev-shop-clean"] = PutRule("dev-shop-clean", "rate(9 minutes)")
+    aws.rules["dev-shop-clean"] = PutRule("dev-shop-clean", "cron(0/9 * * * ? *)")
     with pytest.raises(ImproperlyConfigured, match="'dev-shop-clean' exists and is not of app"):
         aws.sync(THREE)
     assert aws.writes == []
@@ -565,10 +570,10 @@ def test_the_list_shows_what_is_wanted_and_what_is_there() -> None:
     aws.writes.clear()
     rows = run_now(listing(aws, OWNER, wanted))  # type: ignore[arg-type]
     assert [(row.rule.entry, row.status, row.rule.expression) for row in rows] == [
-        ("clean", "differs", "rate(2 minutes)"),
-        ("new", "missing", "rate(1 minute)"),
+        ("clean", "differs", "cron(0/2 * * * ? *)"),
+        ("new", "missing", "cron(* * * * ? *)"),
         ("off", "active", "cron(0 0 * * ? *)"),
-        ("report", "left over", "rate(5 minutes)"),
+        ("report", "left over", "cron(0/5 * * * ? *)"),
     ]
     assert aws.writes == []
 

@@ -292,19 +292,6 @@ def test_a_leap_day_on_a_monday_is_found_also_around_a_year_that_is_no_leap_year
 
 
 @pytest.mark.parametrize(
-    ("every", "said"),
-    [
-        (60, "rate(1 minute)"),
-        (300, "rate(5 minutes)"),
-        (3_600, "rate(60 minutes)"),
-        (timedelta(days=1), "rate(1440 minutes)"),
-    ],
-)
-def test_whole_minutes_are_a_rate(every: float | timedelta, said: str) -> None:
-    assert firing(Timing(schedule(every)), NOW) == Firing(said)
-
-
-@pytest.mark.parametrize(
     ("every", "fields", "covers_s"),
     [
         (60, "* * * * ? *", None),
@@ -316,11 +303,12 @@ def test_whole_minutes_are_a_rate(every: float | timedelta, said: str) -> None:
         (420, "* * * * ? *", 60),
     ],
 )
-def test_an_interval_at_round_times_is_a_cron(
+def test_an_interval_is_a_cron_that_is_counted_from_the_epoch(
     every: float | timedelta, fields: str, covers_s: int | None
 ) -> None:
-    said = firing(Timing(schedule(every, relative=True)), NOW)
-    assert said == Firing(f"cron({fields})", covers_s)
+    for relative in (True, False):
+        said = firing(Timing(schedule(every, relative)), NOW)
+        assert said == Firing(f"cron({fields})", covers_s)
 
 
 @settings(deadline=None, max_examples=200)

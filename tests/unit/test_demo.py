@@ -139,7 +139,7 @@ def test_the_rule_of_the_template_sends_what_the_demo_schedules() -> None:
     entry = demo_app.app.conf.beat_schedule[demo_app.SCHEDULE]
     assert (message.task, message.schedule) == (entry["task"], demo_app.SCHEDULE)
     assert message.task in demo_app.app.tasks
-    assert rule["ScheduleExpression"] == "rate(1 minute)"
+    assert rule["ScheduleExpression"] == "cron(* * * * ? *)"
     assert entry["schedule"] == 60
 
 

@@ -270,7 +270,7 @@ def test_the_schedules_of_the_guide_are_rules(
     app = sys.modules["shop"].app.finalize()
     made = rules_of(app, account.now())
     assert [rule.expression for rule in made] == [
-        "rate(5 minutes)",
+        "cron(0/5 * * * ? *)",
         "cron(* * * * ? *)",
         "cron(0 7,8 * * ? *)",
         "cron(0 0 1 1 ? 2040)",

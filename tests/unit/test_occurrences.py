@@ -72,6 +72,13 @@ def times(first: datetime, *seconds: int) -> list[datetime]:
     return [first + timedelta(seconds=each) for each in seconds]
 
 
+def test_a_rule_that_fires_exactly_when_its_entry_is_due_is_asked_nothing() -> None:
+    work = Clockwork(crontab(0, 9))
+    assert json.loads(work.rule.template)["when"] == {"crontab": "0 9 * * *", "tz": "UTC"}
+    assert work.fire(MONDAY) == Delete("SUCCESS")
+    assert work.ran == [MONDAY]
+
+
 def test_a_firing_at_which_nothing_is_due_ends_there() -> None:
     work = Clockwork(crontab(0, 9, "mon", "8-14"))
     assert work.fire(MONDAY) == Delete("it is not due")
@@ -157,7 +164,7 @@ def test_a_fifo_queue_takes_no_delay_so_that_its_messages_wait_there() -> None:
         ({"schedule": None, "id": "x"}, "the message has no schedule with its time"),
         ({"scheduled_time": None, "id": "x"}, "the message has no schedule with its time"),
         ({"scheduled_time": "9999-12-31T23:59:30Z"}, "nothing can occur"),
-        ({"when": {"every_s": 5}}, "covers_s is None, not 1 to 900 seconds"),
+        ({"when": {"every_s": 5, "covers_s": 0}}, "covers_s is 0, not 1 to 900 seconds"),
         ({"when": {"every_s": 5, "covers_s": 901}}, "covers_s is 901"),
         ({"when": {"every_s": 0.001, "covers_s": 60}}, "a second or more"),
         ({"when": {"covers_s": 60}}, "is no timing"),

@@ -178,7 +178,7 @@ def test_the_functions_concurrency_is_the_parameters(limit: int) -> None:
 
 def test_what_a_rule_sends_is_a_task_message_and_its_occurrence_has_one_id() -> None:
     (rule,) = deployed_rules(Stack(SAM))
-    assert (rule.name, rule.schedule) == ("caraway-demo-tick", "rate(1 minute)")
+    assert (rule.name, rule.schedule) == ("caraway-demo-tick", "cron(* * * * ? *)")
     assert rule.queue == "caraway-default"
     message = read_message(parse_envelope(rule.body))
     assert message.task == "caraway.demo.app.tick"

@@ -112,7 +112,8 @@ def entries(beat_schedule: Mapping[str, Any]) -> list[Entry]:
         As in Celery: ``{name: {"task": ..., "schedule": ..., "args": (), "kwargs": {},
         "options": {"queue": ...}}}``. Of these, task and schedule are required.
         ``"enabled": False`` keeps an entry from firing, ``"start"`` and ``"end"`` (datetimes) bound
-        when it may, and ``"relative": True`` makes an interval fall on round times.
+        when it may. An interval is counted from its start or from 1970, so that ``"relative"``,
+        Celery's word for round times, changes nothing.
 
     Raises
     ------
@@ -297,8 +298,8 @@ def _rule(
     described = describe(
         site, entry.task, args, kwargs, options, now=now, new_id=lambda _digest: ""
     )
-    guard = None if fired.covers_s is None else to_json(timing, fired.covers_s)
-    message = replace(described.message, schedule=entry.name, when=guard)
+    wire = to_json(timing, fired.covers_s)
+    message = replace(described.message, schedule=entry.name, when=wire)
     where = f" {when.tz}" if isinstance(when, crontab) else ""
     return Rule(
         name=owner.rule_name(entry.name),

@@ -1,15 +1,14 @@
-"""A timing in EventBridge's words: ``rate(...)`` and ``cron(...)``, which mean UTC.
+"""A timing in EventBridge's words: ``cron(...)``, which means UTC.
 
 What a rule cannot say is fired too often rather than too seldom, and whoever receives the message
-asks the timing itself (:mod:`caraway.core.occurrences`).
+asks the timing itself (:mod:`caraway.core.occurrences`). There is no ``rate(...)``: it is counted
+from whenever the rule was made, so nobody could say when it is due, and every change would move it.
 
 =============================  ======================================  =========================
 timing                         rule                                    asked again
 =============================  ======================================  =========================
-every n whole minutes          ``rate(n minutes)``, counted from the   no
-                               rule's creation
-other intervals, or counted    a ``cron`` that fires at all of their   unless it divides a day
-from a start or round times    minutes
+interval, counted from its     a ``cron`` that fires at all of its     unless it divides a day
+start or from 1970             minutes
 crontab in a zone without      ``cron(m h DAYS MONTHS ? *)`` or        where the days or minutes
 clock changes                  ``cron(m h ? MONTHS WEEKDAYS *)``       move apart in UTC
 crontab in another zone        the same, at the hours of summer and    yes, unless it is due at
@@ -125,9 +124,6 @@ def _interval(when: schedule, start: datetime | None) -> Firing:
             f"an interval of {when.seconds:g} s cannot be kept, because SQS delays messages by "
             f"whole seconds: use {max(seconds, 1)} or {seconds + 1} s"
         )
-    if not (seconds % 60 or when.relative or start):
-        minutes = seconds // 60
-        return Firing(f"rate({minutes} minute{'s' if minutes > 1 else ''})")
     # Its times of day lie at this distance from one another, over all days together.
     step_s = gcd(seconds, _DAY_S)
     first_s = int(((start or EPOCH) - EPOCH).total_seconds()) % step_s

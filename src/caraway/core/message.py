@@ -97,8 +97,7 @@ class Message:
     schedule, scheduled_time
         Name of the schedule entry and the time it was due, for messages from EventBridge.
     when
-        The entry's timing, where its rule fires more often than it is due; see
-        :mod:`caraway.core.occurrences`.
+        The entry's timing, in messages from EventBridge; see :mod:`caraway.core.occurrences`.
     """
 
     id: str

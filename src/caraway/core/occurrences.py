@@ -1,9 +1,10 @@
 """From the firing of a rule to the occurrences of its entry.
 
-A rule that fires exactly when its entry is due needs none of this. The message of any other carries
-the entry's timing: a firing at which nothing is due ends here, one that is itself an occurrence is
-run, and occurrences later in its minute (or quarter of an hour) are sent with a delay, under ids
-that their times decide. A firing that is delivered again does the same again.
+Every rule's message carries its entry's timing. A rule that fires exactly when its entry is due
+needs no more: its firing is the occurrence. That of any other says how much it covers: a firing at
+which nothing is due ends here, one that is itself an occurrence is run, and occurrences later in
+its minute (or quarter of an hour) are sent with a delay, under ids that their times decide. A
+firing that is delivered again does the same again. What is run or sent carries its timing no more.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ COVERS_LIMIT_S: Final = 900
 """As long as SQS can delay a message."""
 
 
-def to_json(timing: Timing, covers_s: int) -> dict[str, Json]:
+def to_json(timing: Timing, covers_s: int | None) -> dict[str, Json]:
     """Return the ``when`` of a rule's message."""
-    return {**timing.to_json(), COVERS: covers_s}
+    return timing.to_json() if covers_s is None else {**timing.to_json(), COVERS: covers_s}
 
 
 async def occurring(aws: Aws, site: Site, delivery: Delivery, message: Message) -> Message:
@@ -53,6 +54,8 @@ async def occurring(aws: Aws, site: Site, delivery: Delivery, message: Message) 
     fired, covers_s = message.scheduled_time, message.when.get(COVERS)
     if fired is None or message.schedule is None:
         raise InvalidMessage("when: the message has no schedule with its time")
+    if covers_s is None:
+        return replace(message, when=None)
     if not isinstance(covers_s, int) or not 0 < covers_s <= COVERS_LIMIT_S:
         raise InvalidMessage(f"when: covers_s is {covers_s!r}, not 1 to {COVERS_LIMIT_S} seconds")
     fired = fired.replace(second=0, microsecond=0)

@@ -1,7 +1,8 @@
 """When an entry of the schedule occurs, and as JSON, so that a message can carry it.
 
-A rule may fire more often than its entry occurs, as EventBridge cannot say everything. Its message
-then carries the timing, and whoever receives it asks which occurrences the firing stands for.
+The message of every rule carries the timing of its entry, so that whoever reads the rule can say
+what comes next, without the code. Where a rule fires more often than its entry occurs, as
+EventBridge cannot say everything, the worker asks the timing which occurrences a firing stands for.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from caraway.core.fields import read_time
 from caraway.exceptions import CarawayError, ImproperlyConfigured, InvalidMessage
 from caraway.schedules import BaseSchedule, clocked, crontab, schedule, solar
 from caraway.schedules.base import EPOCH, FOREVER
+from caraway.schedules.zones import zone_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -89,14 +91,27 @@ class Timing:
 def _when_to_json(when: BaseSchedule) -> dict[str, Json]:
     match when:
         case crontab():
-            return {"crontab": when.to_string(), "tz": str(when.tz)}
+            return {"crontab": when.to_string(), "tz": _name_of(when)}
         case schedule():
-            return {"every_s": when.seconds}
+            whole = int(when.seconds)
+            return {"every_s": whole if whole == when.seconds else when.seconds}
         case solar():
             return {"solar": [when.event, when.lat, when.lon]}
         case clocked():
             return {"clocked": when.clocked_time.isoformat()}
     raise no_rule(when)
+
+
+def _name_of(when: crontab) -> str:
+    """Return the name of a crontab's zone, by which it is found again."""
+    try:
+        zone_named(str(when.tz))
+    except ValueError:
+        raise ImproperlyConfigured(
+            f"{when!r}: its zone {when.tz!r} has no name that a message could carry: use one such "
+            "as tz='Europe/Paris', or 'Etc/GMT-9' for nine hours ahead of UTC"
+        ) from None
+    return str(when.tz)
 
 
 def no_rule(when: BaseSchedule) -> ImproperlyConfigured:

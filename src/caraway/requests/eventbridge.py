@@ -105,7 +105,7 @@ class PutRule(_OnRule, Request[str]):
     Parameters
     ----------
     expression
-        ``rate(...)`` or ``cron(...)``, in UTC.
+        ``cron(...)`` or ``rate(...)``, in UTC.
     tags
         Only a rule that is created takes them; later ones are ignored by EventBridge.
     """
