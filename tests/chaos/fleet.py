@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from collections import Counter
 from contextlib import suppress
 from random import Random
 from typing import TYPE_CHECKING, Final
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 _LOOK_S: Final = 0.1
 RECENT_S: Final = 10.0
 """A task that began longer ago is not looked for: its process may be another's by now."""
+MERCY: Final = 12
+"""Attempts of one task after which who runs it is struck no more."""
 
 
 class Fleet:
@@ -143,14 +146,22 @@ class Killer:
 
 
 def running(effects: Path, since: float) -> set[int]:
-    """Return the processes that began a task lately and have not ended it."""
+    """Return the processes that began a task lately and have not ended it.
+
+    Those that run a task begun ``MERCY`` times already are left alone: as the last one on its
+    queue it would be struck every time, however often it is begun.
+    """
     begun: dict[tuple[str, str], int] = {}
+    attempts: Counter[str] = Counter()
     if not effects.exists():
         return set()
     for line in effects.read_text().splitlines():
         event, id, token, pid, at = line.split()
         if event == "end":
             begun.pop((id, token), None)
-        elif float(at) > since:
+            continue
+        attempts[id] += 1
+        if float(at) > since:
             begun[id, token] = int(pid)
-    return set(begun.values())
+    spared = {pid for (id, _), pid in begun.items() if attempts[id] >= MERCY}
+    return set(begun.values()) - spared

@@ -14,7 +14,7 @@ from caraway.core.message import read_message
 from caraway.core.record import Written
 from caraway.core.transitions import Records
 from tests.chaos.faults import NOTHING, Lose, Plan, Redeliver, Rule
-from tests.chaos.fleet import running
+from tests.chaos.fleet import MERCY, running
 from tests.chaos.history import Write
 from tests.chaos.page import BEGIN, END, with_rows
 from tests.chaos.run import KILLS, Report, runs_of
@@ -141,6 +141,16 @@ def test_the_effects_log_says_what_ran_and_what_runs(tmp_path: Path) -> None:
     ]
     assert running(log, 0.0) == {11}
     assert running(log, 5.0) == set()
+
+
+def test_who_runs_a_task_that_was_struck_often_enough_is_spared(tmp_path: Path) -> None:
+    log = tmp_path / "effects.log"
+    attempts = [f"begin a t{n} {n} {n}.000\n" for n in range(1, MERCY)]
+    log.write_text("".join(attempts))
+    assert MERCY - 1 in running(log, 0.0)
+    with log.open("a") as effects:
+        effects.write(f"begin a t{MERCY} {MERCY} {MERCY}.000\nbegin b t 50 50.000\n")
+    assert running(log, MERCY - 0.5) == {50}
 
 
 def test_a_workload_is_what_its_seed_says_and_knows_every_ending() -> None:
