@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from caraway.core.port import Aws
-    from caraway.core.record import Record
     from caraway.core.results import Seen
     from caraway.requests.base import Json
 
@@ -91,7 +90,7 @@ class Looks(ResultBase, Generic[R_co]):
     @property
     def attempts(self) -> int:
         """Attempts begun so far, retries included."""
-        return _attempts(self._look().record)
+        return self._look().record.attempts
 
     @property
     def queue(self) -> str | None:
@@ -123,7 +122,7 @@ class Looks(ResultBase, Generic[R_co]):
     @property
     def retries(self) -> int:
         """Attempts begun after the first."""
-        return _retries(self._look().record)
+        return self._look().record.retries
 
     def successful(self) -> bool:
         """Whether the task returned a value."""
@@ -201,7 +200,7 @@ class Looks(ResultBase, Generic[R_co]):
         }
         if record.call is not None:
             meta |= {name: self._called_with(seen, name) for name in ("args", "kwargs", "worker")}
-            meta |= {"name": record.task, "queue": record.queue, "retries": _retries(record)}
+            meta |= {"name": record.task, "queue": record.queue, "retries": record.retries}
         return meta
 
     # -- what it has led to -------------------------------------------------------------------
@@ -240,16 +239,6 @@ class Looks(ResultBase, Generic[R_co]):
 
     def _own_ids(self) -> list[str]:
         return [] if self.known is not None and self.known.state == states.SUCCESS else [self.id]
-
-
-def _attempts(record: Record) -> int:
-    if record.phase is None:
-        return 0
-    return record.attempt if record.phase in ("failed", "retry") else record.attempt + 1
-
-
-def _retries(record: Record) -> int:
-    return max(0, _attempts(record) - 1)
 
 
 def _utc(at: float | None) -> datetime | None:

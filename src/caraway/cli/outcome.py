@@ -103,7 +103,7 @@ def as_json(seen: Seen) -> dict[str, Any]:
         "task": record.task,
         "queue": record.queue,
         "door": record.door,
-        "attempts": attempts(seen),
+        "attempts": record.attempts,
         "started": time_text(record.started_at),
         "ended": time_text(record.done_at),
         "result": None if failed else seen.result,
@@ -122,7 +122,7 @@ def _fields(app: Caraway, seen: Seen) -> list[tuple[str, str]]:
         ("task", record.task),
         ("queue", record.queue),
         ("door", record.door),
-        ("attempts", str(attempts(seen))),
+        ("attempts", str(record.attempts)),
         ("lost", count(record.lost, "worker") if record.lost else None),
         ("started", time_text(record.started_at)),
         ("ended", _ended(seen)),
@@ -137,14 +137,6 @@ def _outcome(app: Caraway, seen: Seen) -> tuple[str, str | None]:
     if seen.state == states.SUCCESS:
         return "result", value_text(app, seen)
     return "meta", None if seen.record.meta is None else value_text(app, seen)
-
-
-def attempts(seen: Seen) -> int:
-    """Return how many attempts have begun, retries included."""
-    record = seen.record
-    if record.phase is None:
-        return 0
-    return record.attempt if record.phase in ("failed", "retry") else record.attempt + 1
 
 
 def value_text(app: Caraway, seen: Seen) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
-from caraway.cli.outcome import attempts, error_text, time_text
+from caraway.cli.outcome import error_text, time_text
 from caraway.cli.output import duration, shortened
 from caraway.core.listing import state_of
 
@@ -37,7 +37,7 @@ def as_json(seen: Seen, now_s: float) -> dict[str, Any]:
         "task": record.task,
         "queue": record.queue,
         "state": state_of(record),
-        "attempts": attempts(seen),
+        "attempts": record.attempts,
         "door": record.door,
         "started": time_text(record.started_at),
         "ended": time_text(record.done_at),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from caraway import states
 from caraway.cli.drawing import shown_members
-from caraway.cli.workflow_text import attempts_of, counted, error_of, state_of, words_of
+from caraway.cli.workflow_text import counted, error_of, state_of, words_of
 from caraway.core.workflow_tree import Left, Many, Task
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def _node(node: Node) -> dict[str, Any]:
     }
     if record is not None:
         told |= {
-            "attempts": attempts_of(record),
+            "attempts": record.attempts,
             "due": _time(record.due_at),
             "started": _time(record.started_at),
             "ended": _time(record.done_at),

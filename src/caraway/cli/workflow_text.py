@@ -165,14 +165,9 @@ def took(seconds: float) -> str:
     return f"{seconds:.3f} s" if seconds < 10 else duration(seconds)
 
 
-def attempts_of(record: Record) -> int:
-    """Return how many attempts have begun."""
-    return record.attempt if record.phase in (FAILED, "retry") else record.attempt + 1
-
-
 def _attempts(record: Record) -> Iterator[str]:
-    if record.started_at is not None and attempts_of(record) > 1:
-        yield f"{attempts_of(record)} attempts"
+    if record.started_at is not None and record.attempts > 1:
+        yield f"{record.attempts} attempts"
 
 
 def error_of(record: Record) -> str | None:

@@ -166,7 +166,7 @@ async def selected(
         read += answer.read
         progress(read)
         for item in answer.items:
-            seen = await _seen(aws, site, Record.read(item))
+            seen = await seen_or_missing(aws, site, Record.read(item))
             if not selection.takes(seen):
                 continue
             yield seen
@@ -188,7 +188,8 @@ async def _page(aws: Aws, scan: Scan) -> Page:
         ) from error
 
 
-async def _seen(aws: Aws, site: Site, record: Record) -> Seen:
+async def seen_or_missing(aws: Aws, site: Site, record: Record) -> Seen:
+    """Return what a record shows; an error where what it points to is not to be had."""
     try:
         return await seen_of(aws, site, record)
     except (PayloadMissing, InvalidMessage) as missing:

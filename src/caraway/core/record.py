@@ -99,6 +99,18 @@ class Record:
         return self.expires_at is not None and self.expires_at <= now
 
     @property
+    def attempts(self) -> int:
+        """Attempts begun so far, retries included."""
+        if self.phase is None:
+            return 0
+        return self.attempt if self.phase in (FAILED, RETRY) else self.attempt + 1
+
+    @property
+    def retries(self) -> int:
+        """Attempts begun after the first."""
+        return max(0, self.attempts - 1)
+
+    @property
     def is_reopened(self) -> bool:
         """Whether it waits for the attempt of a replay: it still keeps the message then."""
         return self.phase == RETRY and self.message is not None

@@ -18,7 +18,7 @@ from caraway.schedules.base import EPOCH, FOREVER
 from caraway.schedules.zones import zone_named
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from caraway.requests.base import Json
 
@@ -44,22 +44,21 @@ class Timing:
 
     def after(self, moment: datetime, until: datetime = FOREVER) -> datetime | None:
         """Return the first occurrence after a moment and before ``until``, in UTC; None if none."""
+        return next(self.each_after(moment, until), None)
+
+    def each_after(self, moment: datetime, until: datetime = FOREVER) -> Iterator[datetime]:
+        """Give the occurrences after a moment and before ``until``, in order, in UTC."""
         if self.start is not None and moment < self.start:
             moment = self.start - _TICK
         if self.end is not None:
             until = min(until, self.end + _TICK)
         if isinstance(self.when, schedule):
-            return self.when.after_since(self.start or EPOCH, moment, until)
-        return self.when.after(moment, until)
+            return self.when.each_since(self.start or EPOCH, moment, until)
+        return self.when.each_after(moment, until)
 
     def during(self, first: datetime, length: timedelta) -> list[datetime]:
         """Return the occurrences from a moment on, for so long, in order."""
-        found: list[datetime] = []
-        coming = self.after(first - _TICK, first + length)
-        while coming is not None:
-            found.append(coming)
-            coming = self.after(coming, first + length)
-        return found
+        return list(self.each_after(first - _TICK, first + length))
 
     def to_json(self) -> dict[str, Json]:
         """Return it as a message carries it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone, tzinfo
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
@@ -89,6 +89,13 @@ class BaseSchedule:
         Both have a zone. No clock is read.
         """
         raise NotImplementedError
+
+    def each_after(self, moment: datetime, until: datetime = FOREVER) -> Iterator[datetime]:
+        """Give the occurrences after a moment and before ``until``, in order, in UTC."""
+        coming = self.after(moment, until)
+        while coming is not None:
+            yield coming
+            coming = self.after(coming, until)
 
     def remaining_estimate(self, last_run_at: datetime) -> timedelta:
         """Return how long it is from now until the occurrence that follows the last run.

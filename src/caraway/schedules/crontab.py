@@ -253,15 +253,20 @@ class crontab(BaseSchedule):  # noqa: N801 - Celery's name
 
         None if none comes before ``until``, or there is no such day.
         """
+        return next(self.each_after(moment, until), None)
+
+    def each_after(self, moment: datetime, until: datetime = FOREVER) -> Iterator[datetime]:
+        """Give the occurrences after a moment and before ``until``, in order, in UTC."""
         zone = self.tz
         clock = moment.astimezone(zone)
         last = until.date() + _DAY if until < FOREVER else date.max  # in whatever zone
         for day in self._days(clock.date(), last):
             first_hour = clock.hour if day == clock.date() else 0
             for at in self._moments(day, first_hour, zone):
+                if at >= until:
+                    return
                 if at > moment:
-                    return at if at < until else None
-        return None
+                    yield at
 
     def _moments(self, day: date, first_hour: int, zone: tzinfo) -> Iterator[datetime]:
         """Give the moments of a day, from an hour of it on, in UTC."""
@@ -278,20 +283,21 @@ class crontab(BaseSchedule):  # noqa: N801 - Celery's name
 
     def _days(self, first: date, last: date) -> Iterator[date]:
         """Give the days that match, from one to another."""
-        for number in range(_YEARS * 12 + 1):
-            months = first.month - 1 + number
-            year, month = first.year + months // 12, months % 12 + 1
+        months = first.year * 12 + first.month - 1
+        seen = months
+        while months - seen <= _YEARS * 12:
+            year, month = months // 12, months % 12 + 1
             if (year, month) > (last.year, last.month):
                 return
-            if month not in self.month_of_year:
-                continue
-            for number_of_day in sorted(self.day_of_month):
+            for number_of_day in sorted(self.day_of_month) if month in self.month_of_year else ():
                 try:
                     day = date(year, month, number_of_day)
                 except ValueError:  # this month is shorter
                     break
                 if day >= first and day.isoweekday() % 7 in self.day_of_week:
+                    seen = months
                     yield day
+            months += 1
 
     def _numbers(self) -> tuple[frozenset[int], ...]:
         days = (self.day_of_week, self.day_of_month, self.month_of_year)

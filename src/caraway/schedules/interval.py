@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -9,6 +10,8 @@ from caraway.exceptions import ImproperlyConfigured
 from caraway.schedules.base import EPOCH, FOREVER, UTC, BaseSchedule, aware, schedstate
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from caraway.schedules.base import HasTimezone, Nowfun
 
 
@@ -72,18 +75,22 @@ class schedule(BaseSchedule):  # noqa: N801 - Celery's name
 
     def after(self, moment: datetime, until: datetime = FOREVER) -> datetime | None:
         """Return the moment an interval later, or the next round one, if it is before ``until``."""
-        return self.after_since(EPOCH if self.relative else moment, moment, until)
+        return next(self.each_after(moment, until), None)
 
-    def after_since(
+    def each_after(self, moment: datetime, until: datetime = FOREVER) -> Iterator[datetime]:
+        """Give the moments that are whole intervals after one, or the round ones."""
+        return self.each_since(EPOCH if self.relative else moment, moment, until)
+
+    def each_since(
         self, origin: datetime, moment: datetime, until: datetime = FOREVER
-    ) -> datetime | None:
-        """Return the first moment after one that is whole intervals from an origin, in UTC."""
+    ) -> Iterator[datetime]:
+        """Give the moments after one that are whole intervals from an origin, in UTC."""
         since = moment.astimezone(UTC)
-        try:
+        with suppress(OverflowError):  # beyond the year 9999
             coming = since + self.run_every - (since - origin) % self.run_every
-        except OverflowError:  # beyond the year 9999
-            return None
-        return coming if coming < until else None
+            while coming < until:
+                yield coming
+                coming += self.run_every
 
     def is_due(self, last_run_at: datetime) -> schedstate:
         """Tell whether the interval has passed since the last run, and seconds until it has."""
