@@ -125,7 +125,7 @@ def test_an_entry_becomes_a_rule_that_sends_its_message() -> None:
         queue="dev-default",
         template=(
             '{"caraway":1,"task":"shop.clean","args":[1],"kwargs":{"full":true},'
-            '"schedule":"clean","when":{"crontab":"0,15,30,45 * * * *","tz":"UTC"},'
+            '"schedule":"clean","when":{"crontab":"*/15 * * * *","tz":"UTC"},'
             '"scheduled_time":"<time>"}'
         ),
         entry="clean",

@@ -70,7 +70,7 @@ class BaseSchedule:
     ) -> None:
         self.nowfun = nowfun
         self.app = app
-        self.own_tz: Final = _own_zone(tz)
+        self.own_tz: Final = zone_of(tz)
 
     @property
     def tz(self) -> tzinfo:
@@ -126,7 +126,14 @@ def aware(moment: datetime) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 
-def _own_zone(tz: tzinfo | str | None) -> tzinfo | None:
+def zone_of(tz: tzinfo | str | None) -> tzinfo | None:
+    """Return a zone, which may be given by its IANA name.
+
+    Raises
+    ------
+    ImproperlyConfigured
+        If there is none of that name; the message says the nearest.
+    """
     if not isinstance(tz, str):
         return tz
     try:
