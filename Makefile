@@ -82,6 +82,7 @@ deploy: package ## Deploy the demo app to AWS (needs credentials and the sam com
 
 docs: $(READY) ## Write the generated pages
 	$(BIN)/python -m caraway.settings_doc > docs/settings.md
+	$(BIN)/python -m caraway.planning.page > docs/scaling.md
 
 lock: ## Renew the lock files (needs uv)
 	uv pip compile --universal --python-version 3.10 --no-header --no-annotate \

@@ -13,12 +13,15 @@ from caraway import Queue
 from caraway.aws.asyncio_aws import AiobotocoreWire, ThreadWire
 from caraway.aws.coalesce import WRITES
 from caraway.core import revoked_stamps
+from caraway.planning.counts import counts
+from caraway.planning.workload import Workload
 from caraway.workers.ecs import Worker
 from tests.integration.conftest import PATIENCE_S
 from tests.integration.test_lambda_door import Door
 
 if TYPE_CHECKING:
     from caraway import Caraway
+    from caraway.planning.counts import Counts
     from tests.integration.conftest import Place
 
 TASKS = 100
@@ -73,12 +76,19 @@ def run_all(
     assert sorted(ran) == list(range(TASKS))
 
 
+def planned(**options: Any) -> Counts:
+    """Return what ``caraway estimate`` takes a task to cost."""
+    return counts(Workload(1, sent_together=10, worker_concurrency=20, **options), "ecs")
+
+
 @pytest.mark.parametrize("pool", ["asyncio", "threads"])
 def test_a_task_with_a_record_costs_half_a_request(
     local: Place, asked: Counter[str], pool: str
 ) -> None:
     run_all(local.app(), pool)
-    assert asked["send_message_batch"] == asked["receive_message"] == TASKS / 10
+    plan = planned()
+    assert asked["send_message_batch"] == plan.sends * TASKS == TASKS / 10
+    assert asked["receive_message"] == plan.receives * TASKS == TASKS / 10
     assert asked["update_item"] <= 1
     # Nothing but the claim and the ending: a task that is over soon needs no heartbeat.
     assert set(asked) - {"get_queue_url", "update_item", "delete_message"} == {
@@ -86,6 +96,7 @@ def test_a_task_with_a_record_costs_half_a_request(
         "delete_message_batch",
     }
     assert sum(asked.values()) / TASKS <= 0.60
+    assert sum(asked.values()) / TASKS == pytest.approx(plan.requests, abs=0.1)
 
 
 def test_tasks_with_stamps_cost_one_read_more_for_all_of_them(
@@ -103,8 +114,12 @@ def test_a_task_without_a_record_costs_a_third_of_a_request(
 ) -> None:
     run_all(local.app(), pool, idempotent=True, ignore_result=True)
     del asked["get_queue_url"]  # once for each process
-    assert asked["send_message_batch"] == asked["receive_message"] == TASKS / 10
+    plan = planned(idempotent=True, ignore_result=True)
+    assert asked["send_message_batch"] == plan.sends * TASKS == TASKS / 10
+    assert asked["receive_message"] == plan.receives * TASKS == TASKS / 10
+    assert plan.writes == 0
     assert sum(asked.values()) / TASKS <= 0.32
+    assert sum(asked.values()) / TASKS == pytest.approx(plan.requests, abs=0.02)
 
 
 def test_a_thousand_sends_at_once_are_a_hundred_requests(local: Place, asked: Counter[str]) -> None:
@@ -142,3 +157,5 @@ def test_a_batch_of_ten_on_lambda_costs_two_requests_if_its_tasks_run_together(
     asked.clear()
     assert door.invoke(event) == []
     assert sum(asked.values()) == writes
+    plan = counts(Workload(1, lambda_concurrency=concurrency), "lambda")
+    assert writes == 10 * plan.of_worker("lambda")

@@ -43,6 +43,7 @@ _LAZY: Final = {
     "dlq": Lazy("caraway.cli.dlq", "List, show, redrive or purge dead letters."),
     "beat": Lazy("caraway.cli.beat", "Bring beat_schedule to EventBridge, or list it."),
     "doctor": Lazy("caraway.cli.doctor", "Find what is missing or wrong, and say how to mend it."),
+    "estimate": Lazy("caraway.cli.estimate", "Estimate what a load costs, needs and meets."),
     "completion": Lazy("caraway.cli.completion", "Print what completes commands in your shell."),
     "dev": Lazy("caraway.cli.dev", "Run the whole app on this machine, on a local AWS."),
     "demo": Lazy("caraway.demo.run", "Count words through both doors, on a local AWS."),
