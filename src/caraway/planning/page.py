@@ -259,9 +259,10 @@ Messages that wait cost nothing more and are lost only after 14 days.
 
 {limits}
 
-A limit of a queue is one of each: tasks that are [routed](guide.md#queues-and-routing) to more queues, each
-with its event source, have it several times. Records are spread by their ids, so no partition of
-the table is hot: the busiest item is a chord's node, which takes a hundred writes in its life.
+Each queue has its own limits: tasks that are [routed](guide.md#queues-and-routing) to several
+queues, each with its event source, have them several times. Records are spread by their ids, so no
+partition of the table is hot: the busiest item is a chord's node, which takes a hundred writes in
+its life.
 
 ## A billion a day
 
