@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
@@ -33,24 +33,24 @@ def main() -> int:
     unknown = [name for name in given.names if name not in BY_NAME]
     if unknown:
         parser.error(f"no scenario {unknown[0]!r}; there are: {', '.join(BY_NAME)}")
-    reports = []
+    broken = False
     # A process for each: a proxy keeps one busy.
     with ProcessPoolExecutor(given.jobs, get_context("spawn")) as processes:
         names = given.names or list(BY_NAME)
-        runs = {
-            name: processes.submit(perform, name, given.tasks, given.seed)
+        runs = [
+            processes.submit(perform, name, given.tasks, given.seed)
             for name in sorted(names, key=lambda name: -BY_NAME[name].tasks)  # the longest first
-        }
-        for name in names:
-            report = runs[name].result()
-            reports.append(report)
+        ]
+        for run in as_completed(runs):
+            report = run.result()
+            broken = broken or bool(report.findings)
             say(row(report))
             say(f"  {report.faults}, workers ended with {report.exit_codes}")
             for finding in report.findings[:FINDINGS_SHOWN]:
                 say(f"  {finding}")
-    if not given.tasks:
-        PAGE.write_text(with_rows(PAGE.read_text(), reports))
-    return int(any(report.findings for report in reports))
+            if not given.tasks:  # at once: what has run is not lost with what has not
+                PAGE.write_text(with_rows(PAGE.read_text(), [report]))
+    return int(broken)
 
 
 if __name__ == "__main__":
