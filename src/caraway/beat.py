@@ -1,4 +1,4 @@
-"""An app's ``beat_schedule`` as the rules that EventBridge is to have."""
+"""An app's ``beat_schedule`` as AWS is to store it, and where."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from caraway.call_options import options_to_json, serializer_of
 from caraway.core.arguments import untyped_to_wire
-from caraway.core.beat import Entry, Owner, entries, rules
+from caraway.core.beat import Entry, entries, schedules
+from caraway.core.rule_store import RULE_LIMIT
+from caraway.core.stored import Owner
+from caraway.core.stores import Stores
 from caraway.exceptions import ImproperlyConfigured
 
 if TYPE_CHECKING:
@@ -15,13 +18,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from caraway.app import Caraway
-    from caraway.core.beat import Rule
+    from caraway.core.stored import Stored
     from caraway.requests.base import Json
     from caraway.task import Task
 
 
 def owner_of(app: Caraway) -> Owner:
-    """Return whose rules an app's are: by its name and the queue-name prefix.
+    """Return whose schedules an app's are: by its name and the queue-name prefix.
 
     Raises
     ------
@@ -30,13 +33,30 @@ def owner_of(app: Caraway) -> Owner:
     """
     if not app.main:
         raise ImproperlyConfigured(
-            "the app has no name, and its rules in EventBridge need one: Caraway('shop')"
+            "the app has no name, and its schedules in AWS need one: Caraway('shop')"
         )
     return Owner(app.main, app.conf.queue_name_prefix)
 
 
-def rules_of(app: Caraway, now: datetime) -> list[Rule]:
-    """Return the rules of an app's schedule, its arguments checked against the tasks' functions.
+def stores_of(app: Caraway, rule_limit: int = RULE_LIMIT) -> Stores:
+    """Return where an app's schedules are stored: the setting ``scheduler_role_arn`` says it.
+
+    Parameters
+    ----------
+    rule_limit
+        Rules that the event bus takes.
+
+    Raises
+    ------
+    ImproperlyConfigured
+        If the app has no name.
+    """
+    owner, group = owner_of(app), app.conf.scheduler_group_name
+    return Stores.of(owner, app.site.scheduling, group, rule_limit)
+
+
+def schedules_of(app: Caraway, now: datetime) -> list[Stored]:
+    """Return an app's schedules, their arguments checked against the tasks' functions.
 
     Parameters
     ----------
@@ -48,7 +68,7 @@ def rules_of(app: Caraway, now: datetime) -> list[Rule]:
     Raises
     ------
     ImproperlyConfigured
-        If an entry cannot be a rule; the message names it.
+        If entries cannot be stored; the message names them.
     """
 
     def to_wire(entry: Entry) -> tuple[list[Json], dict[str, Json]]:
@@ -57,7 +77,8 @@ def rules_of(app: Caraway, now: datetime) -> list[Rule]:
         return write(entry.args, entry.kwargs, serializer_of(app, entry.options))
 
     wanted = [_with_options_of_task(app, entry) for entry in entries(app.conf.beat_schedule)]
-    return rules(app.site, owner_of(app), wanted, zone=app.timezone, now=now, to_wire=to_wire)
+    store = stores_of(app).current
+    return schedules(app.site, store, wanted, zone=app.timezone, now=now, to_wire=to_wire)
 
 
 def _with_options_of_task(app: Caraway, entry: Entry) -> Entry:

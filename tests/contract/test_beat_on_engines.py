@@ -1,24 +1,24 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from caraway.core.beat import Owner, Rule, entries, rules
-from caraway.core.beat_sync import TARGET_ID, listing, sync
+from caraway.core.beat import entries, schedules
+from caraway.core.beat_sync import compare, listing, sync
 from caraway.core.envelope import parse_envelope
 from caraway.core.message import read_message
 from caraway.core.publish import Site
 from caraway.core.routing import Queue, Router
+from caraway.core.rule_store import TARGET_ID
+from caraway.core.scheduling import Scheduling
+from caraway.core.stored import Owner, Stored
+from caraway.core.stores import Stores, find
 from caraway.exceptions import ImproperlyConfigured, ResourceMissing
-from caraway.requests.eventbridge import (
-    DisableRule,
-    EnableRule,
-    ListRules,
-    ListTargetsByRule,
-    PutTargets,
-)
+from caraway.requests.eventbridge import ListRules, ListTargetsByRule, PutTargets
+from caraway.requests.scheduler import ListSchedules
 from caraway.requests.sqs import GetQueueUrl
 from caraway.schedules import clocked, crontab, solar
 
@@ -38,15 +38,33 @@ AWKWARD = [
 ]
 
 
-def made(owner: Owner, queue: str, beat_schedule: dict[str, Any]) -> list[Rule]:
+def made(stores: Stores, queue: str, beat_schedule: dict[str, Any]) -> list[Stored]:
     site = Site(Router([Queue(queue)], default=queue))
-    return rules(site, owner, entries(beat_schedule), zone=timezone.utc, now=NOW)
+    wanted = entries(beat_schedule)
+    return schedules(site, stores.current, wanted, zone=timezone.utc, now=NOW)
 
 
-def test_rules_are_created_changed_and_deleted(harness: Harness) -> None:
-    owner, queue = Owner(harness.unique_name()), harness.queue_name()
+ROLE = "arn:aws:iam::000000000000:role/scheduler"
+
+
+@pytest.fixture(params=["rules", "schedules"])
+def stores(request: pytest.FixtureRequest, harness: Harness) -> Stores:
+    scheduling = Scheduling(ROLE) if request.param == "schedules" else None
+    return Stores.of(Owner(harness.unique_name()), scheduling)
+
+
+def there(harness: Harness, stores: Stores) -> int:
+    """Count what is stored of an owner, in both services."""
+    owner = stores.current.owner
+    rules = harness.perform(ListRules(owner.rule_prefix)).rules
+    kept = harness.perform(ListSchedules("default", owner.schedule_prefix("code"))).schedules
+    return len(rules) + len(kept)
+
+
+def test_schedules_are_created_changed_and_deleted(harness: Harness, stores: Stores) -> None:
+    queue = harness.queue_name()
     wanted = made(
-        owner,
+        stores,
         queue,
         {
             "clean": {"task": "t", "schedule": 60, "args": AWKWARD},
@@ -58,18 +76,21 @@ def test_rules_are_created_changed_and_deleted(harness: Harness) -> None:
             "once": {"task": "t", "schedule": clocked(datetime(2040, 1, 1, 0, 0, 7))},
         },
     )
-    assert len(harness.run(sync(harness.aws, owner, wanted)).create) == 7
-    assert not harness.run(sync(harness.aws, owner, wanted))
+    assert len(harness.run(sync(harness.aws, stores, wanted)).create) == 7
+    assert not harness.run(sync(harness.aws, stores, wanted))
+    held = harness.run(find(harness.aws, stores.current, "clean"))
+    assert held is not None
+    assert held.stored == wanted[0]
     changed = made(
-        owner,
+        stores,
         queue,
         {
             "clean": {"task": "t", "schedule": 120},
             "off": {"task": "t", "schedule": 3_600, "enabled": True},
         },
     )
-    rows = harness.run(listing(harness.aws, owner, changed))
-    assert {row.rule.entry: row.status for row in rows} == {
+    rows = listing(harness.run(compare(harness.aws, stores, changed)))
+    assert {row.stored.entry: row.status for row in rows} == {
         "clean": "differs",
         "report": "left over",
         "last of month": "left over",
@@ -78,86 +99,102 @@ def test_rules_are_created_changed_and_deleted(harness: Harness) -> None:
         "sunset": "left over",
         "once": "left over",
     }
-    decided = harness.run(sync(harness.aws, owner, changed))
+    decided = harness.run(sync(harness.aws, stores, changed))
     assert (len(decided.create), len(decided.update), len(decided.delete)) == (0, 2, 5)
-    assert not harness.run(sync(harness.aws, owner, changed))
-    harness.run(sync(harness.aws, owner, []))
-    assert harness.perform(ListRules(owner.name_prefix)).rules == ()
+    assert not harness.run(sync(harness.aws, stores, changed))
+    harness.run(sync(harness.aws, stores, []))
+    assert there(harness, stores) == 0
 
 
-def test_a_zone_ahead_of_utc_may_need_the_last_day_of_the_month(harness: Harness) -> None:
+def test_schedules_move_from_one_store_to_the_other(harness: Harness) -> None:
     owner, queue = Owner(harness.unique_name()), harness.queue_name()
-    (rule,) = made(owner, queue, {"m": {"task": "t", "schedule": 60}})
-    rule = Rule(**{**vars(rule), "expression": "cron(0 18 L 3/3 ? *)"})
-    harness.run(sync(harness.aws, owner, [rule]))
-    assert not harness.run(sync(harness.aws, owner, [rule]))
-    harness.run(sync(harness.aws, owner, []))
+    rules, scheduler = Stores.of(owner), Stores.of(owner, Scheduling(ROLE))
+    for stores in (rules, scheduler, rules):
+        wanted = made(stores, queue, {"clean": {"task": "t", "schedule": 60}})
+        assert len(harness.run(sync(harness.aws, stores, wanted)).changes) == 1
+        assert not harness.run(sync(harness.aws, stores, wanted))
+        assert there(harness, stores) == 1
+    harness.run(sync(harness.aws, rules, []))
 
 
-def test_a_rule_can_be_switched_off_and_on(harness: Harness) -> None:
-    owner, queue = Owner(harness.unique_name()), harness.queue_name()
-    wanted = made(owner, queue, {"clean": {"task": "t", "schedule": crontab(0, 0)}})
-    harness.run(sync(harness.aws, owner, wanted))
-    for request, state in ((DisableRule, "DISABLED"), (EnableRule, "ENABLED")):
-        harness.perform(request(wanted[0].name))
-        (seen,) = harness.perform(ListRules(owner.name_prefix)).rules
-        assert seen.state == state
-    harness.run(sync(harness.aws, owner, []))
+def test_a_zone_ahead_of_utc_may_need_the_last_day_of_the_month(
+    harness: Harness, stores: Stores
+) -> None:
+    (stored,) = made(stores, harness.queue_name(), {"m": {"task": "t", "schedule": 60}})
+    stored = replace(stored, expression="cron(0 18 L 3/3 ? *)")
+    harness.run(sync(harness.aws, stores, [stored]))
+    assert not harness.run(sync(harness.aws, stores, [stored]))
+    harness.run(sync(harness.aws, stores, []))
+
+
+def test_a_schedule_can_be_paused_and_resumed(harness: Harness, stores: Stores) -> None:
+    wanted = made(stores, harness.queue_name(), {"clean": {"task": "t", "schedule": 3_600}})
+    harness.run(sync(harness.aws, stores, wanted))
+    for on in (False, True):
+        held = harness.run(find(harness.aws, stores.current, "clean"))
+        assert held is not None
+        switched = stores.current.switch(harness.aws, [held], on=on)
+        assert harness.run(switched) == [None]
+        plan = harness.run(sync(harness.aws, stores, wanted))
+        assert not plan
+        assert [each.is_on for each in plan.unchanged] == [on]
+    harness.run(sync(harness.aws, stores, []))
 
 
 def test_two_apps_and_two_environments_share_an_account(harness: Harness) -> None:
     app, queue = harness.unique_name(), harness.queue_name()
-    owners = [Owner(app), Owner(f"{app}-x"), Owner(app, f"{app}-")]
-    for owner in owners:
-        wanted = made(owner, queue, {"clean": {"task": "t", "schedule": 3_600}})
-        harness.run(sync(harness.aws, owner, wanted))
-    harness.run(sync(harness.aws, owners[0], []))
+    all_stores = [Stores.of(owner) for owner in (Owner(app), Owner(f"{app}-x"), Owner(app, app))]
+    for stores in all_stores:
+        wanted = made(stores, queue, {"clean": {"task": "t", "schedule": 3_600}})
+        harness.run(sync(harness.aws, stores, wanted))
+    harness.run(sync(harness.aws, all_stores[0], []))
     assert len(harness.perform(ListRules(app)).rules) == 2
-    for owner in owners:
-        harness.run(sync(harness.aws, owner, []))
+    for stores in all_stores:
+        harness.run(sync(harness.aws, stores, []))
+    assert harness.perform(ListRules(app)).rules == ()
 
 
 def test_a_rule_of_another_maker_is_left_alone(harness: Harness) -> None:
-    owner, queue = Owner(harness.unique_name()), harness.queue_name()
-    wanted = made(owner, queue, {"clean": {"task": "t", "schedule": 3_600}})
-    name = wanted[0].name
+    stores = Stores.of(Owner(harness.unique_name()))
+    wanted = made(stores, harness.queue_name(), {"clean": {"task": "t", "schedule": 3_600}})
+    name = stores.current.name_of(wanted[0])
     harness.ask("events", "put_rule", Name=name, ScheduleExpression="rate(1 day)")
     with pytest.raises(ImproperlyConfigured, match="exists and is not of app"):
-        harness.run(sync(harness.aws, owner, wanted))
-    harness.run(sync(harness.aws, owner, []))
-    (seen,) = harness.perform(ListRules(owner.name_prefix)).rules
+        harness.run(sync(harness.aws, stores, wanted))
+    harness.run(sync(harness.aws, stores, []))
+    (seen,) = harness.perform(ListRules(name)).rules
     assert seen.expression == "rate(1 day)"
     harness.ask("events", "delete_rule", Name=name)
 
 
-def test_a_queue_that_does_not_exist_is_named(harness: Harness) -> None:
-    owner, queue = Owner(harness.unique_name()), harness.unique_name()
-    wanted = made(owner, queue, {"clean": {"task": "t", "schedule": 3_600}})
+def test_a_queue_that_does_not_exist_is_named(harness: Harness, stores: Stores) -> None:
+    queue = harness.unique_name()
+    wanted = made(stores, queue, {"clean": {"task": "t", "schedule": 3_600}})
     with pytest.raises(ResourceMissing, match=queue):
-        harness.run(sync(harness.aws, owner, wanted))
-    assert harness.perform(ListRules(owner.name_prefix)).rules == ()
+        harness.run(sync(harness.aws, stores, wanted))
+    assert there(harness, stores) == 0
 
 
-def test_a_fifo_queue_is_a_target_with_its_group(harness: Harness) -> None:
-    owner = Owner(harness.unique_name())
+def test_a_fifo_queue_is_a_target_with_its_group(harness: Harness, stores: Stores) -> None:
     queue = harness.queue_name(fifo=True, ContentBasedDeduplication="true")
-    wanted = made(owner, queue, {"clean": {"task": "t", "schedule": 3_600}})
-    harness.run(sync(harness.aws, owner, wanted))
-    (target,) = harness.perform(ListTargetsByRule(wanted[0].name))
-    assert (target.id, target.group_id) == (TARGET_ID, "default")
-    assert not harness.run(sync(harness.aws, owner, wanted))
-    harness.run(sync(harness.aws, owner, []))
+    wanted = made(stores, queue, {"clean": {"task": "t", "schedule": 3_600}})
+    harness.run(sync(harness.aws, stores, wanted))
+    held = harness.run(find(harness.aws, stores.current, "clean"))
+    assert held is not None
+    assert held.stored.group_id == "default"
+    assert not harness.run(sync(harness.aws, stores, wanted))
+    harness.run(sync(harness.aws, stores, []))
 
 
 @pytest.mark.without("moto", "it fills in the time as a number")
 def test_what_the_engine_makes_of_a_template_is_a_task_message(harness: Harness) -> None:
     """By a rule on events instead of a schedule: the same template, and no waiting."""
-    owner, queue = Owner(harness.unique_name()), harness.queue_name()
+    stores, queue = Stores.of(Owner(harness.unique_name())), harness.queue_name()
     url = harness.perform(GetQueueUrl(queue))
-    wanted = made(owner, queue, {"<clean>": {"task": "t", "schedule": 3_600, "args": AWKWARD}})
-    harness.run(sync(harness.aws, owner, wanted))
-    (target,) = harness.perform(ListTargetsByRule(wanted[0].name))
-    harness.run(sync(harness.aws, owner, []))
+    wanted = made(stores, queue, {"<clean>": {"task": "t", "schedule": 3_600, "args": AWKWARD}})
+    harness.run(sync(harness.aws, stores, wanted))
+    (target,) = harness.perform(ListTargetsByRule(stores.current.name_of(wanted[0])))
+    harness.run(sync(harness.aws, stores, []))
     source = harness.unique_name()
     pattern = f'{{"source": ["{source}"]}}'
     harness.ask("events", "put_rule", Name=source, EventPattern=pattern)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from caraway.beat import owner_of, rules_of
+from caraway.beat import schedules_of, stores_of
 from caraway.core.beat_sync import sync
 from caraway.core.ids import occurrence_id
 from caraway.core.port import run_now
@@ -188,7 +188,7 @@ def occurrences(deployed: Deployed) -> dict[str, list[AsyncResult[str]]]:
         for name, value in deployed.engine.environ().items():
             patch.setenv(name, value)
         now = app.aws.now().replace(second=0, microsecond=0)
-        run_now(sync(app.aws, owner_of(app), rules_of(app, now)))
+        run_now(sync(app.aws, stores_of(app), schedules_of(app, now)))
     ahead = {"minutely": range(0, 600, 60), "thrice": range(0, 600, 20)}
     return {
         entry: [

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from caraway import Caraway, Queue, crontab
-from caraway.beat import owner_of, rules_of
+from caraway.beat import schedules_of, stores_of
 from caraway.cli.checks.declarations import check_declarations
 from caraway.cli.checks.findings import Finding, Patient
 from caraway.cli.checks.place import check_place
@@ -30,6 +30,7 @@ from caraway.requests.dynamodb import DescribeTable, DescribeTimeToLive
 from caraway.requests.eventbridge import ListRules, RulePage
 from caraway.requests.lambda_ import EventSource, Function, GetFunction, ListEventSources
 from caraway.requests.s3 import HeadBucket
+from caraway.requests.scheduler import ListSchedules, SchedulePage
 from caraway.requests.sqs import GetQueueAttributes, GetQueueUrl
 from caraway.requests.sts import GetCallerIdentity, Identity
 
@@ -77,6 +78,7 @@ class MadeUpAws:
             HeadBucket.operation: None,
             GetCallerIdentity.operation: Identity("1", "arn:aws:iam::1:user/me"),
             ListRules.operation: RulePage((), None),
+            ListSchedules.operation: SchedulePage((), None),
             **changes,
         }
         self._skew = timedelta(seconds=skew_s)
@@ -419,16 +421,16 @@ def test_a_tasks_own_queue_and_checks_hold_for_its_schedule() -> None:
     app = app_with(Queue("default"), Queue("reports"))
     app.task(name="add", queue="reports")(_add)
     app.conf.beat_schedule = {"sum": {"task": "add", "schedule": 60, "args": (1, 2)}}
-    (rule,) = rules_of(app, datetime.now(timezone.utc))
+    (rule,) = schedules_of(app, datetime.now(timezone.utc))
     assert rule.queue == "reports"
     app.conf.beat_schedule = {"sum": {"task": "add", "schedule": 60, "args": (1,)}}
     with pytest.raises(ImproperlyConfigured, match=r"beat_schedule\['sum'\].*add"):
-        rules_of(app, datetime.now(timezone.utc))
+        schedules_of(app, datetime.now(timezone.utc))
 
 
 def test_an_app_without_a_name_owns_no_rules() -> None:
     with pytest.raises(ImproperlyConfigured, match="the app has no name"):
-        owner_of(Caraway(set_as_current=False))
+        stores_of(Caraway(set_as_current=False))
 
 
 def _add(a: int, b: int) -> int:

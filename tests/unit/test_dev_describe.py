@@ -34,7 +34,7 @@ def test_queues_rules_and_folders_are_told_and_what_the_code_prints(shop: Path) 
     project = describe("shop", os.environ, "dev-", lines.extend)
     assert project.name == "shop:app"
     assert [queue.name for queue in project.queues] == ["default", "reports"]
-    assert [(rule.entry, rule.queue) for rule in project.rules] == [("hourly", "dev-default")]
+    assert [(rule.entry, rule.queue) for rule in project.schedules] == [("hourly", "dev-default")]
     assert shop.parent in project.flat_folders
     assert lines == ["being imported"]
     assert "shop" not in sys.modules

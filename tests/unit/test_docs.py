@@ -34,7 +34,7 @@ from caraway import (
 )
 from caraway.aws.memory import MemoryAws
 from caraway.base import AppBase
-from caraway.beat import rules_of
+from caraway.beat import schedules_of
 from caraway.celery_settings import REPLACEMENTS
 from caraway.cli import main
 from caraway.cli.celery_habits import COMMANDS, GLOBAL_OPTIONS, WORKER_OPTIONS
@@ -268,7 +268,7 @@ def test_the_schedules_of_the_guide_are_rules(
 ) -> None:
     run_page(ROOT / "docs/guide.md", monkeypatch)
     app = sys.modules["shop"].app.finalize()
-    made = rules_of(app, account.now())
+    made = schedules_of(app, account.now())
     assert [rule.expression for rule in made] == [
         "cron(0/5 * * * ? *)",
         "cron(* * * * ? *)",

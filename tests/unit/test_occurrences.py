@@ -10,10 +10,11 @@ import pytest
 
 from caraway import Caraway, Queue
 from caraway.aws.memory import MemoryAws
-from caraway.beat import rules_of
+from caraway.beat import schedules_of
 from caraway.core.disposition import Delete, Delivery, Leave
 from caraway.core.executor import Executor
 from caraway.core.port import run_now
+from caraway.core.rule_store import template_of
 from caraway.requests.sqs import DeleteMessage, ReceiveMessages
 from caraway.schedules import BaseSchedule, clocked, crontab, schedule, solar
 
@@ -39,14 +40,14 @@ class Clockwork:
 
         entry = {"task": "tick", "schedule": when, **entry}
         self.app.conf.beat_schedule = {"tick": entry}
-        (self.rule,) = rules_of(self.app, MONDAY)
+        (self.rule,) = schedules_of(self.app, MONDAY)
         self.queue = self.app.site.router.queues[Queue(queue).name]
         self.executor = Executor(self.aws, self.app.site, self.app.tasks, door="ecs")
 
     def fire(self, at: datetime, **changes: Any) -> Any:
         """Deliver what the rule sends at a time."""
         self.aws.time = max(self.aws.time, at)
-        body = self.rule.template.replace("<time>", at.isoformat().replace("+00:00", "Z"))
+        body = template_of(self.rule.text).replace("<time>", at.isoformat().replace("+00:00", "Z"))
         return self.deliver(json.dumps({**json.loads(body), **changes}))
 
     def deliver(self, body: str) -> Any:
@@ -74,7 +75,7 @@ def times(first: datetime, *seconds: int) -> list[datetime]:
 
 def test_a_rule_that_fires_exactly_when_its_entry_is_due_is_asked_nothing() -> None:
     work = Clockwork(crontab(0, 9))
-    assert json.loads(work.rule.template)["when"] == {"crontab": "0 9 * * *", "tz": "UTC"}
+    assert json.loads(work.rule.text)["when"] == {"crontab": "0 9 * * *", "tz": "UTC"}
     assert work.fire(MONDAY) == Delete("SUCCESS")
     assert work.ran == [MONDAY]
 

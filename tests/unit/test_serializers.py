@@ -425,12 +425,12 @@ def test_a_signature_of_an_unknown_task_is_written_likewise() -> None:
 
 
 def test_a_schedule_sends_what_the_serializer_writes() -> None:
-    from caraway.beat import rules_of
+    from caraway.beat import schedules_of
 
     there = stage("yaml")
     there.app.conf.beat_schedule = {"tell": {"task": "tell", "schedule": 60, "args": (b"\xff",)}}
-    (rule,) = rules_of(there.app, datetime(2030, 1, 1, tzinfo=timezone.utc))
-    envelope = json.loads(rule.template)
+    (rule,) = schedules_of(there.app, datetime(2030, 1, 1, tzinfo=timezone.utc))
+    envelope = json.loads(rule.text)
     assert envelope["serializer"] == "yaml"
     assert decode(envelope["args"], there.app.site.contents.accepted.read) == [b"\xff"]
 

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from caraway import Caraway
-from caraway.core.beat import Owner, entries, rules
+from caraway.core.beat import entries, schedules
 from caraway.core.claim_check import Store
 from caraway.core.context import Context
 from caraway.core.dead_letters import Sweep, piles
@@ -28,8 +28,11 @@ from caraway.core.disposition import Delete
 from caraway.core.message import Message
 from caraway.core.port import run_now
 from caraway.core.record import DONE, HORIZON_S
+from caraway.core.rule_store import template_of
 from caraway.core.settle import Product
 from caraway.core.signing import AHEAD_S, SIGNED_BYTES, HmacKey, Signing
+from caraway.core.stored import Owner
+from caraway.core.stores import Stores
 from caraway.exceptions import ImproperlyConfigured, Reject, Retry
 from caraway.requests.s3 import PutObject
 from tests.support import FakeTask, World, signature
@@ -342,9 +345,9 @@ def test_a_redrive_makes_no_bad_signature_good() -> None:
 
 def template(there: World) -> str:
     entry = {"task": "t", "schedule": 60, "args": ("<a> & \"b\" 'c' \\ é\n", 1)}
-    owner, now = Owner("shop"), there.aws.now()
-    (rule,) = rules(there.site, owner, entries({"tick": entry}), zone=timezone.utc, now=now)
-    return rule.template
+    store, now = Stores.of(Owner("shop")).current, there.aws.now()
+    (rule,) = schedules(there.site, store, entries({"tick": entry}), zone=timezone.utc, now=now)
+    return template_of(rule.text)
 
 
 def occurrence(there: World, due: datetime) -> str:

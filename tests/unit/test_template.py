@@ -187,18 +187,19 @@ def test_what_a_rule_sends_is_a_task_message_and_its_occurrence_has_one_id() -> 
 
 
 def test_the_template_deploys_what_the_demo_app_declares() -> None:
-    from caraway.beat import rules_of
+    from caraway.beat import schedules_of, stores_of
+    from caraway.core.rule_store import template_of
     from caraway.demo.app import app
 
     stack = Stack(SAM)
     assert stack.parameters["App"]["Default"] == "caraway.demo.app:app"
     assert deployed_queues(stack) == app.finalize().site.router.queues
     (deployed,) = deployed_rules(stack)
-    (declared,) = rules_of(app, datetime(2026, 1, 1, tzinfo=timezone.utc))
-    assert deployed.name == f"caraway-{declared.name}"
+    (declared,) = schedules_of(app, datetime(2026, 1, 1, tzinfo=timezone.utc))
+    assert deployed.name == f"caraway-{stores_of(app).current.name_of(declared)}"
     assert deployed.schedule == declared.expression
     assert deployed.queue == f"caraway-{declared.queue}"
-    assert deployed.body == declared.template.replace("<time>", TIME)
+    assert deployed.body == template_of(declared.text).replace("<time>", TIME)
 
 
 def test_the_demos_schedule_is_off_until_asked_for_and_absent_for_other_apps() -> None:

@@ -6,17 +6,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from caraway.beat import owner_of, rules_of
+from caraway.beat import schedules_of, stores_of
 from caraway.cli.celery_habits import BEAT_OPTIONS, refuses
+from caraway.cli.many import run_many
 from caraway.cli.options import app_option, json_option
-from caraway.cli.output import count, show_json, show_table
+from caraway.cli.output import count, show_json, show_table, steps_of
 from caraway.cli.session import Session, pass_session
-from caraway.core.beat_sync import listing, sync
-from caraway.core.port import run_now
+from caraway.core.beat_sync import apply, compare, listing, raise_failed
+from caraway.core.rule_store import RULE_LIMIT
 
 if TYPE_CHECKING:
-    from caraway.core.beat import Rule
-    from caraway.core.beat_sync import Plan
+    from caraway.app import Caraway
+    from caraway.core.beat_sync import Done, Plan
+    from caraway.core.port import Aws
+    from caraway.core.stored import Stored
+    from caraway.core.stores import Stores
 
 _HEADINGS: Final = ("ENTRY", "TASK", "RULE", "QUEUE", "STATUS")
 
@@ -46,27 +50,37 @@ def command(ctx: click.Context) -> None:
 @command.command("sync")
 @app_option
 @click.option("-n", "--dry-run", is_flag=True, help="Show what would change, and change nothing.")
+@click.option(
+    "--rule-limit",
+    type=click.IntRange(1),
+    default=RULE_LIMIT,
+    show_default=True,
+    help="Rules that the event bus takes, if its quota was raised.",
+)
 @json_option
 @pass_session
-def sync_command(session: Session, dry_run: bool) -> None:
-    """Make the rules of EventBridge equal to the app's beat_schedule.
+def sync_command(session: Session, dry_run: bool, rule_limit: int) -> None:
+    """Make what AWS stores equal to the app's beat_schedule.
 
-    Rules are created (+), changed (~) and deleted (-); those that this app did not make, in this
-    environment (queue_name_prefix), are left alone.
+    Schedules are created (+), changed (~) and deleted (-), as rules of EventBridge or, where
+    scheduler_role_arn is set, in EventBridge Scheduler; those that this app did not make, in this
+    environment (queue_name_prefix), are left alone. What is paused stays paused.
 
     \b
     caraway beat sync --dry-run -A shop:app
     caraway beat sync -A shop:app
     """  # noqa: D301 - \b is click's
     app = session.app()
-    owner, rules = owner_of(app), rules_of(app, app.aws.now())
-    plan = run_now(sync(app.aws, owner, rules, dry_run=dry_run))
+    stores = stores_of(app, rule_limit)
+    plan = _compared(app, stores)
+    if not session.as_json:
+        _show(plan)
+    if not dry_run:
+        raise_failed(_applied(app, stores, plan))
     if session.as_json:
         show_json({"dry_run": dry_run, **_plan_as_json(plan)})
-        return
-    for line in plan.lines():
-        click.echo(click.style(line, fg=_COLORS[line[0]]))
-    click.echo(_summary(plan, dry_run=dry_run))
+    else:
+        click.echo(_summary(plan, stores, dry_run=dry_run))
 
 
 @command.command("list")
@@ -74,36 +88,41 @@ def sync_command(session: Session, dry_run: bool) -> None:
 @json_option
 @pass_session
 def list_command(session: Session) -> None:
-    """Show each entry of beat_schedule, its rule, and whether EventBridge has it so.
+    """Show each entry of beat_schedule, when it fires, and whether AWS has it so.
 
     \b
-    active     EventBridge has it as the code says
-    off        likewise, and it does not fire (enabled=False)
-    differs    EventBridge has it otherwise   } 'caraway beat sync'
-    missing    EventBridge does not have it   } mends
-    left over  the code does not have it      } these
+    active     AWS has it as the code says
+    off        likewise, and it does not fire (enabled=False, or paused)
+    differs    AWS has it otherwise        } 'caraway beat sync'
+    missing    AWS does not have it        } mends
+    left over  the code does not have it   } these
 
     \b
     caraway beat list -A shop:app
     caraway beat list -A shop:app --json
     """  # noqa: D301 - \b is click's
     app = session.app()
-    rows = run_now(listing(app.aws, owner_of(app), rules_of(app, app.aws.now())))
+    rows = listing(_compared(app, stores_of(app)))
     if session.as_json:
-        show_json([{**_rule_as_json(row.rule), "status": row.status} for row in rows])
+        show_json(
+            [
+                {**_as_json(row.stored, row.name), "is_on": row.is_on, "status": row.status}
+                for row in rows
+            ]
+        )
         return
     if not rows:
-        click.echo("beat_schedule is empty, and EventBridge has no rule of this app.")
+        click.echo("beat_schedule is empty, and AWS has no schedule of this app.")
         return
     show_table(
         _HEADINGS,
         [
             [
-                row.rule.entry,
-                row.rule.description.partition(" ")[0],
-                row.rule.expression,
-                row.rule.queue,
-                "off" if row.status == "active" and not row.rule.enabled else row.status,
+                row.stored.entry,
+                row.stored.description.partition(" ")[0],
+                row.stored.expression,
+                row.stored.queue,
+                "off" if row.status == "active" and not row.is_on else row.status,
             ]
             for row in rows
         ],
@@ -113,35 +132,66 @@ def list_command(session: Session) -> None:
 _COLORS: Final = {"+": "green", "~": "yellow", "-": "red"}
 
 
-def _summary(plan: Plan, *, dry_run: bool) -> str:
+_MANY: Final = 100
+"""Changes of which the command shows how far they are."""
+
+
+def _compared(app: Caraway, stores: Stores) -> Plan:
+    wanted = schedules_of(app, app.aws.now())
+    return run_many(app, lambda aws: compare(aws, stores, wanted))
+
+
+def _applied(app: Caraway, stores: Stores, plan: Plan) -> list[Done]:
+    """Make the changes, and show how far that is where they are many."""
+
+    async def applied(aws: Aws) -> list[Done]:
+        done = []
+        with steps_of(len(plan.changes), "schedules", least=_MANY) as step:
+            async for each in apply(aws, stores, plan):
+                done.append(each)
+                step()
+        return done
+
+    return run_many(app, applied) if plan else []
+
+
+def _show(plan: Plan) -> None:
+    for line in plan.lines():
+        click.echo(click.style(line, fg=_COLORS[line[0]]))
+    if plan.unseen:
+        click.echo(f"Note: {plan.unseen}", err=True)
+
+
+def _summary(plan: Plan, stores: Stores, *, dry_run: bool) -> str:
     if not plan:
         return (
-            f"EventBridge has {count(len(plan.unchanged), 'rule')} as the code says: nothing to do."
+            f"EventBridge has {count(len(plan.unchanged), stores.current.kind)} as the code says: "
+            "nothing to do."
         )
     numbers = (
-        f"{len(plan.create)} created, {len(plan.update)} changed, {len(plan.delete)} deleted, "
-        f"{len(plan.unchanged)} unchanged"
+        f"{len(plan.create):,} created, {len(plan.update):,} changed, "
+        f"{len(plan.delete):,} deleted, {len(plan.unchanged):,} unchanged"
     )
     return f"Nothing was changed; without --dry-run: {numbers}." if dry_run else f"{numbers}."
 
 
 def _plan_as_json(plan: Plan) -> dict[str, Any]:
     return {
-        "created": [_rule_as_json(rule) for rule in plan.create],
+        "created": [_as_json(each.stored, each.name) for each in plan.create],
         "changed": [
-            {**_rule_as_json(change.after), "changes": change.lines()} for change in plan.update
+            {**_as_json(each.stored, each.name), "changes": each.lines()} for each in plan.update
         ],
-        "deleted": [_rule_as_json(rule) for rule in plan.delete],
-        "unchanged": [_rule_as_json(rule) for rule in plan.unchanged],
+        "deleted": [_as_json(each.stored, each.name) for each in plan.delete],
+        "unchanged": [_as_json(each.stored, each.name) for each in plan.unchanged],
     }
 
 
-def _rule_as_json(rule: Rule) -> dict[str, Any]:
+def _as_json(stored: Stored, name: str) -> dict[str, Any]:
     return {
-        "entry": rule.entry,
-        "rule": rule.name,
-        "expression": rule.expression,
-        "queue": rule.queue,
-        "enabled": rule.enabled,
-        "description": rule.description,
+        "entry": stored.entry,
+        "name": name,
+        "expression": stored.expression,
+        "queue": stored.queue,
+        "enabled": stored.enabled,
+        "description": stored.description,
     }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TextIO, TypeAlias
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from rich.console import Console
 
@@ -81,6 +81,31 @@ def waiting_for(what: str) -> Iterator[None]:
         return
     with console.status(what):
         yield
+
+
+@contextmanager
+def steps_of(total: int, noun: str, *, least: int) -> Iterator[Callable[[], None]]:
+    """Show on standard error how far many steps are; gives what is called after each.
+
+    A bar where a person looks, else a line for each tenth; nothing for fewer than ``least``.
+    """
+    done = 0
+    console = console_of(sys.stderr)
+
+    def told() -> None:
+        nonlocal done
+        done += 1
+        if total >= least and done * 10 // total > (done - 1) * 10 // total:
+            click.echo(f"{done:,} of {total:,} {noun}", err=True)
+
+    if console is None or total < least:
+        yield told
+        return
+    from rich.progress import Progress
+
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task(noun, total=total)
+        yield lambda: bar.advance(task)
 
 
 def console_of(stream: TextIO) -> Console | None:

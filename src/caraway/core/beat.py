@@ -1,13 +1,12 @@
-"""``beat_schedule`` as EventBridge rules; :mod:`caraway.core.beat_sync` brings them to AWS.
+"""``beat_schedule`` as AWS is to store it; :mod:`caraway.core.beat_sync` brings it there.
 
-A rule sends the ready-made task message to the task's queue, so there is no process that keeps the
-time. EventBridge fills in when the rule was due; the task's id derives from that and the entry's
-name, so an occurrence that is fired twice is one task.
+What is stored sends the ready-made task message to the task's queue, so there is no process that
+keeps the time. AWS fills in when it was due; the task's id derives from that and the entry's name,
+so an occurrence that is fired twice is one task.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +19,7 @@ from caraway.core.cron import firing
 from caraway.core.occurrences import to_json
 from caraway.core.publish import describe
 from caraway.core.signing import FIELD
+from caraway.core.stored import DESCRIBED_LIMIT, Stored
 from caraway.core.timing import Timing
 from caraway.exceptions import (
     ImproperlyConfigured,
@@ -27,12 +27,6 @@ from caraway.exceptions import (
     TaskError,
     UnknownOption,
     nearest,
-)
-from caraway.requests.eventbridge import (
-    DESCRIPTION_LIMIT,
-    RULE_NAME_LIMIT,
-    TAG_VALUE_LIMIT,
-    TEMPLATE_LIMIT,
 )
 from caraway.schedules import BaseSchedule, clocked, crontab, maybe_schedule, schedule
 from caraway.schedules.base import aware
@@ -43,12 +37,12 @@ if TYPE_CHECKING:
     from caraway.core.message import Message
     from caraway.core.publish import Site
     from caraway.core.signing import Signing
+    from caraway.core.stored import Origin
+    from caraway.core.stores import Store
     from caraway.requests.base import Json
 
-PATHS: Final = {"time": "$.time"}
-"""What a rule's template takes from the event."""
-ENTRY_TAG: Final = "caraway:entry"
-_HASH_DIGITS: Final = 12
+NAME_LIMIT: Final = 256
+"""Longest name of an entry: as long as the tag may be that says it of a rule."""
 _A_WHILE: Final = timedelta(days=1)
 """As long as EventBridge tries to send what was due ("Event retry policy", its User Guide)."""
 
@@ -65,7 +59,7 @@ class Entry:
     options
         What ``apply_async`` takes, as far as it has a meaning for a schedule.
     enabled
-        False keeps the rule, but it does not fire.
+        False stores it, but it does not fire.
     start, end
         The first moment and the last one at which it may be due, with a time zone.
     """
@@ -159,94 +153,27 @@ def _entry(name: str, fields: Any) -> Entry:
     )
 
 
-@dataclass(frozen=True)
-class Owner:
-    """Whose rules they are: of one app in one environment (the queue-name prefix).
-
-    The tags of a rule say so, and nothing without them is ever changed or deleted.
-    """
-
-    app: str
-    prefix: str = ""
-
-    @property
-    def tags(self) -> dict[str, str]:
-        """The tags that every rule of this owner has."""
-        return {"caraway:app": _tag_value(self.app), "caraway:prefix": _tag_value(self.prefix)}
-
-    def owns(self, tags: Mapping[str, str]) -> bool:
-        """Tell whether the tags of a rule say that it is this owner's."""
-        return all(tags.get(key) == value for key, value in self.tags.items())
-
-    def entry_tags(self, entry: str) -> dict[str, str]:
-        """Return the tags of an entry's rule."""
-        return {**self.tags, ENTRY_TAG: _tag_value(entry)}
-
-    @property
-    def name_prefix(self) -> str:
-        """How the name of every rule of this owner begins."""
-        return _rule_text(f"{self.prefix}{self.app}-")[: RULE_NAME_LIMIT - _HASH_DIGITS - 1]
-
-    def rule_name(self, entry: str) -> str:
-        """Return an entry's rule name, made unique by a hash where it cannot stay as it is."""
-        wanted = f"{self.prefix}{self.app}-{entry}"
-        name = _rule_text(wanted)
-        if name == wanted and len(name) <= RULE_NAME_LIMIT:
-            return name
-        digits = hashlib.sha256(wanted.encode()).hexdigest()[:_HASH_DIGITS]
-        return f"{name[: RULE_NAME_LIMIT - _HASH_DIGITS - 1]}-{digits}"
-
-
-def _rule_text(text: str) -> str:
-    return re.sub(r"[^.\-_A-Za-z0-9]", "_", text)
-
-
-def _tag_value(text: str) -> str:
-    return re.sub(r"[^\w .:/=+\-@]", "_", text)[:TAG_VALUE_LIMIT]
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A scheduled rule, as the code wants it or as EventBridge has it.
-
-    Attributes
-    ----------
-    entry
-        The entry's name; where EventBridge has it, from a tag.
-    queue
-        The target's name in SQS; empty if the rule has no target of ours.
-    template
-        The message, with ``<time>`` where EventBridge puts the time.
-    """
-
-    name: str
-    expression: str
-    queue: str
-    template: str
-    entry: str = field(compare=False)
-    description: str = ""
-    enabled: bool = True
-    group_id: str | None = None
-
-
 def plain_arguments(entry: Entry) -> tuple[list[Json], dict[str, Json]]:
     """Return an entry's arguments as JSON, for a task whose function is not at hand."""
     return untyped_to_wire(entry.args, entry.kwargs)
 
 
-def rules(
+def schedules(
     site: Site,
-    owner: Owner,
+    store: Store,
     wanted: Sequence[Entry],
     *,
     zone: tzinfo,
     now: datetime,
     to_wire: ToWire = plain_arguments,
-) -> list[Rule]:
-    """Return the rule of each entry that is not over.
+    origin: Origin = "code",
+) -> list[Stored]:
+    """Return what is to be stored of each entry that is not over.
 
     Parameters
     ----------
+    store
+        Which is to take them.
     zone
         The time zone in which crontabs are meant.
     now
@@ -257,22 +184,28 @@ def rules(
     Raises
     ------
     ImproperlyConfigured
-        If an entry cannot be a rule, naming the entry and what can be done.
+        If entries cannot be stored, naming all of them and what can be done.
     """
-    made: dict[str, Rule] = {}
+    made: dict[str, Stored] = {}
+    problems: list[str] = []
     for entry in wanted:
         if _is_over(entry, now):
             continue
         try:
-            rule = _rule(site, owner, entry, zone, now, to_wire)
+            stored = _stored(site, entry, zone, now, to_wire, origin)
+            store.check(stored)
         except (ImproperlyConfigured, TaskError) as error:
-            raise ImproperlyConfigured(f"beat_schedule[{entry.name!r}]: {error}") from error
-        if rule.name in made:
-            raise ImproperlyConfigured(
-                f"beat_schedule: entries {made[rule.name].entry!r} and {entry.name!r} are both "
-                f"named {rule.name!r} in EventBridge: rename one"
+            problems.append(f"beat_schedule[{entry.name!r}]: {error}")
+            continue
+        name = store.name_of(stored)
+        if name in made:
+            problems.append(
+                f"beat_schedule: entries {made[name].entry!r} and {entry.name!r} are both "
+                f"named {name!r} in EventBridge: rename one"
             )
-        made[rule.name] = rule
+        made[name] = stored
+    if problems:
+        raise ImproperlyConfigured("\n".join(problems))
     return list(made.values())
 
 
@@ -282,9 +215,9 @@ def _is_over(entry: Entry, now: datetime) -> bool:
     return any(end is not None and end < now - _A_WHILE for end in ends)
 
 
-def _rule(
-    site: Site, owner: Owner, entry: Entry, zone: tzinfo, now: datetime, to_wire: ToWire
-) -> Rule:
+def _stored(
+    site: Site, entry: Entry, zone: tzinfo, now: datetime, to_wire: ToWire, origin: Origin
+) -> Stored:
     options = {name: value for name, value in entry.options.items() if value is not None}
     for option in options:
         if option in _NO_OPTIONS:
@@ -301,15 +234,15 @@ def _rule(
     wire = to_json(timing, fired.covers_s)
     message = replace(described.message, schedule=entry.name, when=wire)
     where = f" {when.tz}" if isinstance(when, crontab) else ""
-    return Rule(
-        name=owner.rule_name(entry.name),
+    return Stored(
+        entry=entry.name,
         expression=fired.expression,
         queue=described.queue.sqs_name(site.queue_prefix),
-        template=_template(message, site.signing),
-        entry=entry.name,
-        description=f"{entry.task} {entry.schedule!r}{where}"[:DESCRIPTION_LIMIT],
+        text=_text(message, site.signing),
+        description=f"{entry.task} {entry.schedule!r}{where}"[:DESCRIBED_LIMIT],
         enabled=entry.enabled,
         group_id=message.group_id,
+        origin=origin,
     )
 
 
@@ -317,12 +250,12 @@ _DECIDED_AT_RECEPTION: Final = ("id", "root_id", "sent_at", "digest")
 _ESCAPED = re.compile(r"\\(?:u[0-9a-f]{4}|.)|[<>]")
 
 
-def _template(message: Message, signing: Signing | None) -> str:
-    r"""Return a message as an InputTemplate.
+def _text(message: Message, signing: Signing | None) -> str:
+    r"""Return a message as it is stored, still without its time.
 
-    ``<`` and ``>`` can stand for themselves nowhere in a template ("Transforming input", Amazon
-    EventBridge User Guide), and engines differ about ``\"`` and ``\n`` in it, so every such
-    character is written by its number.
+    ``<`` and ``>`` can stand for themselves nowhere in a rule's template ("Transforming input",
+    Amazon EventBridge User Guide), engines differ about ``\"`` and ``\n`` in it, and Scheduler
+    replaces ``<aws.scheduler...>``, so every such character is written by its number.
     """
     envelope = {
         name: value
@@ -333,14 +266,7 @@ def _template(message: Message, signing: Signing | None) -> str:
     if signature is not None:
         envelope[FIELD] = signature
     text = json.dumps(envelope, separators=(",", ":"), ensure_ascii=False)
-    text = _ESCAPED.sub(_by_number, text)
-    template = f'{text[:-1]},"scheduled_time":"<time>"}}'
-    if len(template) > TEMPLATE_LIMIT:
-        raise InvalidOption(
-            f"its message has {len(template):,} characters, above EventBridge's limit of "
-            f"{TEMPLATE_LIMIT:,}: keep the data in S3 or a table, and pass where it is"
-        )
-    return template
+    return _ESCAPED.sub(_by_number, text)
 
 
 def _by_number(found: re.Match[str]) -> str:

@@ -1,232 +1,358 @@
-"""Making the rules of EventBridge equal to ``beat_schedule``, and listing them."""
+"""Making what AWS stores equal to ``beat_schedule``, and listing it.
+
+Only the owner's schedules that come from code are touched, and of these only what differs is read
+and written. What was paused stays paused, unless the code itself says otherwise than before.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from caraway.core.beat import ENTRY_TAG, PATHS, Owner, Rule
-from caraway.core.outcomes import all_done
-from caraway.exceptions import ImproperlyConfigured
-from caraway.requests.eventbridge import (
-    DeleteRule,
-    ListRules,
-    ListTagsForResource,
-    ListTargetsByRule,
-    PutRule,
-    PutTargets,
-    RemoveTargets,
-    RuleSummary,
-    Target,
+from caraway.core.stored import Held, Put
+from caraway.core.stores import queue_arns
+from caraway.exceptions import (
+    AccessDenied,
+    ImproperlyConfigured,
+    OperationalError,
+    ResourceMissing,
 )
-from caraway.requests.sqs import GetQueueAttributes, GetQueueUrl
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
-    from caraway.core.port import Aws, R
-    from caraway.requests.base import Request
+    from caraway.core.port import Aws
+    from caraway.core.stored import Kept, Kind, Stored
+    from caraway.core.stores import Store, Stores
 
-TARGET_ID: Final = "caraway"
-"""Id of the one target that each rule has from us."""
+AT_ONCE: Final = 200
+"""Changes that are under way at a time."""
+_TOLD: Final = 10
+"""Failures that one message tells."""
+_FIELDS: Final = ("expression", "queue", "enabled", "group_id", "description", "text")
+_LONG: Final = ("description", "text")
 
 Status: TypeAlias = Literal["active", "differs", "missing", "left over"]
-"""In EventBridge as in the code; there, but not as in the code; only in the code; only there."""
+"""In AWS as in the code; there, but not as in the code; only in the code; only there."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """A rule that is not as the code wants it."""
+    """Something that is not as the code wants it.
 
-    before: Rule
-    after: Rule
+    Attributes
+    ----------
+    before
+        What there is, None to create.
+    after
+        What there is to be, None to delete.
+    name
+        That in the store that is to have it.
+    moves
+        From the other store.
+    """
+
+    before: Held | None
+    after: Stored | None
+    name: str
+    moves: bool = False
+
+    @property
+    def stored(self) -> Stored:
+        """What it is about: what there is to be, else what there was."""
+        if self.after is not None:
+            return self.after
+        assert self.before is not None
+        return self.before.stored
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it is to fire: as it did, unless the code says otherwise than before."""
+        if self.after is None:
+            return False
+        if self.before is None:
+            return self.after.enabled
+        if self.before.is_marked and self.after.enabled != self.before.stored.enabled:
+            return self.after.enabled
+        return self.before.is_on
+
+    @property
+    def was_on(self) -> bool:
+        """Whether it fires now."""
+        return self.before is not None and self.before.is_on
+
+    @property
+    def is_new(self) -> bool:
+        """Whether its store has nothing yet in whose place it comes."""
+        return self.after is not None and (self.before is None or self.moves)
 
     def lines(self) -> list[str]:
         """Say what changes, a line for each field; long texts only by their name."""
-        lines = []
-        for name in ("expression", "queue", "enabled", "group_id", "description", "template"):
-            before, after = getattr(self.before, name), getattr(self.after, name)
-            if before != after:
-                short = name not in ("description", "template")
-                lines.append(f"{name}: {before} -> {after}" if short else f"{name} changes")
-        return lines
+        if self.before is None or self.after is None:
+            return []
+        lines = [f"{self.before.kind} moves"] if self.moves else []
+        for name in _FIELDS:
+            before, after = getattr(self.before.stored, name), getattr(self.after, name)
+            if before != after and (name != "enabled" or self.before.is_marked):
+                told = {"text": "message"}.get(name, name)
+                lines.append(f"{told} changes" if name in _LONG else f"{told}: {before} -> {after}")
+        return lines or ["where it is stored changes"]
+
+    def __str__(self) -> str:
+        """Return it as a line of a diff: ``+`` created, ``~`` changed, ``-`` deleted."""
+        if self.before is None or self.after is None:
+            sign = "+" if self.before is None else "-"
+            return f"{sign} {self.stored.entry}  {self.stored.expression} -> {self.stored.queue}"
+        return f"~ {self.stored.entry}  {'; '.join(self.lines())}"
+
+
+@dataclass(frozen=True)
+class Unchanged:
+    """What is as the code wants it, paused or not."""
+
+    stored: Stored
+    name: str
+    is_on: bool
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What makes EventBridge equal to the code."""
+    """What makes AWS equal to the code.
 
-    create: tuple[Rule, ...] = ()
+    Attributes
+    ----------
+    unseen
+        Why nobody could look whether the other store has something left, empty if one could.
+    """
+
+    create: tuple[Change, ...] = ()
     update: tuple[Change, ...] = ()
-    delete: tuple[Rule, ...] = ()
-    unchanged: tuple[Rule, ...] = ()
+    delete: tuple[Change, ...] = ()
+    unchanged: tuple[Unchanged, ...] = ()
+    unseen: str = ""
 
     def __bool__(self) -> bool:
         """Whether there is anything to do."""
         return bool(self.create or self.update or self.delete)
 
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """All that is to be done, in order."""
+        return (*self.create, *self.update, *self.delete)
+
     def lines(self) -> list[str]:
-        """Return the plan as a diff, to print: ``+`` created, ``~`` changed, ``-`` deleted."""
-        return [
-            *(f"+ {rule.entry}  {rule.expression} -> {rule.queue}" for rule in self.create),
-            *(f"~ {each.after.entry}  {'; '.join(each.lines())}" for each in self.update),
-            *(f"- {rule.entry}  {rule.expression} -> {rule.queue}" for rule in self.delete),
-        ]
+        """Return the plan as a diff, to print."""
+        return [str(change) for change in self.changes]
 
 
-def plan(wanted: Sequence[Rule], existing: Sequence[Rule]) -> Plan:
-    """Return what makes the existing rules, all of them the owner's, equal to those wanted."""
-    before = {rule.name: rule for rule in existing}
-    after = {rule.name: rule for rule in wanted}
-    both = [(before[name], rule) for name, rule in after.items() if name in before]
-    return Plan(
-        create=tuple(rule for name, rule in after.items() if name not in before),
-        update=tuple(Change(old, new) for old, new in both if old != new),
-        delete=tuple(rule for name, rule in before.items() if name not in after),
-        unchanged=tuple(new for old, new in both if old == new),
-    )
+@dataclass(frozen=True)
+class Done:
+    """What a change has come to: ``failure`` is None if it was made."""
+
+    change: Change
+    failure: Exception | None
 
 
-async def sync(aws: Aws, owner: Owner, wanted: Sequence[Rule], *, dry_run: bool = False) -> Plan:
-    """Make EventBridge equal to the code; return what was done, or is to be done.
+async def compare(aws: Aws, stores: Stores, wanted: Sequence[Stored]) -> Plan:
+    """Decide what makes AWS equal to the code.
 
-    Only rules with the owner's tags are touched. It may be repeated, also after a failure half-way.
+    It lists (a hundred schedules with a request) and reads what differs.
 
     Parameters
     ----------
     wanted
-        From :func:`caraway.core.beat.rules`.
-    dry_run
-        Decide, and change nothing.
+        From :func:`caraway.core.beat.schedules`, for the current store.
 
     Raises
     ------
     ImproperlyConfigured
-        If a rule of that name exists and is somebody else's, or a FIFO queue cannot be a target;
-        nothing has been changed then.
-    OperationalError
-        If a queue does not exist (nothing has been changed then), or AWS refused.
+        If a wanted name is somebody else's, or there is no room for what is new.
     """
-    existing = await _existing(aws, owner, wanted)
-    decided = plan(wanted, [each.rule for each in existing])
-    if dry_run or not decided:
-        return decided
-    put = [*decided.create, *(change.after for change in decided.update)]
-    arns = {queue: await _queue_arn(aws, queue) for queue in sorted({rule.queue for rule in put})}
-    new = {rule.name for rule in decided.create}
-    await _all(aws, [_put_rule(owner, rule, new=rule.name in new) for rule in put])
-    await _all(aws, [PutTargets(rule.name, (_target(rule, arns[rule.queue]),)) for rule in put])
-    gone = {rule.name for rule in decided.delete}
-    targets = {each.rule.name: each.target_ids for each in existing if each.rule.name in gone}
-    await _all(aws, [RemoveTargets(name, ids) for name, ids in targets.items() if ids])
-    await _all(aws, [DeleteRule(name) for name in targets])
-    return decided
+    store = stores.current
+    kept = await store.kept(aws, "code")
+    there = {each.name: each for each in kept}
+    unchanged: dict[str, Unchanged] = {}
+    todo: dict[str, Stored] = {}
+    for stored in wanted:
+        digits, name = store.digits_of(stored), store.name_of(stored)
+        found = there.get(name)
+        if found is not None and found.is_as(stored, digits):
+            unchanged[name] = Unchanged(stored, name, found.is_on)
+        else:
+            todo[name] = stored
+    before = _Before(
+        [
+            *await _read(aws, store, [each for each in kept if each.name not in unchanged], todo),
+            *(left := await _left_over(aws, stores.other)).held,
+        ]
+    )
+    create, update = [], []
+    for name, stored in todo.items():
+        old = before.take(store.kind, name, stored.entry)
+        if old is None:
+            create.append(Change(None, stored, name))
+        elif _is_same(old, Held(store.kind, name, stored, old.is_on, is_marked=False)):
+            unchanged[name] = Unchanged(stored, name, old.is_on)
+        else:
+            update.append(Change(old, stored, name, moves=old.kind != store.kind))
+    if new := [each.after for each in (*create, *update) if each.after and each.is_new]:
+        await store.admit(aws, new)
+    delete = [Change(old, None, old.name) for old in before.rest()]
+    return Plan(tuple(create), tuple(update), tuple(delete), tuple(unchanged.values()), left.unseen)
+
+
+async def apply(aws: Aws, stores: Stores, plan: Plan) -> AsyncGenerator[Done, None]:
+    """Make the changes of a plan, and give what each has come to.
+
+    What is new is there before the old is deleted. It may be repeated, also after a failure
+    half-way: the next plan has what is left.
+
+    Raises
+    ------
+    ImproperlyConfigured, ResourceMissing
+        If a queue cannot be sent to; nothing has been changed then.
+    """
+    arns = await queue_arns(aws, (each.after.queue for each in plan.changes if each.after))
+    for first in range(0, len(plan.changes), AT_ONCE):
+        changes = plan.changes[first : first + AT_ONCE]
+        puts = [
+            (
+                place,
+                Put(
+                    change.after,
+                    arns[change.after.queue],
+                    change.is_on,
+                    None if change.moves else change.before,
+                ),
+            )
+            for place, change in enumerate(changes)
+            if change.after is not None
+        ]
+        failures: list[Exception | None] = [None] * len(changes)
+        outcomes = await stores.current.put(aws, [put for _, put in puts])
+        for (place, _), failure in zip(puts, outcomes, strict=True):
+            failures[place] = failure
+        for store in (stores.current, stores.other):
+            gone = [
+                (place, change.before)
+                for place, change in enumerate(changes)
+                if change.before is not None
+                and change.before.kind == store.kind
+                and failures[place] is None
+                and (change.after is None or change.moves or change.before.name != change.name)
+            ]
+            outcomes = await store.remove(aws, [held for _, held in gone]) if gone else []
+            for (place, _), failure in zip(gone, outcomes, strict=True):
+                failures[place] = failure
+        for change, failure in zip(changes, failures, strict=True):
+            yield Done(change, failure)
+
+
+async def sync(aws: Aws, stores: Stores, wanted: Sequence[Stored]) -> Plan:
+    """Make AWS equal to the code; return what was done.
+
+    Raises
+    ------
+    ImproperlyConfigured, ResourceMissing
+        As :func:`compare` and :func:`apply`; nothing has been changed then.
+    OperationalError
+        If AWS refused some of the changes, naming them; the others were made.
+    """
+    plan = await compare(aws, stores, wanted)
+    raise_failed([done async for done in apply(aws, stores, plan)])
+    return plan
+
+
+def raise_failed(done: Sequence[Done]) -> None:
+    """Raise for the changes that were not made, each by its entry."""
+    failed = [each for each in done if each.failure is not None]
+    if not failed:
+        return
+    told = [f"{each.change.stored.entry!r}: {each.failure}" for each in failed[:_TOLD]]
+    if len(failed) > _TOLD:
+        told.append(f"and {len(failed) - _TOLD:,} more")
+    raise OperationalError(
+        f"{len(failed):,} of {len(done):,} changes were not made; the next 'caraway beat sync' "
+        "takes them up:\n" + "\n".join(told)
+    ) from failed[0].failure
 
 
 @dataclass(frozen=True)
 class Listed:
-    """A rule as the code wants it, or as EventBridge has it if the code does not want it."""
+    """A schedule as the code wants it, or as AWS has it if the code does not want it."""
 
-    rule: Rule
+    stored: Stored
+    name: str
     status: Status
+    is_on: bool
 
 
-async def listing(aws: Aws, owner: Owner, wanted: Sequence[Rule]) -> list[Listed]:
-    """Return the rules that the code wants and those that EventBridge has, by their entries' names.
-
-    Raises
-    ------
-    ImproperlyConfigured
-        If a rule of a wanted name exists and is somebody else's.
-    """
-    decided = await sync(aws, owner, wanted, dry_run=True)
+def listing(plan: Plan) -> list[Listed]:
+    """Return what the code wants and what AWS has, by the entries' names."""
     rows = [
-        *(Listed(rule, "active") for rule in decided.unchanged),
-        *(Listed(change.after, "differs") for change in decided.update),
-        *(Listed(rule, "missing") for rule in decided.create),
-        *(Listed(rule, "left over") for rule in decided.delete),
+        *(Listed(each.stored, each.name, "active", each.is_on) for each in plan.unchanged),
+        *(Listed(each.stored, each.name, "differs", each.is_on) for each in plan.update),
+        *(Listed(each.stored, each.name, "missing", is_on=False) for each in plan.create),
+        *(Listed(each.stored, each.name, "left over", each.was_on) for each in plan.delete),
     ]
-    return sorted(rows, key=lambda row: row.rule.entry)
+    return sorted(rows, key=lambda row: row.stored.entry)
+
+
+async def _read(
+    aws: Aws, store: Store, kept: Sequence[Kept], todo: dict[str, Stored]
+) -> list[Held]:
+    """Read what is not as it should be; refuse wanted names that are somebody else's."""
+    read = await store.read(aws, kept)
+    for each, held in zip(kept, read, strict=True):
+        if each.name in todo and held is None:
+            raise ImproperlyConfigured(
+                f"beat_schedule[{todo[each.name].entry!r}]: a {store.kind} named {each.name!r} "
+                f"exists and is not of app {store.owner.app!r} with prefix {store.owner.prefix!r}: "
+                f"rename the entry, or delete that {store.kind}"
+            )
+    return [held for held in read if held is not None and held.stored.origin == "code"]
 
 
 @dataclass(frozen=True)
-class _Existing:
-    rule: Rule
-    target_ids: tuple[str, ...]
+class _Left:
+    held: Sequence[Held] = ()
+    unseen: str = ""
 
 
-async def _existing(aws: Aws, owner: Owner, wanted: Sequence[Rule]) -> list[_Existing]:
-    """Return the owner's rules; refuse wanted names that are somebody else's."""
-    summaries = await _summaries(aws, owner)
-    all_tags = await _all(aws, [ListTagsForResource(rule.arn) for rule in summaries])
-    tagged = list(zip(summaries, all_tags, strict=True))
-    foreign = {rule.name for rule, tags in tagged if not owner.owns(tags)}
-    for rule in wanted:
-        if rule.name in foreign:
-            raise ImproperlyConfigured(
-                f"beat_schedule[{rule.entry!r}]: a rule named {rule.name!r} exists and is not of "
-                f"app {owner.app!r} with prefix {owner.prefix!r}: rename the entry, or delete "
-                "that rule"
-            )
-    own = [(rule, tags) for rule, tags in tagged if owner.owns(tags)]
-    all_targets = await _all(aws, [ListTargetsByRule(rule.name) for rule, _ in own])
-    return [
-        _Existing(_rule(rule, tags, targets), tuple(target.id for target in targets))
-        for (rule, tags), targets in zip(own, all_targets, strict=True)
-    ]
+async def _left_over(aws: Aws, store: Store) -> _Left:
+    """Return what the store has that is not used, or why nobody could look."""
+    try:
+        kept = await store.kept(aws, "code")
+    except ResourceMissing:  # there is no such group of schedules
+        return _Left()
+    except AccessDenied as error:
+        return _Left(unseen=f"whether a {store.kind} is left over was not looked at: {error}")
+    read = await store.read(aws, kept)
+    return _Left([held for held in read if held is not None])
 
 
-async def _summaries(aws: Aws, owner: Owner) -> list[RuleSummary]:
-    found: list[RuleSummary] = []
-    token: str | None = None
-    while True:
-        page = await aws.perform(ListRules(owner.name_prefix, token))
-        found += page.rules
-        token = page.next_token
-        if token is None:
-            return found
+class _Before:
+    """What there is and is not as it should be, until something wanted takes its place."""
+
+    def __init__(self, held: Sequence[Held]) -> None:
+        self._held = {(each.kind, each.name): each for each in held}
+        self._of_entry: dict[str, list[Held]] = {}
+        for each in held:
+            self._of_entry.setdefault(each.stored.entry, []).append(each)
+
+    def take(self, kind: Kind, name: str, entry: str) -> Held | None:
+        """Return what has the name, else what is of the entry; only once."""
+        found = self._held.pop((kind, name), None)
+        for each in () if found else self._of_entry.get(entry, ()):
+            if found := self._held.pop((each.kind, each.name), None):
+                break
+        return found
+
+    def rest(self) -> list[Held]:
+        """Return what nothing has taken."""
+        return list(self._held.values())
 
 
-def _rule(summary: RuleSummary, tags: Mapping[str, str], targets: Iterable[Target]) -> Rule:
-    target = next((each for each in targets if each.id == TARGET_ID), Target(TARGET_ID, ""))
-    return Rule(
-        name=summary.name,
-        expression=summary.expression,
-        queue=target.arn.rpartition(":")[2],
-        template=target.template if target.paths == PATHS else "",
-        entry=tags.get(ENTRY_TAG, summary.name),
-        description=summary.description,
-        enabled=summary.state == "ENABLED",
-        group_id=target.group_id,
-    )
-
-
-def _put_rule(owner: Owner, rule: Rule, *, new: bool) -> PutRule:
-    return PutRule(
-        rule.name,
-        rule.expression,
-        "ENABLED" if rule.enabled else "DISABLED",
-        rule.description,
-        owner.entry_tags(rule.entry) if new else {},
-    )
-
-
-def _target(rule: Rule, arn: str) -> Target:
-    return Target(TARGET_ID, arn, rule.template, PATHS, rule.group_id)
-
-
-async def _queue_arn(aws: Aws, name: str) -> str:
-    """Return the ARN of a queue that EventBridge can send to."""
-    attributes = await aws.perform(GetQueueAttributes(await aws.perform(GetQueueUrl(name))))
-    fifo = attributes.get("FifoQueue") == "true"
-    if fifo and attributes.get("ContentBasedDeduplication") != "true":
-        raise ImproperlyConfigured(
-            f"queue {name!r}: EventBridge sends to a FIFO queue only if its "
-            "ContentBasedDeduplication is on: set it in the template, or schedule the task on a "
-            "standard queue"
-        )
-    return attributes["QueueArn"]
-
-
-async def _all(aws: Aws, requests: Sequence[Request[R]]) -> list[R]:
-    return all_done(await aws.perform_all(requests))
+def _is_same(old: Held, wanted: Held) -> bool:
+    """Tell whether a rule without a mark, as a template may make it, is as it should be."""
+    return replace(old, stored=replace(old.stored, enabled=wanted.stored.enabled)) == wanted

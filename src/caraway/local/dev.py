@@ -212,7 +212,7 @@ def _about(project: Project, options: Options) -> list[str]:
             consumer = worker if by_worker or (options.worker and not options.queues) else nobody
         lines.append(f"queue {queue.name}: {consumer}")
     return lines + [
-        f"schedule {each.entry}: {each.expression}, to {each.queue}" for each in project.rules
+        f"schedule {each.entry}: {each.expression}, to {each.queue}" for each in project.schedules
     ]
 
 

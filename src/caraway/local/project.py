@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from caraway.beat import owner_of, rules_of
+from caraway.beat import schedules_of, stores_of
 from caraway.exceptions import LocalError
 from caraway.loader import load_app
 from caraway.local.package import project_sources
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from caraway.app import Caraway
-    from caraway.core.beat import Owner, Rule
     from caraway.core.routing import Queue
+    from caraway.core.stored import Stored
+    from caraway.core.stores import Stores
 
 REQUIREMENTS: Final = "requirements.txt"
 
@@ -42,8 +43,8 @@ class Project:
         What the code needs: ``requirements.txt`` beside it, None if there is none.
     queues
         Those that the app declares or names.
-    owner, rules
-        The rules of the app's schedule, and whose they are; None for an app without a name.
+    stores, schedules
+        The app's schedules, and where they are stored; None for an app without a name.
     region, endpoint_url
         The settings ``aws_region`` and ``aws_endpoint_url``.
     patience_s
@@ -58,8 +59,8 @@ class Project:
     sources: tuple[Path, ...]
     requirements: Path | None
     queues: tuple[Queue, ...]
-    owner: Owner | None
-    rules: tuple[Rule, ...]
+    stores: Stores | None
+    schedules: tuple[Stored, ...]
     region: str | None
     endpoint_url: str | None
     patience_s: float
@@ -110,8 +111,8 @@ class Project:
             tuple(sources),
             requirements if requirements.is_file() else None,
             queues=tuple(app.site.router.queues.values()),
-            owner=owner_of(app) if app.main or has_schedule else None,
-            rules=tuple(rules_of(app, datetime.now(timezone.utc)) if has_schedule else ()),
+            stores=stores_of(app) if app.main or has_schedule else None,
+            schedules=tuple(schedules_of(app, datetime.now(timezone.utc)) if has_schedule else ()),
             region=app.conf.aws_region,
             endpoint_url=app.conf.aws_endpoint_url,
             patience_s=app.conf.worker_soft_shutdown_timeout,

@@ -72,7 +72,7 @@ class Stage:
         self._reader: threading.Thread | None = None
         self._reading = threading.Lock()
         self._failure: str | None = None
-        self._may_have_rules = engine.state is not None
+        self._may_have_schedules = engine.state is not None
 
     def start(self, project: Project) -> None:
         """Deploy the app, and run it.
@@ -89,7 +89,7 @@ class Stage:
         self._log = FunctionLog(self._engine.client, deployed.function)
         self._reader = threading.Thread(target=self._show_log, name="function-log", daemon=True)
         self._reader.start()
-        self._sync_rules(project)
+        self._sync_schedules(project)
         # Both are slow to start, and independent.
         with self._console.phase("workers"), ThreadPoolExecutor(1) as aside:
             warming = aside.submit(self._warm_up, deployed)
@@ -108,7 +108,7 @@ class Stage:
             If the new code cannot run.
         """
         self._change_function(project)
-        self._sync_rules(project)
+        self._sync_schedules(project)
         self._stop_worker()
         self._project = project
         self.has_lost_worker = True
@@ -192,13 +192,13 @@ class Stage:
         finally:
             self._show_new_records()
 
-    def _sync_rules(self, project: Project) -> None:
-        """Make the rules those of the app's schedule."""
-        if project.owner is None or not (project.rules or self._may_have_rules):
+    def _sync_schedules(self, project: Project) -> None:
+        """Make what is stored the app's schedule."""
+        if project.stores is None or not (project.schedules or self._may_have_schedules):
             return
-        self._may_have_rules = True
+        self._may_have_schedules = True
         aws = BlockingAws(ClientSettings(self._engine.region, self._engine.endpoint_url))
-        run_now(sync(aws, project.owner, project.rules))
+        run_now(sync(aws, project.stores, project.schedules))
 
     def _start_worker(self, project: Project) -> None:
         """Start a worker for the queues that Lambda does not consume, if there are any."""

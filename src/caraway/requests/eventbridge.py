@@ -11,14 +11,8 @@ from caraway.requests.base import Request
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-RULE_NAME_LIMIT: Final = 64
-"""Longest name of a rule ("PutRule", Amazon EventBridge API Reference)."""
-DESCRIPTION_LIMIT: Final = 512
-"""Longest description ("PutRule", Amazon EventBridge API Reference)."""
 TEMPLATE_LIMIT: Final = 8_192
 """Characters of an InputTemplate ("InputTransformer", Amazon EventBridge API Reference)."""
-TAG_VALUE_LIMIT: Final = 256
-"""Longest value of a tag ("Tag", Amazon EventBridge API Reference)."""
 
 State: TypeAlias = Literal["ENABLED", "DISABLED"]
 
@@ -232,16 +226,16 @@ class ListTargetsByRule(_OnRule, Request["list[Target]"]):
 
 @dataclass(frozen=True)
 class ListRules(Request[RulePage]):
-    """List the rules whose names begin with a prefix, a page at a time."""
+    """List the rules of the bus, or those whose names begin with a prefix, a page at a time."""
 
     service: ClassVar[str] = "events"
     operation: ClassVar[str] = "list_rules"
 
-    name_prefix: str
+    name_prefix: str = ""
     next_token: str | None = None
 
     def params(self) -> dict[str, Any]:
-        params = {"NamePrefix": self.name_prefix}
+        params = {"NamePrefix": self.name_prefix} if self.name_prefix else {}
         if self.next_token is not None:
             params["NextToken"] = self.next_token
         return params

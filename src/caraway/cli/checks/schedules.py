@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from caraway.beat import owner_of, rules_of
+from caraway.beat import schedules_of, stores_of
 from caraway.cli.checks.findings import Finding, note, ok, problem, refused
 from caraway.cli.output import count
-from caraway.core.beat_sync import sync
+from caraway.core.beat_sync import compare
 from caraway.exceptions import AccessDenied, ImproperlyConfigured, OperationalError
 from caraway.requests.sqs import GetQueueAttributes, GetQueueUrl
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from caraway.cli.checks.findings import Patient
-    from caraway.core.beat import Rule
+    from caraway.core.stored import Stored
 
 _SUBJECT = "beat"
 
 
 async def check_schedules(patient: Patient) -> list[Finding]:
-    """Compare beat_schedule with the rules; without a schedule, look for rules left over."""
+    """Compare beat_schedule with what is stored; without a schedule, look for rules left over."""
     if not patient.app.main and not patient.app.conf.beat_schedule:
         return []
     try:
-        wanted = rules_of(patient.app, patient.aws.now())
-        plan = await sync(patient.aws, owner_of(patient.app), wanted, dry_run=True)
+        wanted, stores = schedules_of(patient.app, patient.aws.now()), stores_of(patient.app)
+        plan = await compare(patient.aws, stores, wanted)
     except AccessDenied as error:
         return [refused(_SUBJECT, error, level="problem" if wanted else "note")]
     except OperationalError as error:
@@ -45,14 +45,15 @@ async def check_schedules(patient: Patient) -> list[Finding]:
         ]
     if not wanted:
         return []
-    told = ok(_SUBJECT, f"EventBridge has {count(len(wanted), 'rule')} as the code says")
-    return [told, *await _check_queues(patient, wanted)]
+    kind = stores.current.kind
+    told = ok(_SUBJECT, f"EventBridge has {count(len(wanted), kind)} as the code says")
+    return [told, *(await _check_queues(patient, wanted) if kind == "rule" else ())]
 
 
-async def _check_queues(patient: Patient, wanted: Sequence[Rule]) -> list[Finding]:
+async def _check_queues(patient: Patient, wanted: Sequence[Stored]) -> list[Finding]:
     """Look whether EventBridge may send to each queue: if not, a firing is lost without a word."""
     findings = []
-    for name in sorted({rule.queue for rule in wanted}):
+    for name in sorted({stored.queue for stored in wanted}):
         try:
             url = await patient.aws.perform(GetQueueUrl(name))
             attributes = await patient.aws.perform(GetQueueAttributes(url))
