@@ -16,10 +16,11 @@ from caraway.core.executor import Executor
 from caraway.core.ids import derived_id
 from caraway.core.message import Message, read_message
 from caraway.core.port import run_now
-from caraway.core.publish import Site, describe, send
+from caraway.core.publish import Site, describe
 from caraway.core.record import Record
 from caraway.core.retry import RetryPolicy
 from caraway.core.routing import Queue, Router
+from caraway.core.sending import send
 from caraway.core.settle import Product
 from caraway.core.transitions import Records
 from caraway.exceptions import EncodeError

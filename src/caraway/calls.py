@@ -15,7 +15,8 @@ from caraway.core.context import current
 from caraway.core.ids import new_id
 from caraway.core.message import digest_of
 from caraway.core.port import run_now
-from caraway.core.publish import Outgoing, describe, send_patiently
+from caraway.core.publish import Outgoing, describe
+from caraway.core.sending import send_patiently
 from caraway.core.trail import of_task
 from caraway.core.workflow import NOWHERE, Place
 from caraway.exceptions import (

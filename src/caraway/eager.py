@@ -11,7 +11,7 @@ from caraway.core.disposition import Delete, Delivery
 from caraway.core.events import Ended, Event
 from caraway.core.executor import Executor
 from caraway.core.port import run_now
-from caraway.core.publish import Outgoing, send
+from caraway.core.sending import send
 from caraway.core.settle import Requeued
 from caraway.requests.sqs import ChangeMessageVisibility, DeleteMessage, ReceiveMessages
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from caraway.base import AppBase
+    from caraway.core.publish import Outgoing
     from caraway.core.routing import Queue
     from caraway.core.settle import Ending
 

@@ -16,7 +16,8 @@ from caraway.core.ids import member_id, new_id
 from caraway.core.lots import lots
 from caraway.core.message import digest_of
 from caraway.core.port import run_now
-from caraway.core.publish import AT_A_TIME, send_patiently
+from caraway.core.publish import AT_A_TIME
+from caraway.core.sending import send_patiently
 from caraway.core.trail import of_group, of_step
 from caraway.core.workflow import (
     NOWHERE,

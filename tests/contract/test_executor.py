@@ -15,9 +15,10 @@ from caraway.core.claim_check import Store
 from caraway.core.disposition import Delete, Delivery, Leave
 from caraway.core.executor import Executor
 from caraway.core.port import Raised, Returned
-from caraway.core.publish import Outgoing, Site, describe, send
+from caraway.core.publish import Outgoing, Site, describe
 from caraway.core.retry import RetryPolicy
 from caraway.core.routing import Queue, Router
+from caraway.core.sending import send
 from caraway.core.settle import Product
 from caraway.core.transitions import Records
 from caraway.requests.sqs import ChangeMessageVisibility, DeleteMessage, GetQueueUrl

@@ -20,7 +20,7 @@ from caraway import states
 from caraway.core import results
 from caraway.core.message import read_message
 from caraway.core.port import run_now
-from caraway.core.publish import queue_url
+from caraway.core.sending import queue_url
 from caraway.requests.sqs import SendMessage
 from tests.e2e.conftest import APP, PATIENCE_S, wait_until
 from tests.e2e.corridor import (

@@ -12,18 +12,9 @@ from caraway.core.ids import derived_id
 from caraway.core.message import Message, digest_of
 from caraway.core.options import NO_MEANING, OPTIONS, check_options, delay_for
 from caraway.core.port import run_now
-from caraway.core.publish import (
-    DEFAULT_GROUP,
-    Outgoing,
-    Site,
-    describe,
-    from_call,
-    request_to_send,
-    send,
-    send_all,
-    send_patiently,
-)
+from caraway.core.publish import DEFAULT_GROUP, Outgoing, Site, describe, from_call
 from caraway.core.routing import Queue, Router
+from caraway.core.sending import request_to_send, send, send_all, send_patiently
 from caraway.core.workflow import Call, decided, prepended, steps_of
 from caraway.exceptions import (
     AccessDenied,

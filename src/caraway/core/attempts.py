@@ -13,7 +13,8 @@ from caraway.core.claim_check import keep_text, load_text, put
 from caraway.core.codec import dumps
 from caraway.core.disposition import Delete, Leave
 from caraway.core.endings import write_down
-from caraway.core.publish import Outgoing, request_to_send
+from caraway.core.publish import Outgoing
+from caraway.core.sending import request_to_send
 from caraway.exceptions import ImproperlyConfigured, InvalidMessage
 from caraway.requests.sqs import DELAY_LIMIT_S, VISIBILITY_LIMIT_S
 

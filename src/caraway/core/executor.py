@@ -35,12 +35,13 @@ from caraway.core.ids import new_token
 from caraway.core.job import Claimed, Decided, Job
 from caraway.core.occurrences import occurring
 from caraway.core.port import Lost, Raised, Returned, Stopped
-from caraway.core.publish import Outgoing, Site, send, send_all
+from caraway.core.publish import Outgoing, Site
 from caraway.core.record import Record, Written
 from caraway.core.refusal import leave, refused, undeliverable
 from caraway.core.replacing import replace_by
 from caraway.core.revoke import found_revoked
 from caraway.core.revoked_stamps import RevokedStamps
+from caraway.core.sending import send, send_all
 from caraway.core.settle import (
     Again,
     Failed,

@@ -20,8 +20,9 @@ from caraway.core.ids import derived_id, member_id
 from caraway.core.joins import Member, arrive_added, arrive_with
 from caraway.core.lots import lots
 from caraway.core.outcomes import all_written
-from caraway.core.publish import AT_A_TIME, from_call, request_to_send, send_all, unsent
+from caraway.core.publish import AT_A_TIME, from_call, unsent
 from caraway.core.record import DONE, HORIZON_S, Record, Written
+from caraway.core.sending import request_to_send, send_all
 from caraway.core.workflow import (
     NOWHERE,
     Call,

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Final
 from caraway.core.disposition import Delete
 from caraway.core.ids import occurrence_id
 from caraway.core.job import Decided
-from caraway.core.publish import Outgoing, request_to_send, send_all
+from caraway.core.publish import Outgoing
+from caraway.core.sending import request_to_send, send_all
 from caraway.core.timing import Timing
 from caraway.exceptions import InvalidMessage
 

@@ -10,9 +10,10 @@ from caraway.core.dead_lettering import dead_letter
 from caraway.core.disposition import Delete, Delivery, Disposition, Leave
 from caraway.core.endings import Recorded
 from caraway.core.following import follow_up
-from caraway.core.publish import Outgoing, Site, send
+from caraway.core.publish import Outgoing, Site
 from caraway.core.record import DONE, FAILED, RETRY, RUNNING, Record
 from caraway.core.replacing import complete, is_replaced
+from caraway.core.sending import send
 from caraway.exceptions import ImproperlyConfigured, InvalidMessage, PayloadMissing, TaskError
 from caraway.requests.sqs import DELAY_LIMIT_S, VISIBILITY_LIMIT_S
 

@@ -22,8 +22,9 @@ from caraway.core.errors import error_from_json
 from caraway.core.following import lead_on
 from caraway.core.ids import new_token
 from caraway.core.message import read_message
-from caraway.core.publish import Outgoing, request_to_send
+from caraway.core.publish import Outgoing
 from caraway.core.record import RETRY, RUNNING, Record
+from caraway.core.sending import request_to_send
 from caraway.exceptions import InvalidMessage, NotReplayable, PayloadMissing
 from caraway.requests.dynamodb import ConditionFailed, GetItem
 

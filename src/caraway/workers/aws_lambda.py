@@ -30,8 +30,8 @@ from caraway.core.claiming import LAMBDA
 from caraway.core.disposition import Delivery, Leave
 from caraway.core.executor import Executor
 from caraway.core.port import Lost, Raised
-from caraway.core.publish import queue_url
 from caraway.core.routing import Queue
+from caraway.core.sending import queue_url
 from caraway.exceptions import ImproperlyConfigured, OperationalError, TimeLimitExceeded
 from caraway.loader import load_app
 from caraway.requests.sqs import ChangeMessageVisibility

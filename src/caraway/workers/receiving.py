@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from caraway.aws.clients import GIVEN_UP_S
-from caraway.core.publish import queue_url
+from caraway.core.sending import queue_url
 from caraway.exceptions import EndpointUnreachable, OperationalError
 from caraway.requests.sqs import BATCH_LIMIT, ChangeMessageVisibility, ReceiveMessages
 from caraway.utils.log import get_logger
