@@ -32,6 +32,7 @@ from caraway.requests.sqs import (
     ReceiveMessages,
     SendMessage,
 )
+from tests.firing import fire_next, next_firing_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -196,13 +197,17 @@ class World:
         return run_now(self.executor.execute(Delivery(body, kind, 360.0, **given)))
 
     def drain(self, limit: int = 50) -> None:
-        """Deliver until the queues are empty; the clock moves to each message."""
+        """Deliver until nothing is left to be; the clock moves to each message and schedule."""
         for _ in range(limit):
             waiting = [
                 (at, name)
                 for name, queue in self.site.router.queues.items()
                 if (at := self.aws.next_visible_at(queue.sqs_name())) is not None
             ]
+            firing_at = next_firing_at(self.aws)
+            if firing_at is not None and all(firing_at < at for at, _ in waiting):
+                fire_next(self.aws)
+                continue
             if not waiting:
                 return
             at, name = min(waiting)

@@ -32,7 +32,7 @@ _REPLACED: dict[str, str] = {
         broker_pool_acquire_timeout broker_pool_limit
         worker_cancel_long_running_tasks_on_connection_loss
     """,
-    "SQS delays a message for up to 15 minutes; nothing is held in a worker": """
+    "SQS delays a message, and EventBridge Scheduler a longer time; no worker holds anything": """
         broker_native_delayed_delivery_queue_type worker_eta_task_limit
     """,
     "a message is deleted after its task's ending is recorded: see task_max_deliveries": """

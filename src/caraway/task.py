@@ -179,7 +179,8 @@ class Task(Inside, Generic[P, R]):
         args, kwargs
             The function's arguments.
         countdown, eta
-            Run after so many seconds (at most 900 for now), or at a time.
+            Run after so many seconds, or at a time: both as far away as you like, but none on a
+            FIFO queue.
         expires
             Seconds or a time after which it is not started any more, but REVOKED.
         queue

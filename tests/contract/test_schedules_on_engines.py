@@ -21,7 +21,7 @@ from caraway.requests.scheduler import (
     UpdateSchedule,
     at,
 )
-from caraway.requests.sqs import GetQueueAttributes
+from caraway.requests.sqs import GetQueueArn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +34,7 @@ FAR = at(datetime(2040, 1, 2, 3, 4, 5, 678_000, tzinfo=timezone.utc))
 
 def made(harness: Harness, name: str | None = None) -> Schedule:
     url = harness.queue()
-    arn = harness.perform(GetQueueAttributes(url))["QueueArn"]
+    arn = harness.perform(GetQueueArn(url))
     body = f'{{"é": "한 🌱", "scheduled_time": "{SCHEDULED_TIME}"}}'
     return Schedule(name or harness.unique_name(), "default", FAR, arn, ROLE, body)
 
@@ -124,3 +124,17 @@ def test_a_list_of_names_comes_in_pages(harness: Harness) -> None:
     assert (sorted(found), pages) == (names, 3)
     for name in (*names, f"x-{prefix}"):
         harness.perform(DeleteSchedule(name, "default"))
+
+
+@pytest.mark.without("memory", "it performs one request after the other")
+def test_many_schedules_are_made_at_once_and_each_has_its_own_answer(harness: Harness) -> None:
+    first = made(harness)
+    several = [replace(first, name=f"{first.name}.{number}") for number in range(30)]
+    several[20] = several[7]
+    requests = [CreateSchedule(each) for each in several]
+    answers = harness.run(harness.aws.perform_all(requests))
+    is_there = [isinstance(answer, ScheduleExists) for answer in answers]
+    assert sum(is_there) == 1
+    assert is_there[7] or is_there[20]
+    deletes = [DeleteSchedule(name, "default") for name in {each.name for each in several}]
+    assert harness.run(harness.aws.perform_all(deletes)) == [None] * 29

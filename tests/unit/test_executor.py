@@ -715,7 +715,7 @@ def test_errbacks_are_sent_before_the_dead_letter() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"queue": "nowhere"}, {"countdown": 5_000}, {"priority": 3}, {"eta": 5}]
+    "options", [{"queue": "nowhere"}, {"countdown": "5"}, {"priority": 3}, {"eta": 5}]
 )
 def test_a_callback_that_nobody_can_send_is_a_dead_letter_and_not_an_endless_redelivery(
     options: dict[str, Any],

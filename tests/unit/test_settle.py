@@ -56,6 +56,21 @@ def settled(
     return settle(outcome, task, context or Context(id="i"), queue, NOW, random.Random(0))
 
 
+@pytest.mark.parametrize(
+    ("fifo", "chord", "said"),
+    [(True, None, "outlives its message"), (False, {"size": 2}, "a member of a chord")],
+)
+def test_a_retry_is_due_while_its_message_and_the_values_of_its_group_are_kept(
+    fifo: bool, chord: Any, said: str
+) -> None:
+    context = Context(id="i", chord=chord)
+    assert isinstance(settled(Retry(when=13 * 86_400), context, fifo=fifo), Again)
+    ending = settled(Retry(when=16 * 86_400), context, fifo=fifo)
+    assert isinstance(ending, Failed)
+    assert said in str(ending.error)
+    assert isinstance(settled(Retry(when=400 * 86_400)), Again)
+
+
 def test_a_value_is_a_success() -> None:
     product = Product(None, None)
     assert settled(Returned(product)) == Succeeded(product)
@@ -131,8 +146,8 @@ def test_a_retry_counts_and_carries_its_cause_and_changes() -> None:
     assert ending.state == states.RETRY
 
 
-@pytest.mark.parametrize("when", [15 * 86_400, "soon", float("nan"), datetime(2026, 1, 1), [5]])
-def test_a_retry_at_no_time_that_sqs_can_keep_is_a_failure_with_the_cause(when: Any) -> None:
+@pytest.mark.parametrize("when", ["soon", float("nan"), datetime(2026, 1, 1), [5]])
+def test_a_retry_at_no_time_that_can_be_is_a_failure_with_the_cause(when: Any) -> None:
     cause = KeyError("k")
     ending = settled(Retry(exc=cause, when=when))
     assert isinstance(ending, Failed)

@@ -156,12 +156,13 @@ def test_a_naive_eta_is_meant_in_the_apps_time_zone(stage: Stage) -> None:
     assert message.expires == NOW + timedelta(seconds=90)
 
 
-def test_a_countdown_above_fifteen_minutes_raises_and_says_so(stage: Stage) -> None:
-    with pytest.raises(InvalidOption, match=r"901 s is above SQS's 900 s.*at most 15 minutes"):
-        stage.app.task(add).apply_async((1,), countdown=901)
-    with pytest.raises(InvalidOption, match="above SQS's 900 s"):
-        stage.app.task(add).apply_async((1,), eta=NOW + timedelta(days=1))
-    assert not stage.sent()
+def test_a_countdown_may_be_of_any_length(stage: Stage) -> None:
+    soon = stage.app.task(add).apply_async((1,), countdown=901)
+    late = stage.app.task(add).apply_async((2,), eta=NOW + timedelta(hours=3))
+    assert stage.delays() == [900, 900]
+    stage.work()
+    assert (soon.get(), late.get()) == (2, 3)
+    assert stage.memory.time == NOW + timedelta(hours=3)
 
 
 def test_a_delay_on_a_fifo_queue_raises(stage: Stage) -> None:
@@ -608,7 +609,7 @@ def test_a_retry_that_cannot_be_had_is_a_failure_with_that_reason(stage: Stage) 
     def flaky(self: Any) -> None:
         raise self.retry(countdown=15 * 86_400)
 
-    result = flaky.delay()
+    result = flaky.apply_async(queue="orders")
     stage.work()
     with pytest.raises(InvalidOption, match="outlives its message"):
         result.get()

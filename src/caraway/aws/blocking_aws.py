@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from caraway.aws.clients import RENEWED_EVERY_S, ClientSettings
 from caraway.aws.clock import Clock
@@ -12,6 +12,7 @@ from caraway.aws.coalesce import chunks
 from caraway.aws.failures import answer_of, translate, wants_other_credentials
 from caraway.aws.travel import Travel
 from caraway.aws.user_code import call_blocking
+from caraway.core.port import run_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from caraway.requests.base import Request
 
 R = TypeVar("R")
+
+THREADS: Final = 16
+"""Requests in flight at a time, of those that AWS takes in no batch."""
 
 
 class Boto3:
@@ -103,11 +107,18 @@ class BlockingAws:
         return answer
 
     async def perform_all(self, requests: Sequence[Request[R]]) -> list[R | Exception]:
-        """Perform many requests, in batches where AWS has them."""
+        """Perform many requests, in batches where AWS has them; some in threads of their own."""
         answers: list[Any] = [None] * len(requests)
         lanes: dict[Lane | int, list[int]] = {}
+        apart: list[int] = []
         for place, request in enumerate(requests):
-            lanes.setdefault(self._travel.lane_of(request) or place, []).append(place)
+            if request.concurrent:
+                apart.append(place)
+            else:
+                lanes.setdefault(self._travel.lane_of(request) or place, []).append(place)
+        at_once = self._in_threads([requests[place] for place in apart])
+        for place, answer in zip(apart, at_once, strict=True):
+            answers[place] = answer
         for lane, places in lanes.items():
             members = [requests[place] for place in places]
             if isinstance(lane, int):
@@ -122,6 +133,15 @@ class BlockingAws:
     async def alone(self, requests: Sequence[Request[R]]) -> list[R | Exception]:
         """Perform each request by itself; return its answer or its exception."""
         return [await self._attempt(request) for request in requests]
+
+    def _in_threads(self, requests: Sequence[Request[R]]) -> list[R | Exception]:
+        """Perform requests that AWS takes in no batch, several at a time."""
+        if len(requests) < 2:
+            return [run_now(self._attempt(request)) for request in requests]
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(min(THREADS, len(requests))) as threads:
+            return list(threads.map(lambda request: run_now(self._attempt(request)), requests))
 
     async def _attempt(self, request: Request[R]) -> R | Exception:
         try:

@@ -37,7 +37,7 @@ from caraway.requests.scheduler import (
 from caraway.requests.sqs import (
     ChangeMessageVisibility,
     DeleteMessage,
-    GetQueueAttributes,
+    GetQueueArn,
     GetQueueUrl,
     PurgeQueue,
     ReceivedMessage,
@@ -214,9 +214,9 @@ class MemoryAws:
                 return self.objects[request.bucket, request.key]
             case HeadBucket():
                 return None
-            case GetQueueAttributes():
+            case GetQueueArn():
                 name = request.queue_url.removeprefix("memory://")
-                return {"QueueArn": f"arn:aws:sqs:us-east-1:000000000000:{name}"}
+                return f"arn:aws:sqs:us-east-1:000000000000:{name}"
             case (
                 CreateSchedule()
                 | UpdateSchedule()

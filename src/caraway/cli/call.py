@@ -85,7 +85,7 @@ def _time_or_seconds(
     help="The queue; by default the task's own, or its route's.",
 )
 @click.option(
-    "--countdown", type=float, metavar="SECONDS", help="Run after so many seconds (at most 900)."
+    "--countdown", type=float, metavar="SECONDS", help="Run after so many seconds: 86400 is a day."
 )
 @click.option("--eta", callback=_time, metavar="TIME", help="Run at a time, in ISO 8601.")
 @click.option(

@@ -14,9 +14,9 @@ from caraway.core.codec import dumps
 from caraway.core.disposition import Delete, Leave
 from caraway.core.endings import write_down
 from caraway.core.publish import Outgoing
-from caraway.core.sending import request_to_send
+from caraway.core.sending import Sending, request_to_send
 from caraway.exceptions import ImproperlyConfigured, InvalidMessage
-from caraway.requests.sqs import DELAY_LIMIT_S, VISIBILITY_LIMIT_S
+from caraway.requests.sqs import VISIBILITY_LIMIT_S
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from caraway.core.settle import Again
     from caraway.requests.base import Json
     from caraway.requests.dynamodb import UpdateItem
-    from caraway.requests.sqs import SendMessage
 
 
 REPLACED: Final = "replaced"
@@ -51,7 +50,7 @@ class Handover:
     """
 
     write: UpdateItem | None
-    sends: tuple[SendMessage, ...]
+    sends: tuple[Sending, ...]
     disposition: Disposition
 
 
@@ -94,6 +93,7 @@ async def hand_over(
         now.timestamp(),
         attempt=following.attempt,
         open_at=eta.timestamp() if fifo and eta else 0,
+        until=eta.timestamp() if eta else 0,
         changes=await keep_changes(aws, site, message, token, changes, sensitive=sensitive),
         written=written,
     )
@@ -103,7 +103,7 @@ async def hand_over(
 def again(message: Message, delivery: Delivery, aws: Aws) -> Outgoing:
     """Return the message of a retry for its queue, held until it is due."""
     wait_s = (message.eta - aws.now()).total_seconds() if message.eta else 0.0
-    return Outgoing(message, delivery.queue, max(0, min(ceil(wait_s), DELAY_LIMIT_S)))
+    return Outgoing(message, delivery.queue, max(0, ceil(wait_s)))
 
 
 async def resumed(aws: Aws, site: Site, message: Message, record: Record) -> Message:

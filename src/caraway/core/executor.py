@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
-from math import ceil
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from caraway import states
 from caraway.core.attempts import Handover, begun_anew, hand_over
@@ -19,7 +18,8 @@ from caraway.core.before_run import gather, not_to_be_run, unknown
 from caraway.core.claim_check import keep_text, unpack
 from caraway.core.claiming import claim
 from caraway.core.codec import dumps
-from caraway.core.disposition import Delete, Delivery, Disposition, Leave
+from caraway.core.disposition import Delete, Delivery, Disposition
+from caraway.core.early import hold_if_early
 from caraway.core.endings import Recorded, goes_on_as_another, write_down
 from caraway.core.events import (
     Ended,
@@ -35,13 +35,12 @@ from caraway.core.ids import new_token
 from caraway.core.job import Claimed, Decided, Job
 from caraway.core.occurrences import occurring
 from caraway.core.port import Lost, Raised, Returned, Stopped
-from caraway.core.publish import Outgoing, Site
 from caraway.core.record import Record, Written
 from caraway.core.refusal import leave, refused, undeliverable
 from caraway.core.replacing import replace_by
 from caraway.core.revoke import found_revoked
 from caraway.core.revoked_stamps import RevokedStamps
-from caraway.core.sending import send, send_all
+from caraway.core.sending import send_all
 from caraway.core.settle import (
     Again,
     Failed,
@@ -63,18 +62,15 @@ from caraway.exceptions import (
     nearest,
 )
 from caraway.requests.dynamodb import ConditionFailed
-from caraway.requests.sqs import DELAY_LIMIT_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from caraway.core.message import Message
     from caraway.core.port import Aws
+    from caraway.core.publish import Site
     from caraway.core.settle import Definition, Ending, Product
     from caraway.requests.dynamodb import UpdateItem
-
-EARLY_S: Final = 1.0
-"""A message this much before its eta is run: SQS delays are whole seconds."""
 
 
 class Executor:
@@ -172,24 +168,13 @@ class Executor:
     # -- resolve: hold back what is early, find the task ----------------------------------------
 
     async def _resolve(self, delivery: Delivery, message: Message) -> Job:
-        await self._hold_if_early(delivery, message)
+        await hold_if_early(self._aws, self._site, self._tasks, delivery, message)
         task = self._tasks.get(message.task)
         if task is None:
             near = nearest(message.task, self._tasks)
             why = f"no task named {message.task!r} is registered here{near}"
             task = Unregistered(message.task, why)
         return Job(delivery, message, task)
-
-    async def _hold_if_early(self, delivery: Delivery, message: Message) -> None:
-        wait_s = (message.eta - self._aws.now()).total_seconds() if message.eta else 0.0
-        if wait_s <= EARLY_S:
-            return
-        why = f"it is due in {wait_s:.0f} s"
-        delay_s = min(ceil(wait_s), DELAY_LIMIT_S)
-        if delivery.queue.fifo:
-            raise Decided(Leave(delay_s, why))
-        await send(self._aws, self._site, Outgoing(message, delivery.queue, delay_s))
-        raise Decided(Delete(f"{why}: sent again with that delay"))
 
     # -- claim: take the record for this attempt, or find out why it cannot be taken ------------
 

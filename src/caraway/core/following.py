@@ -47,9 +47,9 @@ if TYPE_CHECKING:
     from caraway.core.message import Message
     from caraway.core.port import Aws
     from caraway.core.publish import Site
+    from caraway.core.sending import Sending
     from caraway.core.settle import Definition
     from caraway.requests.base import Json
-    from caraway.requests.sqs import SendMessage
 
     Placed: TypeAlias = tuple[Call[Json], Place]
 
@@ -123,7 +123,7 @@ async def _send(
     """Send calls that a task leads to, some at a time; those that cannot be sent have failed."""
     faults: list[str] = []
     for several in lots(calls, AT_A_TIME):
-        requests: list[SendMessage] = []
+        requests: list[Sending] = []
         refused: list[tuple[Placed, Exception]] = []
         for call, place in several:
             try:

@@ -9,9 +9,9 @@ from math import ceil, inf
 from typing import TYPE_CHECKING, Any, Final
 
 from caraway.core.fields import NAME_LIMIT, is_name, read_time, signature_fault
+from caraway.core.record import HORIZON_S
 from caraway.core.stamps import are_stamps
 from caraway.exceptions import InvalidMessage, InvalidOption, UnknownOption, nearest
-from caraway.requests.sqs import DELAY_LIMIT_S
 
 if TYPE_CHECKING:
     from caraway.core.routing import Queue
@@ -153,12 +153,12 @@ def due_time(options: Mapping[str, Any], now: datetime) -> datetime | None:
 
 
 def delay_for(eta: datetime | None, queue: Queue, now: datetime) -> int:
-    """Return the DelaySeconds that hold a message until ``eta``.
+    """Return for how many seconds a message is to be held until ``eta``.
 
     Raises
     ------
     InvalidOption
-        If SQS cannot: more than 900 seconds, or any delay on a FIFO queue.
+        If the queue is FIFO, as SQS delays no single message there.
     """
     delay_s = 0 if eta is None else max(0, ceil((eta - now).total_seconds()))
     if delay_s and queue.fifo:
@@ -166,12 +166,23 @@ def delay_for(eta: datetime | None, queue: Queue, now: datetime) -> int:
             f"queue {queue.name!r} is FIFO, and SQS delays no single message there: "
             "send the task without countdown and eta, or to a standard queue"
         )
-    if delay_s > DELAY_LIMIT_S:
-        raise InvalidOption(
-            f"a delay of {delay_s} s is above SQS's {DELAY_LIMIT_S} s, and longer ones are not "
-            "supported yet: use a countdown of at most 15 minutes, or a schedule (beat_schedule)"
-        )
     return delay_s
+
+
+def check_within_horizon(eta: datetime | None, now: datetime) -> None:
+    """Refuse an ETA that the values of a group need not live to see.
+
+    Raises
+    ------
+    InvalidOption
+        If it is further away than records are kept.
+    """
+    if eta is not None and (eta - now).total_seconds() > HORIZON_S:
+        raise InvalidOption(
+            f"an eta {(eta - now).days} days ahead: a member of a chord, and what follows a chord, "
+            f"is due within {HORIZON_S // 86_400} days, as its values are kept for no longer; send "
+            "the later part from a task of its own"
+        )
 
 
 def check_values(options: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from caraway.core.options import (
     by_our_names,
     check_options,
     check_values,
+    check_within_horizon,
     deduplication_id,
     delay_for,
     due_time,
@@ -86,7 +87,8 @@ class Outgoing:
     Attributes
     ----------
     delay_s
-        How long SQS is to hold it, 0 to 900 seconds.
+        How long it is to be held, in seconds. What SQS cannot delay for so long waits in a
+        schedule, or comes early and is sent on (:mod:`caraway.core.sending`).
     deduplication_id
         By which a FIFO queue knows it again for five minutes; None for the attempt's own.
     """
@@ -140,6 +142,8 @@ def describe(
     check_values({**options, "task": task})
     queue = site.router.route(task, args, kwargs, options)
     eta = due_time(options, now)
+    if place.chord is not None or values is not None:
+        check_within_horizon(eta, now)
     expires = options.get("expires")
     if isinstance(expires, int | float | timedelta):
         expires = after(now, expires, "expires")

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from caraway.core.port import Aws
     from caraway.core.publish import Site
     from caraway.core.record import Record
+    from caraway.core.sending import Sending
     from caraway.requests.base import Json
-    from caraway.requests.sqs import SendMessage
 
 
 async def replace_by(
@@ -93,7 +93,7 @@ def _in_its_place(message: Message, steps: Sequence[Json]) -> list[Json]:
 
 async def _requests(
     aws: Aws, site: Site, message: Message, steps: Sequence[Json]
-) -> tuple[SendMessage, ...]:
+) -> tuple[Sending, ...]:
     """Return what sends the calls that steps begin with, in the place of a message's task."""
     now = aws.now()
     outgoings = [

@@ -1,23 +1,39 @@
-"""From a described message to a durable one: packed, put on its queue, and asked for again."""
+"""From a described message to a durable one: packed, put on its queue or in a schedule."""
 
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from math import ceil
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from caraway.core.claim_check import pack
 from caraway.core.options import GROUP
 from caraway.core.outcomes import all_done
+from caraway.core.scheduling import by_second_name, eta_schedule
 from caraway.exceptions import EndpointUnreachable, Throttled
-from caraway.requests.sqs import GetQueueUrl, SendMessage
+from caraway.requests.scheduler import (
+    INPUT_LIMIT_BYTES,
+    CreateSchedule,
+    ScheduleExists,
+    verbatim,
+)
+from caraway.requests.sqs import DELAY_LIMIT_S, GetQueueArn, GetQueueUrl, SendMessage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from caraway.core.message import Message
     from caraway.core.port import Aws
     from caraway.core.publish import Outgoing, Site
     from caraway.core.routing import Queue
+
+Sending: TypeAlias = "SendMessage | CreateSchedule"
+"""What makes a message durable."""
+
+PAUSES_S: Final = (0.5, 1.0, 2.0, 4.0)
+"""Longest pauses before schedules that were throttled are asked for again, on top of the SDK's own:
+small regions take 250 a second ("Quotas for Amazon EventBridge Scheduler", its User Guide)."""
 
 
 async def queue_url(aws: Aws, site: Site, queue: Queue) -> str:
@@ -25,24 +41,44 @@ async def queue_url(aws: Aws, site: Site, queue: Queue) -> str:
     return await aws.perform(GetQueueUrl(queue.sqs_name(site.queue_prefix)))
 
 
-async def request_to_send(aws: Aws, site: Site, outgoing: Outgoing) -> SendMessage:
+async def request_to_send(aws: Aws, site: Site, outgoing: Outgoing) -> Sending:
     """Return the request that makes a message durable; what is large is in S3 by then.
+
+    A message that is due later than SQS can delay it waits in a schedule. Where the app has no role
+    for Scheduler, or the message is too large for it, it comes early and is sent on.
 
     Raises
     ------
     ImproperlyConfigured
         If it is too large to send and no bucket is configured.
     """
-    message, queue = outgoing.message, outgoing.queue
+    message, queue, to = outgoing.message, outgoing.queue, site.scheduling
+    url = await queue_url(aws, site, queue)
+    body = await pack(aws, site.store, message, site.signing)
+    wait_s = _wait_s(outgoing, aws.now())
+    if wait_s > DELAY_LIMIT_S and message.eta and to is not None and _fits(body):
+        arn = await aws.perform(GetQueueArn(url))
+        return CreateSchedule(eta_schedule(to, message, message.eta, arn, body))
     return SendMessage(
-        await queue_url(aws, site, queue),
-        await pack(aws, site.store, message, site.signing),
-        delay_s=outgoing.delay_s,
+        url,
+        body,
+        delay_s=min(wait_s, DELAY_LIMIT_S),
         group_id=message.group_id,
         deduplication_id=(outgoing.deduplication_id or _of_attempt(message))
         if queue.fifo
         else None,
     )
+
+
+def _wait_s(outgoing: Outgoing, now: datetime) -> int:
+    """Return how long a message is to be held; a send that is tried again may be late for that."""
+    if outgoing.delay_s <= DELAY_LIMIT_S or outgoing.message.eta is None:
+        return outgoing.delay_s
+    return max(0, ceil((outgoing.message.eta - now).total_seconds()))
+
+
+def _fits(body: str) -> bool:
+    return len(verbatim(body).encode()) <= INPUT_LIMIT_BYTES
 
 
 def _of_attempt(message: Message) -> str:
@@ -56,15 +92,15 @@ async def send(aws: Aws, site: Site, outgoing: Outgoing) -> None:
     Raises
     ------
     OperationalError
-        If SQS did not take it, or did not say so; sending the same ``Outgoing`` again is safe,
+        If AWS did not take it, or did not say so; sending the same ``Outgoing`` again is safe,
         because the id is the same.
     """
-    await aws.perform(await request_to_send(aws, site, outgoing))
+    await send_all(aws, [await request_to_send(aws, site, outgoing)])
 
 
-async def send_all(aws: Aws, requests: Sequence[SendMessage]) -> None:
+async def send_all(aws: Aws, requests: Sequence[Sending]) -> None:
     """Make several messages durable, in batches; raises the first failure."""
-    all_done(await aws.perform_all(requests))
+    all_done(await _performed(aws, requests))
 
 
 async def send_patiently(
@@ -99,7 +135,7 @@ async def _send_some(
     failure: Exception | None = None
     try:
         requests = [await request_to_send(aws, site, outgoing) for outgoing in outgoings]
-        answers = await aws.perform_all(requests)
+        answers = await _performed(aws, requests)
     except (EndpointUnreachable, Throttled) as error:
         return list(outgoings), error
     for outgoing, answer in zip(outgoings, answers, strict=True):
@@ -109,3 +145,41 @@ async def _send_some(
         elif isinstance(answer, Exception):
             raise answer
     return left, failure
+
+
+async def _performed(aws: Aws, requests: Sequence[Sending]) -> list[str | Exception]:
+    """Perform requests; a schedule whose name is taken goes by its second one."""
+    answers = await _unhurried(aws, requests)
+    taken = {
+        place: CreateSchedule(by_second_name(request.schedule))
+        for place, (request, answer) in enumerate(zip(requests, answers, strict=True))
+        if isinstance(request, CreateSchedule) and isinstance(answer, ScheduleExists)
+    }
+    if not taken:
+        return answers
+    seconds = await _unhurried(aws, list(taken.values()))
+    for (place, request), answer in zip(taken.items(), seconds, strict=True):
+        # Taken as well: by the same task with the same arguments.
+        is_there = isinstance(answer, ScheduleExists)
+        answers[place] = request.schedule.name if is_there else answer
+    return answers
+
+
+async def _unhurried(aws: Aws, requests: Sequence[Sending]) -> list[str | Exception]:
+    """Perform requests; schedules that AWS has no time for now are asked for again."""
+    answers = await aws.perform_all(requests)
+    for pause_s in PAUSES_S:
+        left = [
+            place
+            for place, answer in enumerate(answers)
+            if isinstance(answer, Throttled) and isinstance(requests[place], CreateSchedule)
+        ]
+        if not left:
+            break
+        # Somewhere in its second half: other producers are told the same at the same time.
+        digits = sha256(requests[left[0]].subject().encode()).digest()
+        await aws.sleep(pause_s * (0.5 + digits[0] / 512))
+        again = await aws.perform_all([requests[place] for place in left])
+        for place, answer in zip(left, again, strict=True):
+            answers[place] = answer
+    return answers

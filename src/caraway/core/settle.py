@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeAlias
 
 from caraway import states
 from caraway.core.errors import text_of
-from caraway.core.options import due_time
+from caraway.core.options import check_within_horizon, due_time
 from caraway.core.port import Raised, Returned
 from caraway.core.retry import RetryPolicy
 from caraway.exceptions import (
@@ -339,14 +339,16 @@ def _failed(
 def _again(retry: Retry, context: Context, queue: Queue, now: datetime) -> Ending:
     """Return the retry that was asked for, or the failure of asking for one that cannot be.
 
-    Longer than SQS's 900 seconds is fine: the message comes early and is sent on with the rest.
+    Longer than SQS's 900 seconds is fine: see :mod:`caraway.core.sending`.
     """
     cause = retry.exc or retry
     try:
         name = "eta" if isinstance(retry.when, datetime) else "countdown"
         due = due_time({name: retry.when}, now)
         delay_s = (due - now).total_seconds() if due else 0.0
-        if delay_s > queue.retention_s:
+        if context.chord is not None:
+            check_within_horizon(due, now)
+        if queue.fifo and delay_s > queue.retention_s:  # the one message stays
             raise InvalidOption(
                 f"a retry in {delay_s:.0f} s outlives its message: queue {queue.name!r} keeps one "
                 f"for {queue.retention_s} s"

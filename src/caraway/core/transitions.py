@@ -176,12 +176,14 @@ class Records:
         *,
         attempt: int,
         open_at: float,
+        until: float = 0,
         changes: str,
         written: Written,
     ) -> UpdateItem:
         """Hand the task to its next attempt, number ``attempt``, not before ``open_at``.
 
-        ``changes`` is what :attr:`Record.retry` holds.
+        ``changes`` is what :attr:`Record.retry` holds. ``until`` is when the attempt is due: the
+        record lives :data:`HORIZON_S` longer.
         """
         change = {
             "phase": RETRY,
@@ -189,6 +191,7 @@ class Records:
             "open_at": open_at,
             "held": 0,
             "retry": changes,
+            "ttl": int(max(now, until)) + HORIZON_S,
             **written.attributes(),
         }
         return self._write(id, _mine(token), now, Change(change, ("meta", *written.missing())))

@@ -28,6 +28,9 @@ class Request(ABC, Generic[R_co]):
     """The SDK's name of the operation, such as ``"send_message"``."""
     memoised: ClassVar[bool] = False
     """Whether a port may remember the answer for as long as it lives."""
+    concurrent: ClassVar[bool] = False
+    """Whether a port that blocks may perform several at a time, in threads: those that come in
+    numbers, and that AWS takes in no batch."""
 
     @abstractmethod
     def params(self) -> dict[str, Any]:

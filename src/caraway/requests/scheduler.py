@@ -139,6 +139,8 @@ class ScheduleMissing(ResourceMissing):
 class _OnSchedule:
     """What is refused for the same reasons, whatever is asked of a schedule."""
 
+    concurrent: ClassVar[bool] = True
+
     def where(self) -> tuple[str, str]:
         """Return the names of the group and of the schedule in it."""
         raise NotImplementedError

@@ -244,6 +244,21 @@ class GetQueueAttributes(_ToQueue, Request["dict[str, str]"]):
 
 
 @dataclass(frozen=True)
+class GetQueueArn(_ToQueue, Request[str]):
+    """Look a queue's ARN up by its address. Remembered: a queue does not change it."""
+
+    operation: ClassVar[str] = "get_queue_attributes"
+    memoised: ClassVar[bool] = True
+
+    def params(self) -> dict[str, Any]:
+        return {"QueueUrl": self.queue_url, "AttributeNames": ["QueueArn"]}
+
+    def answer(self, response: Mapping[str, Any]) -> str:
+        arn: str = response["Attributes"]["QueueArn"]
+        return arn
+
+
+@dataclass(frozen=True)
 class PurgeQueue(_ToQueue, Request[None]):
     """Delete every message of a queue; SQS takes up to a minute and allows one a minute."""
 
