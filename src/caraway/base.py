@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from threading import RLock
@@ -127,13 +128,15 @@ class AppBase(ABC):
 
     @property
     def eager_site(self) -> Site:
-        """The same for eager tasks, whose payloads stay in memory."""
+        """The same for eager tasks, whose payloads stay in memory, as do delays of any length."""
         return replace(
             self.site,
             store=Store("memory"),
             keeps_results=True,
             result_expires_s=None,
             signing=None,
+            scheduling=None,
+            delay_limit_s=sys.maxsize,
         )
 
     # -- middleware ---------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from caraway.exceptions import (
     Reject,
     TaskRevokedError,
 )
+from caraway.requests.sqs import SendMessage
 from tests.stage import Stage
 
 
@@ -60,6 +61,13 @@ def test_an_eager_app_runs_every_call_here(app: Caraway) -> None:
     calls = [task.delay(1), task.apply_async((2,)), app.send_task("add", (3,)), task.s(4).delay()]
     assert [result.get() for result in calls] == [2, 3, 4, 5]
     assert asyncio.run(producer()) == [2, 3, 4]
+
+
+def test_a_far_eta_passes_at_once_and_in_one_step(app: Caraway) -> None:
+    app.conf.scheduler_role_arn = "arn:aws:iam::123456789012:role/scheduler"
+    result: Any = app.task(add).apply_async((1,), countdown=30 * 86_400)
+    assert result.get() == 2
+    assert [type(each) for each in result._memory.requests].count(SendMessage) == 1
 
 
 def test_a_task_without_code_is_sent_even_by_an_eager_app() -> None:

@@ -6,20 +6,23 @@ import json
 import re
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from caraway.core.claim_check import Store, unpack
 from caraway.core.disposition import Delete
 from caraway.core.envelope import parse_envelope
+from caraway.core.events import Ended
 from caraway.core.message import Message, read_message
 from caraway.core.port import run_now
 from caraway.core.publish import Outgoing, describe
 from caraway.core.record import HORIZON_S, RETRY
+from caraway.core.revoke import Revocation, revoke
 from caraway.core.routing import Queue
 from caraway.core.scheduling import Scheduling, eta_name
 from caraway.core.sending import PAUSES_S, request_to_send, send_all, send_patiently
+from caraway.core.settle import Revoked
 from caraway.core.signing import Signing
 from caraway.core.workflow import Place
 from caraway.exceptions import (
@@ -33,12 +36,17 @@ from caraway.requests.dynamodb import GetItem
 from caraway.requests.scheduler import (
     INPUT_LIMIT_BYTES,
     CreateSchedule,
+    DeleteSchedule,
+    GetSchedule,
     Schedule,
     at,
 )
 from caraway.requests.sqs import GetQueueArn, SendMessage
 from tests.firing import due_at, fire_next
 from tests.support import FakeTask, Fates, World, doing, signature
+
+if TYPE_CHECKING:
+    from caraway.core.context import Context
 
 ROLE = "arn:aws:iam::123456789012:role/scheduler"
 SCHEDULING = Scheduling(ROLE, "shop")
@@ -365,3 +373,148 @@ def test_without_a_role_a_message_travels_in_steps_and_asks_whether_it_still_has
     assert world.result(sent) == "done"
     assert [each.delay_s for each in world.asked(SendMessage)] == [900] * 4
     assert len(world.asked(GetItem)) == 2  # the last step is not worth the question
+
+
+# -- revoking ---------------------------------------------------------------------------------
+
+
+def revoked(world: World, id: str) -> Revocation:
+    return run_now(revoke(world.aws, world.site, id))
+
+
+def test_revoking_what_waits_in_a_schedule_lets_its_message_come_now_and_deletes_it() -> None:
+    world = world_with()
+    failing = signature("other")
+    sent = world.send("task", eta=world.aws.now() + MONTH, link_error=failing)
+    assert revoked(world, sent.id).happened == "revoked"
+    assert not schedules(world)
+    began = world.aws.now()
+    assert world.deliver() == Delete("it is REVOKED already")
+    assert (world.messages(), world.aws.now()) == ([], began)
+    assert world.events_of(Ended) == [Ended(sent, Revoked("revoked"), 0.0)]
+    assert not world.tasks["task"].runs
+
+
+def test_a_chord_learns_of_a_member_that_is_revoked_long_before_its_eta() -> None:
+    world = world_with()
+    chord = {"size": 2, "then": [{"task": "other", "args": [], "options": {"task_id": "body"}}]}
+    place = Place(group="g", group_index=0, chord=chord)
+    now = world.aws.now()
+    outgoing = describe(
+        world.site,
+        "task",
+        (),
+        {},
+        {"countdown": 86_400},
+        now=now,
+        new_id=lambda _: "member",
+        place=place,
+    )
+    run_now(send_all(world.aws, [run_now(request_to_send(world.aws, world.site, outgoing))]))
+    revoked(world, "member")
+    world.drain()
+    assert world.aws.now() == now
+    assert world.record("body").state == "FAILURE"
+
+
+def test_revoking_a_retry_that_waits_in_a_schedule_calls_that_attempt_back() -> None:
+    world = world_with(Retry(when=MONTH.total_seconds()))
+    sent = world.send("task")
+    world.deliver()
+    began = world.aws.now()
+    assert revoked(world, sent.id).happened == "revoked"
+    assert not schedules(world)
+    world.drain()
+    assert (world.record(sent).state, world.aws.now()) == ("REVOKED", began)
+
+
+def test_a_task_that_is_revoked_while_it_runs_asks_for_no_far_retry() -> None:
+    world = world_with()
+
+    def run(context: Context) -> None:
+        assert revoked(world, context.id or "").happened == "flagged"
+        raise Retry(when=MONTH.total_seconds())
+
+    world.tasks["task"].function = run
+    sent = world.send("task")
+    began = world.aws.now()
+    world.drain()
+    assert not world.asked(CreateSchedule)
+    assert (world.record(sent).state, world.aws.now()) == ("REVOKED", began)
+
+
+def test_a_revoke_that_fails_half_way_is_finished_by_the_next_one() -> None:
+    for request in (GetSchedule, SendMessage, DeleteSchedule):
+        world = world_with(fate=Fates().on(request, "fail"))
+        sent = world.send("task", countdown=86_400)
+        with pytest.raises(EndpointUnreachable):
+            revoked(world, sent.id)
+        assert world.record(sent).state == "REVOKED"
+        assert len(schedules(world)) == 1
+        assert revoked(world, sent.id).happened == "revoked"
+        assert not schedules(world)
+        world.drain()
+        assert not world.tasks["task"].runs
+
+
+def test_who_may_revoke_and_not_read_schedules_is_told_what_that_means() -> None:
+    world = world_with()
+    sent = world.send("task", countdown=86_400)
+    answer = world.aws._answer
+
+    def refuse(request: Any) -> Any:
+        if isinstance(request, GetSchedule):
+            raise AccessDenied("not allowed: scheduler:GetSchedule")
+        return answer(request)
+
+    world.aws._answer = refuse  # type: ignore[method-assign]
+    with pytest.raises(AccessDenied, match=r"it is revoked, but .* RevokerPolicyArn"):
+        revoked(world, sent.id)
+    assert world.record(sent).state == "REVOKED"
+
+
+def test_both_schedules_of_a_task_that_was_sent_twice_are_deleted() -> None:
+    world = world_with()
+    for _ in range(2):
+        world.send("task", 1, task_id="mine", countdown=86_400)
+    assert len(schedules(world)) == 2
+    revoked(world, "mine")
+    assert not schedules(world)
+
+
+def test_a_revoke_asks_for_one_schedule_of_what_waits_and_for_none_of_what_runs_or_has_ended() -> (
+    None
+):
+    world = world_with()
+    near = world.send("task", countdown=60)
+    ended = world.send("task")
+    world.deliver()
+    assert revoked(world, ended.id).happened == "ended"
+    assert not world.asked(GetSchedule)
+    assert revoked(world, near.id).happened == "revoked"
+    assert len(world.asked(GetSchedule)) == 1
+    assert not world.asked(DeleteSchedule)
+    without = world_with(scheduling=None)
+    revoked(without, without.send("task", countdown=60).id)
+    assert not without.asked(GetSchedule)
+
+
+def test_without_a_role_a_revoke_is_found_at_the_next_step() -> None:
+    world = world_with(scheduling=None)
+    sent = world.send("task", eta=world.aws.now() + MONTH)
+    revoked(world, sent.id)
+    began = world.aws.now()
+    world.drain()
+    assert world.aws.now() - began == timedelta(minutes=15)
+
+
+def test_what_is_due_within_fifteen_minutes_is_still_held_by_sqs_when_it_is_revoked() -> None:
+    world = world_with()
+    sent = world.send("task", countdown=1_000)
+    world.aws.pass_time(300)
+    revoked(world, sent.id)
+    assert not schedules(world)
+    began = world.aws.now()
+    world.drain()
+    assert world.aws.now() - began == timedelta(seconds=700)
+    assert not world.tasks["task"].runs

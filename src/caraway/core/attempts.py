@@ -47,11 +47,15 @@ class Handover:
         Send it; empty on FIFO, where the one message stays, and with it its place in the group.
     disposition
         What becomes of this attempt's message then.
+    at_once
+        The same retry without its delay: of a task that was revoked while it ran, which does not
+        run again, and whose followers are to learn of that now.
     """
 
     write: UpdateItem | None
     sends: tuple[Sending, ...]
     disposition: Disposition
+    at_once: Outgoing | None = None
 
 
 async def hand_over(
@@ -97,13 +101,19 @@ async def hand_over(
         changes=await keep_changes(aws, site, message, token, changes, sensitive=sensitive),
         written=written,
     )
-    return Handover(write, sends, after)
+    is_delayed = bool(sends) and eta is not None
+    return Handover(write, sends, after, at_once(following, delivery) if is_delayed else None)
 
 
 def again(message: Message, delivery: Delivery, aws: Aws) -> Outgoing:
     """Return the message of a retry for its queue, held until it is due."""
     wait_s = (message.eta - aws.now()).total_seconds() if message.eta else 0.0
     return Outgoing(message, delivery.queue, max(0, ceil(wait_s)))
+
+
+def at_once(message: Message, delivery: Delivery) -> Outgoing:
+    """Return the message of a retry for its queue, due now."""
+    return Outgoing(replace(message, eta=None), delivery.queue)
 
 
 async def resumed(aws: Aws, site: Site, message: Message, record: Record) -> Message:

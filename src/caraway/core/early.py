@@ -47,10 +47,10 @@ async def hold_if_early(
     if wait_s <= EARLY_S:
         return
     why = f"it is due in {wait_s:.0f} s"
-    delay_s = min(ceil(wait_s), DELAY_LIMIT_S)
+    delay_s = min(ceil(wait_s), site.delay_limit_s)
     if delivery.queue.fifo:
-        raise Decided(Leave(delay_s, why))
-    if wait_s > DELAY_LIMIT_S:
+        raise Decided(Leave(min(delay_s, DELAY_LIMIT_S), why))
+    if wait_s > site.delay_limit_s:
         await _end_if_over(aws, site, tasks, delivery, message)
     # Never into a schedule: the one that it came from may still be there, under the same name.
     await send(aws, site, Outgoing(message, delivery.queue, delay_s))

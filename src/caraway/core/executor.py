@@ -40,7 +40,7 @@ from caraway.core.refusal import leave, refused, undeliverable
 from caraway.core.replacing import replace_by
 from caraway.core.revoke import found_revoked
 from caraway.core.revoked_stamps import RevokedStamps
-from caraway.core.sending import send_all
+from caraway.core.sending import request_to_send, send_all
 from caraway.core.settle import (
     Again,
     Failed,
@@ -69,8 +69,10 @@ if TYPE_CHECKING:
     from caraway.core.message import Message
     from caraway.core.port import Aws
     from caraway.core.publish import Site
+    from caraway.core.sending import Sending
     from caraway.core.settle import Definition, Ending, Product
     from caraway.requests.dynamodb import UpdateItem
+    from caraway.requests.items import Item
 
 
 class Executor:
@@ -321,10 +323,13 @@ class Executor:
         except (ImproperlyConfigured, TaskError) as refused:
             refused.__cause__ = ending.error if isinstance(ending, Again) else None
             return Failed(refused, format_traceback(refused))
+        sends: tuple[Sending, ...] = handover.sends
         if handover.write is not None:
-            await self._write(claimed, handover.write)
+            written = await self._write(claimed, handover.write)
+            if handover.at_once is not None and written.get("revoked"):
+                sends = (await request_to_send(self._aws, self._site, handover.at_once),)
         self._ended(claimed, ending)
-        await send_all(self._aws, handover.sends)
+        await send_all(self._aws, sends)
         await self._hooks(claimed, ending)
         raise Decided(handover.disposition)
 
@@ -344,16 +349,16 @@ class Executor:
             sensitive=sensitive,
         )
 
-    async def _write(self, claimed: Claimed, request: UpdateItem) -> None:
+    async def _write(self, claimed: Claimed, request: UpdateItem) -> Item:
         """Write under the claim; when somebody else has it now, their record decides."""
         try:
-            await self._aws.perform(request)
+            return await self._aws.perform(request)
         except ConditionFailed as failed:
             record = Record.read(failed.item)
             assigned = request.change.assign
             token = claimed.token or assigned.get("token")
             if record.token == token and record.phase == assigned.get("phase"):
-                return  # the first answer was lost, and the SDK asked again
+                return failed.item  # the first answer was lost, and the SDK asked again
             if found_revoked(record) is None:
                 self._observe(Fenced(claimed.message))
             disposition = await self._refused(claimed.job.delivery, claimed.message, record)

@@ -25,6 +25,7 @@ from caraway.core.options import (
 from caraway.core.serializers import JSON, Contents
 from caraway.core.transitions import Records
 from caraway.core.workflow import NOWHERE, Call, Place, Values
+from caraway.requests.sqs import DELAY_LIMIT_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -63,6 +64,8 @@ class Site:
         How messages are signed and verified, None for neither.
     scheduling
         Where schedules go in EventBridge Scheduler; None where the app has no role for it.
+    delay_limit_s
+        For how long a queue can delay a message.
     """
 
     router: Router
@@ -78,6 +81,7 @@ class Site:
     carried_headers: frozenset[str] = frozenset()
     signing: Signing | None = None
     scheduling: Scheduling | None = None
+    delay_limit_s: int = DELAY_LIMIT_S
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import ceil
 from typing import TYPE_CHECKING, Final
 
-from caraway.core.attempts import again, resumed
+from caraway.core.attempts import again, at_once, resumed
 from caraway.core.dead_lettering import dead_letter
 from caraway.core.disposition import Delete, Delivery, Disposition, Leave
 from caraway.core.endings import Recorded
@@ -79,7 +79,9 @@ async def _overtaken(
     if overtaken and record.phase == RETRY:
         # The retry was recorded, but its message may never have been sent.
         following = await resumed(aws, site, message, record)
-        await send(aws, site, again(following, delivery, aws))
+        is_over = record.revoked is not None
+        outgoing = at_once(following, delivery) if is_over else again(following, delivery, aws)
+        await send(aws, site, outgoing)
         return Delete(f"attempt {record.attempt} is next")
     wait_s = max(0.0, (record.open_at or 0) - aws.now().timestamp()) + SKEW_S
     return await leave(aws, site, delivery, message, wait_s, "it runs elsewhere")

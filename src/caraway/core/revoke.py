@@ -19,6 +19,7 @@ from caraway.core.errors import error_to_json
 from caraway.core.ids import new_token
 from caraway.core.lots import lots
 from caraway.core.reading import get_items
+from caraway.core.recalling import recall_all
 from caraway.core.record import DONE, FAILED, RETRY, RUNNING, Record, Written
 from caraway.core.results import TOGETHER
 from caraway.core.settle import Revoked
@@ -145,7 +146,8 @@ async def revoke_all(
 ) -> list[Revocation | Exception]:
     """Revoke tasks, and say of each what that has come to, or why AWS did not do it.
 
-    Many cost two requests for a hundred of them to read, and one for 25 to write.
+    Many cost two requests for a hundred of them to read, and one for 25 to write. In an app with a
+    role for Scheduler each of those that do not run costs one more, to look for its schedule.
 
     Parameters
     ----------
@@ -165,11 +167,31 @@ async def _revoke_several(
     done: dict[str, Revocation | Exception] = {
         id: ended(id, record) for id, record in known.items() if record.phase in (DONE, FAILED)
     }
+    await _revoke_waiting(aws, site, known, done, signal)
+    revoked = {
+        id: known[id].attempt
+        for id, outcome in done.items()
+        if isinstance(outcome, Revocation) and outcome.happened == "revoked"
+    }
+    for id, error in (await recall_all(aws, site, revoked)).items():
+        done[id] = _not_recalled(error)
+    return done
+
+
+async def _revoke_waiting(
+    aws: Aws,
+    site: Site,
+    known: dict[str, Record],
+    done: dict[str, Revocation | Exception],
+    signal: str | None,
+) -> None:
+    """Revoke those that have not ended; ``known`` and ``done`` say of each what has come of it."""
     while waiting := [id for id in known if id not in done]:
         steps = [_step(aws, site, id, known[id], signal) for id in waiting]
         answers = await aws.perform_all([write for write, _ in steps])
         for id, (_, revocation), answer in zip(waiting, steps, answers, strict=True):
             if not isinstance(answer, Exception):
+                known[id] = Record.read(answer)
                 done[id] = revocation
             elif not isinstance(answer, ConditionFailed):
                 done[id] = explained(answer)
@@ -178,7 +200,6 @@ async def _revoke_several(
                 known[id] = Record.read(answer.item)
                 if known[id].phase in (DONE, FAILED):
                     done[id] = ended(id, known[id])
-    return done
 
 
 async def _seen(aws: Aws, site: Site, ids: Sequence[str]) -> dict[str, Record]:
@@ -229,6 +250,19 @@ def ended(id: str, record: Record) -> Revocation:
     if record.state == states.REVOKED and record.revoked is not None:
         return Revocation(id, "revoked", record.state)
     return Revocation(id, "ended", record.state)
+
+
+def _not_recalled(error: Exception) -> Exception:
+    """Return why AWS did not let the message of a revoked task come, with what would."""
+    if isinstance(error, AccessDenied):
+        return AccessDenied(
+            f"{error}; it is revoked, but a message of it that waits in a schedule comes at its "
+            "ETA, and runs if that is 15 days ahead: attach the policies RevokerPolicyArn and "
+            "ProducerPolicyArn of the stack, or allow scheduler:GetSchedule and "
+            "scheduler:DeleteSchedule on the group and sqs:SendMessage on the queues, and revoke "
+            "it again"
+        )
+    return error
 
 
 def explained(error: Exception) -> Exception:

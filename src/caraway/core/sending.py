@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from caraway.core.message import Message
-    from caraway.core.port import Aws
+    from caraway.core.port import Aws, R
     from caraway.core.publish import Outgoing, Site
     from caraway.core.routing import Queue
+    from caraway.requests.base import Request
 
 Sending: TypeAlias = "SendMessage | CreateSchedule"
 """What makes a message durable."""
@@ -55,14 +56,14 @@ async def request_to_send(aws: Aws, site: Site, outgoing: Outgoing) -> Sending:
     message, queue, to = outgoing.message, outgoing.queue, site.scheduling
     url = await queue_url(aws, site, queue)
     body = await pack(aws, site.store, message, site.signing)
-    wait_s = _wait_s(outgoing, aws.now())
-    if wait_s > DELAY_LIMIT_S and message.eta and to is not None and _fits(body):
+    wait_s, limit_s = _wait_s(outgoing, aws.now()), site.delay_limit_s
+    if wait_s > limit_s and message.eta and to is not None and _fits(body):
         arn = await aws.perform(GetQueueArn(url))
         return CreateSchedule(eta_schedule(to, message, message.eta, arn, body))
     return SendMessage(
         url,
         body,
-        delay_s=min(wait_s, DELAY_LIMIT_S),
+        delay_s=min(wait_s, limit_s),
         group_id=message.group_id,
         deduplication_id=(outgoing.deduplication_id or _of_attempt(message))
         if queue.fifo
@@ -149,7 +150,7 @@ async def _send_some(
 
 async def _performed(aws: Aws, requests: Sequence[Sending]) -> list[str | Exception]:
     """Perform requests; a schedule whose name is taken goes by its second one."""
-    answers = await _unhurried(aws, requests)
+    answers = await unhurried(aws, requests)
     taken = {
         place: CreateSchedule(by_second_name(request.schedule))
         for place, (request, answer) in enumerate(zip(requests, answers, strict=True))
@@ -157,7 +158,7 @@ async def _performed(aws: Aws, requests: Sequence[Sending]) -> list[str | Except
     }
     if not taken:
         return answers
-    seconds = await _unhurried(aws, list(taken.values()))
+    seconds = await unhurried(aws, list(taken.values()))
     for (place, request), answer in zip(taken.items(), seconds, strict=True):
         # Taken as well: by the same task with the same arguments.
         is_there = isinstance(answer, ScheduleExists)
@@ -165,14 +166,14 @@ async def _performed(aws: Aws, requests: Sequence[Sending]) -> list[str | Except
     return answers
 
 
-async def _unhurried(aws: Aws, requests: Sequence[Sending]) -> list[str | Exception]:
-    """Perform requests; schedules that AWS has no time for now are asked for again."""
+async def unhurried(aws: Aws, requests: Sequence[Request[R]]) -> list[R | Exception]:
+    """Perform requests; of schedules, those that AWS has no time for now are put again."""
     answers = await aws.perform_all(requests)
     for pause_s in PAUSES_S:
         left = [
             place
             for place, answer in enumerate(answers)
-            if isinstance(answer, Throttled) and isinstance(requests[place], CreateSchedule)
+            if isinstance(answer, Throttled) and requests[place].concurrent
         ]
         if not left:
             break
