@@ -10,12 +10,13 @@ from caraway.aws.clients import RENEWED_EVERY_S, ClientSettings
 from caraway.aws.clock import Clock
 from caraway.aws.coalesce import chunks
 from caraway.aws.failures import answer_of, translate, wants_other_credentials
+from caraway.aws.sharing import Sharing
 from caraway.aws.travel import Travel
 from caraway.aws.user_code import call_blocking
 from caraway.core.port import run_now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
     from datetime import datetime
 
     from caraway.aws.coalesce import Lane
@@ -74,7 +75,10 @@ class Boto3:
 
 
 class BlockingAws:
-    """Performs each request at once, in the calling thread; nothing ever suspends.
+    """Performs each request in the calling thread; nothing ever suspends.
+
+    Threads that make requests at the same time share batches (:mod:`caraway.aws.sharing`); each
+    has its own answer when its request is durable.
 
     Parameters
     ----------
@@ -86,14 +90,31 @@ class BlockingAws:
         self._send = Boto3(settings or ClientSettings())
         self._clock = Clock()
         self._remembered: dict[Request[Any], Any] = {}
+        self._remembering = threading.RLock()
         self._travel = Travel(self)
+        self._sharing = Sharing(self._travel)
         self._renewed_at = float("-inf")
 
     async def perform(self, request: Request[R]) -> R:
         """Perform one request."""
-        if request.memoised and request in self._remembered:
-            remembered: R = self._remembered[request]
-            return remembered
+        if request.memoised:
+            return await self._remember(request)
+        lane = self._travel.lane_of(request)
+        if lane is not None:
+            shared: R = await self._sharing.perform(lane, request)
+            return shared
+        return await self._single(request)
+
+    async def _remember(self, request: Request[R]) -> R:
+        """Ask once, whatever the number of threads; a failure is forgotten."""
+        if request not in self._remembered:
+            with self._remembering:
+                if request not in self._remembered:
+                    self._remembered[request] = await self._single(request)
+        remembered: R = self._remembered[request]
+        return remembered
+
+    async def _single(self, request: Request[R]) -> R:
         try:
             response = await self.respond(request.service, request.operation, request.params())
         except Exception as error:
@@ -101,10 +122,7 @@ class BlockingAws:
             if translated is error:
                 raise
             raise translated from error
-        answer = answer_of(request, response)
-        if request.memoised:
-            self._remembered[request] = answer
-        return answer
+        return answer_of(request, response)
 
     async def perform_all(self, requests: Sequence[Request[R]]) -> list[R | Exception]:
         """Perform many requests, in batches where AWS has them; some in threads of their own."""
@@ -121,8 +139,8 @@ class BlockingAws:
             answers[place] = answer
         for lane, places in lanes.items():
             members = [requests[place] for place in places]
-            if isinstance(lane, int):
-                answers[lane] = await self._attempt(members[0])
+            if isinstance(lane, int) or len(members) == 1:
+                answers[places[0]] = await _outcome(self.perform(members[0]))
                 continue
             for chosen in chunks(lane[0], members):
                 outcomes = await self._travel.go(lane, [members[index] for index in chosen])
@@ -132,22 +150,18 @@ class BlockingAws:
 
     async def alone(self, requests: Sequence[Request[R]]) -> list[R | Exception]:
         """Perform each request by itself; return its answer or its exception."""
-        return [await self._attempt(request) for request in requests]
+        return [await _outcome(self._single(request)) for request in requests]
 
     def _in_threads(self, requests: Sequence[Request[R]]) -> list[R | Exception]:
         """Perform requests that AWS takes in no batch, several at a time."""
         if len(requests) < 2:
-            return [run_now(self._attempt(request)) for request in requests]
+            return [run_now(_outcome(self.perform(request))) for request in requests]
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(min(THREADS, len(requests))) as threads:
-            return list(threads.map(lambda request: run_now(self._attempt(request)), requests))
-
-    async def _attempt(self, request: Request[R]) -> R | Exception:
-        try:
-            return await self.perform(request)
-        except Exception as error:  # noqa: BLE001 - the answer of a batch's entry
-            return error
+            return list(
+                threads.map(lambda request: run_now(_outcome(self.perform(request))), requests)
+            )
 
     async def respond(self, service: str, operation: str, params: dict[str, Any]) -> dict[str, Any]:
         """Put one operation to the SDK; once more where AWS says that credentials are over."""
@@ -182,3 +196,11 @@ class BlockingAws:
     def close(self) -> None:
         """Close the connections."""
         self._send.close()
+
+
+async def _outcome(asking: Coroutine[Any, Any, R]) -> R | Exception:
+    """Return the answer to one request, or its exception."""
+    try:
+        return await asking
+    except Exception as error:  # noqa: BLE001 - the answer of a batch's entry
+        return error

@@ -75,10 +75,12 @@ class Travel:
     def lane_of(self, request: Request[Any]) -> Lane | None:
         """Return the lane in which a request travels, None if it goes alone."""
         lane = lane_of(request)
-        if lane in self._refused_until and lane is not None:
-            if self._clock() < self._refused_until[lane]:
-                return None
-            del self._refused_until[lane]
+        until = None if lane is None else self._refused_until.get(lane)
+        if lane is None or until is None:
+            return lane
+        if self._clock() < until:
+            return None
+        self._refused_until.pop(lane, None)  # another thread may have seen it, too
         return lane
 
     async def go(self, lane: Lane, requests: Sequence[Request[Any]]) -> list[Any]:
