@@ -10,6 +10,10 @@ export SAM_CLI_TELEMETRY := 0
 export AWS_EC2_METADATA_DISABLED := true
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
+# Processes that share the tests, file by file and the long ones first: one more than two cores
+# have, for much of the time is waited. JOBS=0 runs them in one process, as a debugger needs it.
+JOBS ?= 3
+SHARED := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 ARCH ?= arm64
 MACHINE := $(if $(filter arm64,$(ARCH)),aarch64,x86_64)
 
@@ -34,14 +38,15 @@ demo: $(READY) ## Run the demo: count words on Lambda, an ECS-style worker and a
 
 test: $(READY) ## Run all tests, with coverage (starts and stops what it needs)
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage run -m pytest $(SHARED) $(ARGS)
+	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=90
 
 unit: $(READY) ## Run the quick tests only
-	$(BIN)/pytest tests/unit $(ARGS)
+	$(BIN)/pytest $(SHARED) $(if $(filter tests/%,$(ARGS)),,tests/unit) $(ARGS)
 
 e2e: $(READY) ## Run the tests that deploy the template on the local engine
-	$(BIN)/pytest tests/e2e $(ARGS)
+	$(BIN)/pytest $(SHARED) $(if $(filter tests/%,$(ARGS)),,tests/e2e) $(ARGS)
 
 chaos: $(READY) ## Break things under 44,000 tasks, and write what held to docs/reliability.md (an hour)
 	$(BIN)/python -m tests.chaos $(ARGS)
@@ -93,4 +98,4 @@ lock: ## Renew the lock files (needs uv)
 		src/caraway/local/engine.in --output-file src/caraway/local/engine.lock
 
 clean: ## Remove everything that make has built
-	rm -rf $(VENV) .cache build dist .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .cache build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,9 +16,22 @@ from caraway.signals import SIGNALS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# The processes that share the tests have to give them the same names, and there are sets in some.
+os.environ.setdefault("PYTHONHASHSEED", str(random.randrange(2**32)))
+
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("caraway", deadline=None)
 settings.load_profile("caraway")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _processes_of_tests_are_like_any_other() -> None:
+    """Take from the environment what is for those alone that share the tests.
+
+    What tests start is not measured: it would be slower, and write warnings of coverage.
+    """
+    for name in ("COVERAGE_PROCESS_CONFIG", "PYTHONHASHSEED"):
+        os.environ.pop(name, None)
 
 
 @pytest.fixture(autouse=True)

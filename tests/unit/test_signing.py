@@ -430,13 +430,15 @@ def test_keys_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
         ({"task_signing_keys": {"new\n": NEW}}, "is no id of a key"),
         ({"task_signing_keys": {"x" * 65: NEW}}, "is no id of a key"),
         ({"task_signing_keys": {"new": "-----BEGIN hunter2"}}, "expected an Ed25519 key"),
-        (
+        pytest.param(
             {"task_signing_keys": {"new": private_pem(PAIR, b"hunter2")}},
             "expected an Ed25519 key",
+            id="encrypted",
         ),
-        (
+        pytest.param(
             {"task_signing_keys": {"new": private_pem(generate_private_key(SECP256R1()))}},
             "expected an Ed25519 key",
+            id="of another kind",
         ),
     ],
     ids=str,
