@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from caraway.declare import BoundDecorator, Decorator
     from caraway.requests.base import Json
+    from caraway.timetable import Schedules
 
 _CELERYS: Final = {
     "broker": "SQS is the broker, where the AWS environment says (AWS_ENDPOINT_URL, AWS_REGION)",
@@ -333,6 +334,13 @@ class Caraway(AppBase):
     def ResultSet(self) -> type[Results]:  # noqa: N802 - Celery's name
         """:class:`caraway.ResultSet` of this app."""
         return type("ResultSet", (Results,), {"bound_to": self})
+
+    @cached_property
+    def schedules(self) -> Schedules:
+        """The entries of the schedule that AWS stores, to be seen and changed."""
+        from caraway.timetable import Schedules  # here: a producer needs none
+
+        return Schedules(self)
 
     @cached_property
     def GroupResult(self) -> type[ResultOfGroup]:  # noqa: N802 - Celery's name

@@ -68,6 +68,10 @@ class AppBase(ABC):
         self._making = RLock()
 
     @abstractmethod
+    def finalize(self) -> Any:
+        """Import what the app names, and let its schedules be set up."""
+
+    @abstractmethod
     def send_task(
         self,
         name: str,

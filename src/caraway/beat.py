@@ -11,19 +11,20 @@ from caraway.core.beat import Entry, entries, schedules
 from caraway.core.rule_store import RULE_LIMIT
 from caraway.core.stored import Owner
 from caraway.core.stores import Stores
-from caraway.exceptions import ImproperlyConfigured
+from caraway.exceptions import ImproperlyConfigured, TaskError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from caraway.app import Caraway
-    from caraway.core.stored import Stored
+    from caraway.base import AppBase
+    from caraway.core.beat_sync import Status
+    from caraway.core.stored import Held, Origin, Stored
     from caraway.requests.base import Json
     from caraway.task import Task
 
 
-def owner_of(app: Caraway) -> Owner:
+def owner_of(app: AppBase) -> Owner:
     """Return whose schedules an app's are: by its name and the queue-name prefix.
 
     Raises
@@ -38,7 +39,7 @@ def owner_of(app: Caraway) -> Owner:
     return Owner(app.main, app.conf.queue_name_prefix)
 
 
-def stores_of(app: Caraway, rule_limit: int = RULE_LIMIT) -> Stores:
+def stores_of(app: AppBase, rule_limit: int = RULE_LIMIT) -> Stores:
     """Return where an app's schedules are stored: the setting ``scheduler_role_arn`` says it.
 
     Parameters
@@ -55,8 +56,8 @@ def stores_of(app: Caraway, rule_limit: int = RULE_LIMIT) -> Stores:
     return Stores.of(owner, app.site.scheduling, group, rule_limit)
 
 
-def schedules_of(app: Caraway, now: datetime) -> list[Stored]:
-    """Return an app's schedules, their arguments checked against the tasks' functions.
+def schedules_of(app: AppBase, now: datetime) -> list[Stored]:
+    """Return the schedules of an app's code, their arguments checked against the tasks' functions.
 
     Parameters
     ----------
@@ -70,18 +71,49 @@ def schedules_of(app: Caraway, now: datetime) -> list[Stored]:
     ImproperlyConfigured
         If entries cannot be stored; the message names them.
     """
-
-    def to_wire(entry: Entry) -> tuple[list[Json], dict[str, Json]]:
-        known: Task[..., Any] | None = app.tasks.get(entry.task)
-        write = untyped_to_wire if known is None else known.parameters.to_wire
-        return write(entry.args, entry.kwargs, serializer_of(app, entry.options))
-
-    wanted = [_with_options_of_task(app, entry) for entry in entries(app.conf.beat_schedule)]
-    store = stores_of(app).current
-    return schedules(app.site, store, wanted, zone=app.timezone, now=now, to_wire=to_wire)
+    return stored_of(app, entries(app.conf.beat_schedule), now)
 
 
-def _with_options_of_task(app: Caraway, entry: Entry) -> Entry:
+def stored_of(
+    app: AppBase, wanted: Sequence[Entry], now: datetime, origin: Origin = "code"
+) -> list[Stored]:
+    """Return what is to be stored of entries; parameters and errors as :func:`schedules_of`."""
+    return schedules(
+        app.site,
+        stores_of(app).current,
+        [_with_options_of_task(app, entry) for entry in wanted],
+        zone=app.timezone,
+        now=now,
+        to_wire=lambda entry: arguments_of(app, entry),
+        origin=origin,
+    )
+
+
+def compared_with_code(app: AppBase, held: Held, now: datetime) -> Status:
+    """Say how what AWS has of an entry stands to the code; what no code says is as it should be.
+
+    ``app`` is finalized.
+    """
+    name, said = held.stored.entry, app.conf.beat_schedule
+    if held.stored.origin == "data":
+        return "active"
+    if name not in said:
+        return "left over"
+    try:
+        wanted = stored_of(app, entries({name: said[name]}), now)
+    except (ImproperlyConfigured, TaskError):  # as the next sync says
+        return "differs"
+    return "active" if wanted == [replace(held.stored, edited=False)] else "differs"
+
+
+def arguments_of(app: AppBase, entry: Entry) -> tuple[list[Json], dict[str, Json]]:
+    """Return an entry's arguments as they travel, checked if the app has the task."""
+    known: Task[..., Any] | None = app.tasks.get(entry.task)
+    write = untyped_to_wire if known is None else known.parameters.to_wire
+    return write(entry.args, entry.kwargs, serializer_of(app, entry.options))
+
+
+def _with_options_of_task(app: AppBase, entry: Entry) -> Entry:
     """Return an entry with the task's own queue, limits and serializer, as a call of it has."""
     task = app.tasks.get(entry.task)
     options: Mapping[str, Any] = entry.options

@@ -22,6 +22,7 @@
     |   +-- NotRegistered               (KeyError)
     |   +-- AlreadyRegistered
     |   +-- QueueNotFound               (KeyError)
+    |   +-- ScheduleNotFound            (KeyError)
     |   +-- InvalidArguments            (TypeError) arguments that do not fit the task
     |   +-- EncodeError                 (TypeError) a value that cannot be serialised
     |   +-- DecodeError                 (ValueError) JSON that is no serialised value
@@ -150,6 +151,13 @@ class QueueNotFound(TaskError, KeyError):
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else "queue not found"
+
+
+class ScheduleNotFound(TaskError, KeyError):
+    """No entry of that name is stored in AWS."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else "schedule not found"
 
 
 class InvalidArguments(TaskError, TypeError):

@@ -54,6 +54,8 @@ from caraway.core.message import Message, read_message
 from caraway.core.options import NO_MEANING, OPTIONS
 from caraway.core.port import run_now
 from caraway.core.record import Record
+from caraway.core.run_history import Run
+from caraway.core.schedule_entries import ScheduleEntry
 from caraway.core.serializers import BUILT_IN, Accepted
 from caraway.core.signing import Signing
 from caraway.current import current_app
@@ -68,6 +70,7 @@ from caraway.schedules import BaseSchedule
 from caraway.schedules.solar import EVENTS
 from caraway.setting_mapping import _NO_SETTINGS
 from caraway.settings import SETTINGS
+from caraway.timetable import Schedules
 from caraway.utils.graph import DependencyGraph
 
 ROOT = Path(__file__).parents[2]
@@ -340,6 +343,9 @@ def test_every_make_target_of_a_page_exists(page: Path) -> None:
     assert [name for name in named if name not in targets] == []
 
 
+VALUES = (Context, Message, Queue, Record, Run, ScheduleEntry)
+
+
 def known_names() -> set[str]:
     """Return all that a page may call by its name."""
     classes: list[type] = [
@@ -354,6 +360,7 @@ def known_names() -> set[str]:
         Message,
         Record,
         BaseSchedule,
+        Schedules,
     ]
     return {
         *SETTINGS,
@@ -373,7 +380,7 @@ def known_names() -> set[str]:
         *(name for each in signals.SIGNALS.values() for name in each.arguments),
         *vars(Caraway(set_as_current=False)),
         *(name for each in classes for name in dir(each)),
-        *(each.name for kind in (Context, Message, Queue, Record) for each in fields(kind)),
+        *(each.name for kind in VALUES for each in fields(kind)),
         *(f"-{name}".strip("-") for name in COMMANDS),
     }
 

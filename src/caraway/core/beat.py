@@ -86,6 +86,8 @@ _KINDS: Final[dict[str, tuple[Any, str]]] = {
     "options": (Mapping, "a dict"),
     "enabled": (bool, "True or False"),
 }
+_SAID_BY: Final[Mapping[Origin, str]] = {"code": "beat_schedule", "data": "schedule"}
+"""How messages name where an entry is."""
 _OCCURRENCE: Final = "every occurrence is a task of its own, with an id that its time decides"
 _NO_OPTIONS: Final = {
     "countdown": "an occurrence is sent when it is due; move the schedule instead",
@@ -97,7 +99,7 @@ _NO_OPTIONS: Final = {
 }
 
 
-def entries(beat_schedule: Mapping[str, Any]) -> list[Entry]:
+def entries(beat_schedule: Mapping[str, Any], origin: Origin = "code") -> list[Entry]:
     """Return the entries of a ``beat_schedule``, checked.
 
     Parameters
@@ -116,11 +118,11 @@ def entries(beat_schedule: Mapping[str, Any]) -> list[Entry]:
     ImproperlyConfigured
         If a value is missing or of another kind.
     """
-    return [_entry(str(name), fields) for name, fields in beat_schedule.items()]
+    return [_entry(str(name), fields, origin) for name, fields in beat_schedule.items()]
 
 
-def _entry(name: str, fields: Any) -> Entry:
-    where = f"beat_schedule[{name!r}]"
+def _entry(name: str, fields: Any, origin: Origin) -> Entry:
+    where = f"{_SAID_BY[origin]}[{name!r}]"
     if not isinstance(fields, Mapping):
         raise ImproperlyConfigured(
             f"{where}: expected {{'task': ..., 'schedule': ...}}, not {fields!r}"
@@ -195,7 +197,7 @@ def schedules(
             stored = _stored(site, entry, zone, now, to_wire, origin)
             store.check(stored)
         except (ImproperlyConfigured, TaskError) as error:
-            problems.append(f"beat_schedule[{entry.name!r}]: {error}")
+            problems.append(f"{_SAID_BY[origin]}[{entry.name!r}]: {error}")
             continue
         name = store.name_of(stored)
         if name in made:

@@ -203,6 +203,7 @@ def _held(rule: Kept, tags: Mapping[str, str], targets: Sequence[Target]) -> Hel
         enabled=rule.is_on if mark is None else mark.enabled,
         group_id=target.group_id,
         origin="code" if mark is None else mark.origin,
+        edited=mark is not None and mark.edited,
     )
     ids = tuple(each.id for each in targets)
     return Held("rule", rule.name, stored, rule.is_on, mark is not None, ids)

@@ -201,5 +201,6 @@ def _held(schedule: Schedule, owner: Owner) -> Held | None:
         enabled=mark.enabled,
         group_id=schedule.message_group_id,
         origin=mark.origin,
+        edited=mark.edited,
     )
     return Held("schedule", schedule.name, stored, schedule.state == "ENABLED")

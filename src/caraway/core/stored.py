@@ -33,8 +33,8 @@ Origin: TypeAlias = Literal["code", "data"]
 
 _OWNER_DIGITS: Final = 8
 _DIGITS: Final = 12
-_MARK = re.compile(r" ?\[(code|data)( off)? ([0-9a-f]{8}) ([0-9a-f]{12})\]$")
-DESCRIBED_LIMIT: Final = DESCRIPTION_LIMIT - len(" [code off ") - _OWNER_DIGITS - _DIGITS - 2
+_MARK = re.compile(r" ?\[(code|data)( edited)?( off)? ([0-9a-f]{8}) ([0-9a-f]{12})\]$")
+DESCRIBED_LIMIT: Final = DESCRIPTION_LIMIT - len(" [code edited off ") - _OWNER_DIGITS - _DIGITS - 2
 """Longest description before the mark."""
 
 
@@ -58,6 +58,8 @@ class Stored:
         Whether it fires, unless it was paused. The store alone knows what is paused.
     group_id
         The message group on the queue.
+    edited
+        Whether one from code was changed since the last sync. It is no part of the content.
     """
 
     entry: str
@@ -68,6 +70,7 @@ class Stored:
     enabled: bool = True
     group_id: str | None = None
     origin: Origin = "code"
+    edited: bool = False
 
     def digits(self, *more: str) -> str:
         """Return what all of it comes to, together with what else its store makes of it."""
@@ -139,6 +142,8 @@ class Mark:
     ----------
     enabled
         What the code, or its maker, said; it may be paused nevertheless.
+    edited
+        :attr:`Stored.edited`.
     owner, digits
         :attr:`Owner.digits`, and those of the store.
     """
@@ -147,16 +152,17 @@ class Mark:
     enabled: bool
     owner: str
     digits: str
+    edited: bool = False
 
     @classmethod
     def of(cls, stored: Stored, owner: Owner, digits: str) -> Mark:
         """Return the mark of what an owner stores."""
-        return cls(stored.origin, stored.enabled, owner.digits, digits)
+        return cls(stored.origin, stored.enabled, owner.digits, digits, stored.edited)
 
     def on(self, description: str) -> str:
         """Return a description that ends with the mark."""
-        off = "" if self.enabled else " off"
-        mark = f"[{self.origin}{off} {self.owner} {self.digits}]"
+        edited, off = " edited" if self.edited else "", "" if self.enabled else " off"
+        mark = f"[{self.origin}{edited}{off} {self.owner} {self.digits}]"
         return f"{description} {mark}"
 
     @staticmethod
@@ -165,7 +171,9 @@ class Mark:
         if (found := _MARK.search(description)) is None:
             return description, None
         origin: Origin = "code" if found[1] == "code" else "data"
-        return description[: found.start()], Mark(origin, not found[2], found[3], found[4])
+        return description[: found.start()], Mark(
+            origin, not found[3], found[4], found[5], edited=found[2] is not None
+        )
 
 
 @dataclass(frozen=True)
