@@ -104,6 +104,11 @@ def fail(shelf: str) -> None:
     raise NoSuchShelf(shelf)
 
 
+@app.task(bind=True)
+def in_an_hour(self: Any) -> None:
+    raise self.retry(countdown=3_600)
+
+
 @app.task(bind=True, autoretry_for=(ConnectionError,), default_retry_delay=0, max_retries=2)
 def at_the_third_attempt(self: Any) -> int:
     if self.request.retries < 2:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -10,11 +11,15 @@ import pytest
 from botocore.exceptions import ClientError
 
 from caraway import Caraway, Queue, chord
+from caraway.core.envelope import parse_envelope
+from caraway.core.message import read_message
+from caraway.core.scheduling import eta_name
 from caraway.exceptions import AccessDenied
 from caraway.local.deploy import deploy
 from caraway.local.engine import LocalEngine
 from caraway.local.environ import exports
 from caraway.local.template import load_template
+from caraway.requests.scheduler import at
 from tests.e2e.conftest import APP, PATIENCE_S, Deployed, wait_until
 from tests.stacks import ECS, SAM
 
@@ -47,9 +52,12 @@ def template_with_all_roles() -> dict[str, Any]:
     """Return template.yaml with the role of infra/ecs.yaml and those of two who send tasks."""
     template, ecs = load_template(SAM), load_template(ECS)
     template["Parameters"]["Queue"] = ecs["Parameters"]["Queue"]
-    resources = template["Resources"] | {
-        name: ecs["Resources"][name] for name in ("Cluster", "TaskRole")
-    }
+    # Its parameter is an output of the other stack: here the two are one.
+    template["Conditions"]["HasSchedulerRole"] = {"Fn::Equals": ["one", "one"]}
+    of_ecs = {name: ecs["Resources"][name] for name in ("Cluster", "TaskRole")}
+    output, parameter = {"Fn::GetAtt": ["SchedulerRole", "Arn"]}, {"Ref": "SchedulerRoleArn"}
+    text = json.dumps(of_ecs).replace(json.dumps(parameter), json.dumps(output))
+    resources = template["Resources"] | json.loads(text)
     for name, policies in (
         ("ProducerRole", ["ProducerPolicy"]),
         ("RevokerRole", ["ProducerPolicy", "RevokerPolicy"]),
@@ -60,7 +68,10 @@ def template_with_all_roles() -> dict[str, Any]:
             "Type": "AWS::IAM::Role",
             "Properties": {"AssumeRolePolicyDocument": trust, "ManagedPolicyArns": attached},
         }
-    return template | {"Resources": for_this_engine(resources)}
+    text = json.dumps(for_this_engine(resources))
+    for group in ("${ScheduleGroup}", "${Prefix}schedules"):  # in rights it knows one group only
+        text = text.replace(f":schedule/{group}/", ":schedule/default/")
+    return template | {"Resources": json.loads(text)}
 
 
 def for_this_engine(resources: dict[str, Any]) -> dict[str, Any]:
@@ -161,6 +172,8 @@ def worker(stack: Deployed) -> Iterator[None]:
         CARAWAY_TASK_SIGNING_KEYS=json.dumps(KEYS),
         CARAWAY_TASK_SIGNING_KEY_ID="2026-11",
         CARAWAY_TASK_REQUIRE_SIGNATURE="true",
+        CARAWAY_SCHEDULER_ROLE_ARN=stack.outputs["SchedulerRoleArn"],
+        CARAWAY_SCHEDULER_GROUP_NAME=stack.outputs["ScheduleGroup"],
     )
     with stack.worker("-Q", "large", "-c", "4"):
         yield
@@ -178,6 +191,8 @@ def app_of(stack: Deployed, who: str, patch: pytest.MonkeyPatch) -> Caraway:
         payload_bucket=stack.outputs["PayloadBucket"],
         task_signing_keys=KEYS,
         task_signing_key_id="2026-11",
+        scheduler_role_arn=stack.outputs["SchedulerRoleArn"],
+        scheduler_group_name=stack.outputs["ScheduleGroup"],
     )
     return app
 
@@ -198,9 +213,9 @@ def test_sam_adds_nobody_who_may_do_anything(stack: Deployed) -> None:
         for each in resources["StackResourceSummaries"]
         if each["ResourceType"].startswith("AWS::IAM::") or "Permission" in each["ResourceType"]
     }
-    assert found == {*ROLES.values(), "ProducerPolicy", "RevokerPolicy"}
+    assert found == {*ROLES.values(), "SchedulerRole", "ProducerPolicy", "RevokerPolicy"}
     roles = stack.engine.client("iam").list_roles()["Roles"]
-    assert len(roles) == len(ROLES)
+    assert len(roles) == len(ROLES) + 1
 
 
 @pytest.fixture(params=["default", "large"])
@@ -291,6 +306,78 @@ def test_revoking_needs_its_own_policy(
     revoker.control.revoke(ids)
     assert {revoker.AsyncResult(id).state for id in ids} == {"REVOKED"}
     revoker.close()
+
+
+# -- far ETAs ------------------------------------------------------------------------------------
+
+
+def scheduled(stack: Deployed, id: str, attempt: int = 0) -> Any:
+    """Return the schedule that holds an attempt of a task, None where there is none."""
+    scheduler = stack.engine.client("scheduler")
+    try:
+        return scheduler.get_schedule(Name=eta_name(id, attempt), GroupName=f"{PREFIX}schedules")
+    except scheduler.exceptions.ResourceNotFoundException:
+        return None
+
+
+def test_a_far_eta_waits_in_a_schedule_until_it_is_revoked(
+    producer: Caraway, stack: Deployed, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    due = datetime.now(timezone.utc) + timedelta(days=30)
+    sent = producer.send_task("tests.e2e.corridor.add", (2, 3), queue=queue, eta=due)
+    schedule = scheduled(stack, sent.id)
+    assert schedule["ScheduleExpression"] == at(due - timedelta(minutes=1))
+    assert schedule["ActionAfterCompletion"] == "DELETE"
+    assert schedule["Target"]["Arn"].endswith(f":{PREFIX}{queue}")
+    assert schedule["Target"]["RoleArn"] == stack.outputs["SchedulerRoleArn"]
+    message = read_message(parse_envelope(schedule["Target"]["Input"]))
+    assert (message.id, message.args, message.eta) == (sent.id, (2, 3), due)
+    with pytest.raises(AccessDenied):
+        producer.control.revoke(sent.id)
+    revoker = app_of(stack, "revoker", monkeypatch)
+    revoker.control.revoke(sent.id)
+    revoker.close()
+    assert scheduled(stack, sent.id) is None
+    assert wait_until(lambda: stack.is_empty(queue))
+
+
+def test_both_doors_may_ask_for_a_far_retry(producer: Caraway, stack: Deployed, queue: str) -> None:
+    sent = send(producer, "in_an_hour", queue=queue)
+    assert wait_until(lambda: scheduled(stack, sent.id, 1) is not None)
+    assert sent.state == "RETRY"
+
+
+def look_at(scheduler: Any, name: str) -> None:
+    scheduler.get_schedule(Name=name, GroupName=f"{PREFIX}schedules")
+
+
+def take_away(scheduler: Any, name: str) -> None:
+    scheduler.delete_schedule(Name=name, GroupName=f"{PREFIX}schedules")
+
+
+def make(scheduler: Any, name: str) -> None:
+    scheduler.create_schedule(
+        Name=name,
+        GroupName=f"{PREFIX}schedules",
+        ScheduleExpression="rate(1 day)",
+        FlexibleTimeWindow={"Mode": "OFF"},
+        Target={"Arn": "arn:aws:sqs:us-east-1:1:x", "RoleArn": "arn:aws:iam::1:role/x"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("who", "call", "name"),
+    [
+        *((who, make, "c0ffee-nightly-1") for who in ROLES),
+        *((who, take_away, "c0ffee-nightly-1") for who in ROLES),
+        *((who, look_at, "eta-1") for who in ("producer", "lambda", "ecs")),
+        *((who, take_away, "eta-1") for who in ("producer", "lambda", "ecs")),
+    ],
+)
+def test_schedules_of_entries_are_for_nobody_and_those_of_etas_for_who_revokes(
+    stack: Deployed, who: str, call: Callable[[Any, str], None], name: str
+) -> None:
+    denied(call, client_of(stack, who, "scheduler"), name)
 
 
 # -- what nobody may -----------------------------------------------------------------------------

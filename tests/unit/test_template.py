@@ -159,6 +159,8 @@ def test_the_worker_is_told_where_everything_is() -> None:
         "CARAWAY_QUEUE_NAME_PREFIX": "caraway-",
         "CARAWAY_TASK_TABLE": "TaskTable",
         "CARAWAY_PAYLOAD_BUCKET": "PayloadBucket",
+        "CARAWAY_SCHEDULER_ROLE_ARN": "SchedulerRole.Arn",
+        "CARAWAY_SCHEDULER_GROUP_NAME": "ScheduleGroup",
     }
 
 
@@ -227,6 +229,9 @@ def test_the_ecs_stack_finds_the_other_by_its_prefix() -> None:
         "CARAWAY_TASK_TABLE": sam.of_type("AWS::DynamoDB::Table")["TaskTable"]["TableName"],
         "CARAWAY_PAYLOAD_BUCKET": sam.of_type("AWS::S3::Bucket")["PayloadBucket"]["BucketName"],
         "CARAWAY_HEALTH_PORT": "8080",
+        "CARAWAY_SCHEDULER_GROUP_NAME": sam.of_type("AWS::Scheduler::ScheduleGroup")[
+            "ScheduleGroup"
+        ]["Name"],
     }
     assert container["HealthCheck"]["Command"] == ["CMD", "caraway", "health"]
     queue = sam.of_type("AWS::SQS::Queue")["LargeQueue"]["QueueName"]

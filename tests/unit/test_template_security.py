@@ -32,7 +32,7 @@ CONSUME = [
     "sqs:ChangeMessageVisibility*",
     "sqs:GetQueueAttributes",
 ]
-SEND = ["sqs:SendMessage*", "sqs:GetQueueUrl"]
+SEND = ["sqs:SendMessage*", "sqs:GetQueueUrl", "sqs:GetQueueAttributes"]
 FOR_THE_DEMO = "DemoInputs"
 WITH_A_KEY = "UseKey"
 WITH_A_SECRET = "ReadSigningKeys"
@@ -44,6 +44,25 @@ def through(*services: str) -> dict[str, Any]:
     names = [f"{name}.{regions.get(name, REGION)}.amazonaws.com*" for name in services]
     return {"StringLike": {"kms:ViaService": names}}
 
+
+SCHEDULER_ROLE = f"arn:aws:iam::{ACCOUNT}:role/scheduler"
+
+
+def far_etas(group: str, role: str) -> list[Any]:
+    """Schedules of single messages, and of nothing else in the group."""
+    return [
+        (FAR_ETAS[0], "scheduler:CreateSchedule", f"{_SCHEDULES}/{group}/eta-*"),
+        (
+            FAR_ETAS[1],
+            "iam:PassRole",
+            role,
+            {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}},
+        ),
+    ]
+
+
+FAR_ETAS = ("ScheduleFarEtas", "HandRoleToScheduler")
+_SCHEDULES = f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule"
 
 USE_KEY = (
     WITH_A_KEY,
@@ -65,6 +84,7 @@ WORKER_ROLE = [
             "LargeDeadLetterQueue.Arn",
         ],
     ),
+    *far_etas("ScheduleGroup", "SchedulerRole.Arn"),
     ("Records", RECORDS, "TaskTable.Arn"),
     (
         "Payloads",
@@ -80,6 +100,7 @@ WORKER_ROLE = [
 
 PRODUCER_POLICY = [
     ("Send", SEND, ["DefaultQueue.Arn", "LargeQueue.Arn"]),
+    *far_etas("ScheduleGroup", "SchedulerRole.Arn"),
     ("ReadRecords", ["dynamodb:GetItem", "dynamodb:BatchGetItem"], "TaskTable.Arn"),
     ("WriteLargeMessages", "s3:PutObject", "PayloadBucket.Arn/messages/*"),
     ("ReadLargeResults", "s3:GetObject", "PayloadBucket.Arn/results/*"),
@@ -98,15 +119,26 @@ REVOKER_POLICY = [
         ],
         "TaskTable.Arn",
     ),
+    (
+        "CallBackFarEtas",
+        ["scheduler:GetSchedule", "scheduler:DeleteSchedule"],
+        f"{_SCHEDULES}/ScheduleGroup/eta-*",
+    ),
     (WITH_A_KEY, ["kms:Decrypt"], KEY, through("dynamodb")),
 ]
 
 _SQS = f"arn:aws:sqs:{REGION}:{ACCOUNT}:caraway-"
 _BUCKET = f"arn:aws:s3:::caraway-payloads-{ACCOUNT}-{REGION}"
+SCHEDULERS_ROLE = [
+    # All queues of the app, also those that are not of this stack.
+    ("Send", "sqs:SendMessage", f"{_SQS}*"),
+    (WITH_A_KEY, ["kms:GenerateDataKey", "kms:Decrypt"], KEY, through("sqs")),
+]
 TASK_ROLE = [
     ("Consume", CONSUME, f"{_SQS}large"),
     # All queues of the app, which this stack does not know by name.
     ("Send", SEND, f"{_SQS}*"),
+    *far_etas("caraway-schedules", SCHEDULER_ROLE),
     ("Records", RECORDS, f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/caraway-tasks"),
     (
         "ProtectItself",
@@ -125,6 +157,7 @@ TASK_ROLE = [
 
 ALLOWED: dict[Path, dict[str, list[Any]]] = {
     SAM: {
+        "SchedulerRole": SCHEDULERS_ROLE,
         "WorkerRole": WORKER_ROLE,
         "ProducerPolicy": PRODUCER_POLICY,
         "RevokerPolicy": REVOKER_POLICY,
@@ -139,7 +172,20 @@ ECS_TASKS: dict[str, Any] = {
     "Condition": {"StringEquals": {"aws:SourceAccount": ACCOUNT}},
 }
 ASSUMED_BY: dict[Path, dict[str, dict[str, Any]]] = {
-    SAM: {"WorkerRole": {"Service": "lambda.amazonaws.com"}},
+    SAM: {
+        "SchedulerRole": {
+            "Service": "scheduler.amazonaws.com",
+            "Condition": {
+                "StringEquals": {
+                    "aws:SourceAccount": ACCOUNT,
+                    "aws:SourceArn": (
+                        f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule-group/caraway-schedules"
+                    ),
+                }
+            },
+        },
+        "WorkerRole": {"Service": "lambda.amazonaws.com"},
+    },
     ECS: {"ExecutionRole": ECS_TASKS, "TaskRole": ECS_TASKS},
 }
 BY_AWS = {
@@ -194,12 +240,16 @@ def tls_only(actions: str, *resources: str) -> dict[str, Any]:
 
 @BOTH
 def test_roles_and_policies_allow_what_is_written_here_and_no_more(path: Path) -> None:
-    assert statements_of(path, KmsKeyArn=KEY, SigningKeysSecretArn=SECRET) == allowed_by(path)
+    parameters = {"KmsKeyArn": KEY, "SigningKeysSecretArn": SECRET}
+    if path == ECS:
+        parameters["SchedulerRoleArn"] = SCHEDULER_ROLE
+    assert statements_of(path, **parameters) == allowed_by(path)
 
 
 @BOTH
 def test_what_is_not_there_needs_no_right(path: Path) -> None:
-    expected = allowed_by(path, without=(WITH_A_KEY, WITH_A_SECRET, FOR_THE_DEMO))
+    without = (WITH_A_KEY, WITH_A_SECRET, FOR_THE_DEMO, *(FAR_ETAS if path == ECS else ()))
+    expected = allowed_by(path, without)
     assert statements_of(path, App="shop.tasks:app") == expected
 
 
@@ -215,7 +265,7 @@ def test_a_wildcard_is_the_end_of_a_name(path: Path) -> None:
                 for verb in ("SendMessage", "DeleteMessage", "ChangeMessageVisibility")
             }
             for resource in [resources] if isinstance(resources, str) else resources:
-                assert re.fullmatch(r"[^*]+(/\*|:caraway-\*)?", resource)
+                assert re.fullmatch(r"[^*]+(/\*|/eta-\*|:caraway-\*)?", resource)
 
 
 @BOTH
