@@ -17,6 +17,7 @@ from caraway.core.claim_check import Store, keep_text
 from caraway.core.group_tree import OPEN_LIMIT, Element, Growth, Tree, growth_key, node_key
 from caraway.core.ids import member_id
 from caraway.core.joins import (
+    NODE_S,
     Member,
     arrive,
     arrive_added,
@@ -123,12 +124,26 @@ def test_what_cannot_be_a_member_is_refused() -> None:
         run_now(close(MemoryAws(), SITE, "g", OPEN_LIMIT + 1, UNTIL))
 
 
-def test_nodes_outlive_the_deadline_by_the_horizon() -> None:
+def test_a_group_that_outlives_its_members_records_is_complete_and_says_which_are_gone() -> None:
+    aws, day_s = MemoryAws(), 86_400
+    for index, day in ((0, 0), (1, 80)):
+        now = UNTIL + day * day_s
+        for key in [key for key, item in aws.items.items() if item["ttl"] < now]:
+            del aws.items[key]
+        succeed(aws, member_id("g", index), index, ttl=now + 2 * HORIZON_S)
+        until = now + HORIZON_S
+        complete = run_now(arrive(aws, SITE, Member("g", index, 2), until))
+    assert complete
+    with pytest.raises(ChordError, match=f"{member_id('g', 0)}.* has no record"):
+        gathered(aws, 2)
+
+
+def test_nodes_outlive_the_deadline_of_their_group() -> None:
     aws = MemoryAws()
     counted(aws, 0, None)
     run_now(close(aws, SITE, "g", 101, UNTIL))
     run_now(arrive_with(aws, SITE, Member("g", 1, None), ["x"], UNTIL))
-    assert {item["ttl"] for item in aws.items.values()} == {int(UNTIL) + HORIZON_S}
+    assert {item["ttl"] for item in aws.items.values()} == {int(UNTIL) + NODE_S}
 
 
 def test_keys_of_nodes_cannot_be_ids_of_tasks() -> None:

@@ -45,6 +45,10 @@ if TYPE_CHECKING:
 
 RECORDS_AT_ONCE: Final = 800
 """Records in memory at a time: 320 MB if each is as large as an item can be, 4 KB by default."""
+NODE_S: Final = 5 * HORIZON_S
+"""How much longer than its group is given a node lives: far longer than its members' records. A
+group that takes too long is then complete one day, and fails for what its members have lost; a node
+that was gone before would be waited for for ever."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ async def arrive(aws: Aws, site: Site, member: Member, until: float, *, width: i
     ----------
     until
         When the group is given up, in seconds since the epoch; its nodes live for
-        :data:`~caraway.core.record.HORIZON_S` longer.
+        :data:`NODE_S` longer.
 
     Raises
     ------
@@ -164,7 +168,7 @@ async def _tell(aws: Aws, site: Site, key: str, change: Change) -> Item:
 
 
 def _life(until: float) -> int:
-    return int(until) + HORIZON_S
+    return int(until) + NODE_S
 
 
 # -- growing ---------------------------------------------------------------------------------
