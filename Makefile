@@ -18,7 +18,7 @@ ARCH ?= arm64
 MACHINE := $(if $(filter arm64,$(ARCH)),aarch64,x86_64)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit e2e chaos beside fuzz lint format types bench package deploy docs lock clean
+.PHONY: help setup demo test unit e2e chaos beside twice fuzz lint format types bench package deploy docs lock clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ chaos: $(READY) ## Break things under 44,000 tasks, and write what held to docs/
 
 beside: $(READY) ## Break the same things under Celery on SQS and Caraway, and write what came of both
 	$(BIN)/python -m benchmarks.beside $(ARGS)
+
+twice: $(READY) ## Let every message of workflows come twice, up to a chord of 10,000 (an hour)
+	$(BIN)/python -m tests.twice $(ARGS)
 
 fuzz: $(READY) ## Feed workers with 100,000 inputs that nobody meant, and write what became of them
 	$(BIN)/python -m tests.fuzz $(ARGS)
