@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from caraway.core.canvas_options import options_of_chain, options_of_chord
 from caraway.core.stamps import STAMPS
-from caraway.core.workflow import CHAIN, CHORD, Steps, options_of_chain, options_of_chord
+from caraway.core.workflow import CHAIN, CHORD, Steps, told
 from caraway.exceptions import InvalidOption
 from caraway.groups import Canvas, group, is_signature, signatures_of
 from caraway.maps import chunks, xmap, xstarmap
@@ -66,14 +67,28 @@ class chain(Canvas[R_co]):  # noqa: N801 - Celery's name
 
     def steps(self) -> Steps[Signature[Any]]:
         """Return it as the steps of a workflow."""
-        return tuple(step for task in self.own_tasks() for step in task.steps())
+        steps = tuple(step for task in self.own_tasks() for step in task.steps())
+        errbacks = self._errbacks()
+        return told(steps, lambda call: call.given(errbacks)) if errbacks else steps
+
+    def _errbacks(self) -> dict[str, Any]:
+        """Return its errbacks, as an option."""
+        errbacks = self.options.get("link_error")
+        return {"link_error": errbacks} if errbacks else {}
+
+    def _tasks(self) -> list[Signature[Any]]:
+        """Return its tasks, with its errbacks where those are also the tasks' of headers."""
+        errbacks = self._errbacks()
+        if errbacks and self.app.conf.task_allow_error_cb_on_chord_header:
+            return [task.given(errbacks) for task in self.tasks]
+        return self.tasks
 
     def own_tasks(self) -> list[Signature[Any]]:
-        """Return its tasks with its arguments and options."""
+        """Return its tasks with its arguments and options, but for its errbacks."""
         if not self.tasks:
             return []
         everywhere, at_the_end, first = options_of_chain(self.options)
-        tasks = [task.given(everywhere) for task in self.tasks]
+        tasks = [task.given(everywhere) for task in self._tasks()]
         tasks[0] = tasks[0].given(first, self.args, self.kwargs)
         tasks[-1] = tasks[-1].given(at_the_end)
         if self.immutable:
@@ -93,11 +108,18 @@ class chain(Canvas[R_co]):  # noqa: N801 - Celery's name
 
     def pushed_down(self) -> chain[R_co]:
         """Return a copy whose arguments and options are those of its tasks."""
-        return chain(*self.own_tasks(), app=self.own_app)
+        return chain(*self.own_tasks(), app=self.own_app, **self._errbacks())
+
+    def links(self) -> list[Signature[Any]]:
+        """Return its tasks with what is its own; itself where that cannot be said of them."""
+        errbacks = self._errbacks()
+        if errbacks and any(isinstance(each, Canvas) for each in self.tasks[:-1]):
+            return [self]
+        return [each.given(errbacks) for each in self.own_tasks()]
 
     def parts_to_json(self) -> dict[str, Json]:
         """Return its tasks as JSON."""
-        return {"tasks": [each.to_dict() for each in self.tasks]}
+        return {"tasks": [each.to_dict() for each in self._tasks()]}
 
     @classmethod
     def joining(cls, left: Signature[Any], right: Signature[Any]) -> Signature[Any]:
@@ -261,5 +283,5 @@ class chord(Canvas[R_co]):  # noqa: N801 - Celery's name
 def _links(signature: Signature[Any]) -> list[Signature[Any]]:
     """Return the tasks of a chain, with what is its own; any other signature is one."""
     if isinstance(signature, chain):
-        return signature.own_tasks()
+        return signature.links()
     return [signature.clone().part()]

@@ -8,14 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from caraway.call_options import in_zone_of, options_to_json
 from caraway.core.arguments import untyped_to_wire
-from caraway.core.workflow import (
-    GROUP,
-    Group,
-    Steps,
-    canvas_to_json,
-    flattened,
-    options_of_group,
-)
+from caraway.core.canvas_options import options_of_group
+from caraway.core.workflow import GROUP, Group, Steps, canvas_to_json, flattened
 from caraway.exceptions import InvalidOption
 from caraway.signatures import R_co, Signature, maybe_signature
 from caraway.stamping import with_answer

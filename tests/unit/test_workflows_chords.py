@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from caraway import Signature, chord
+from caraway import Signature, chain, chord, group
 from tests.yard import Yard
 
 
@@ -33,6 +33,30 @@ def test_an_errback_of_a_chord_is_its_headers_too_where_that_is_allowed(
     yard = Yard()
     yard.app.conf.update(task_allow_error_cb_on_chord_header=allowed)
     workflow: Signature[Any] = chord([yard.fail.si("no"), yard.ident.si(1)], yard.total.s())
+    workflow.link_error(yard.told.s())
+    if how == "json":
+        workflow = Signature.from_dict(workflow.to_dict(), yard.app)
+    if how == "before a task":
+        workflow = workflow | yard.ident.s()
+    if how == "callback":
+        yard.ident.s(0).set(link=[workflow]).delay()
+    else:
+        workflow.delay()
+    yard.work()
+    assert yard.ran("told") == 1 + allowed
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+@pytest.mark.parametrize("how", ["sent", "json", "callback", "before a task", "in a chain"])
+def test_an_errback_of_a_chain_is_its_headers_too_where_that_is_allowed(
+    how: str, allowed: bool
+) -> None:
+    yard = Yard()
+    yard.app.conf.update(task_allow_error_cb_on_chord_header=allowed)
+    header = group([yard.fail.si("no"), yard.ident.si(1)])
+    workflow: Signature[Any] = chain(yard.add.s(0), header, yard.total.s())
+    if how == "in a chain":
+        workflow = chain(chain(yard.add.s(0), header), yard.total.s())
     workflow.link_error(yard.told.s())
     if how == "json":
         workflow = Signature.from_dict(workflow.to_dict(), yard.app)

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 from caraway import states
 from caraway.core.attempts import REPLACED, Handover, keep_changes, kept_changes
+from caraway.core.canvas_options import given
 from caraway.core.disposition import Delete
 from caraway.core.publish import from_call
 from caraway.core.record import RETRY, Written
 from caraway.core.sending import request_to_send, send_all
-from caraway.core.workflow import Place, all_steps_of, call_to_json, given, heads
+from caraway.core.workflow import Place, all_steps_of, call_to_json, heads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

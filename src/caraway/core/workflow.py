@@ -11,8 +11,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
+from caraway.core.canvas_options import (
+    given,
+    options_of,
+    options_of_chain,
+    options_of_chord,
+    options_of_group,
+)
 from caraway.core.ids import derived_id, member_id
-from caraway.core.stamps import STAMPS, with_options
 
 if TYPE_CHECKING:
     from typing import TypeGuard
@@ -25,8 +31,6 @@ T = TypeVar("T")
 CHAIN: Final = "chain"
 GROUP: Final = "group"
 CHORD: Final = "chord"
-_OF_ITS_END: Final = ("link", "task_id")
-_EVERYWHERE: Final = ("link_error", STAMPS)
 
 
 @dataclass(frozen=True)
@@ -184,6 +188,26 @@ def prepended(steps: Steps[T], *values: Any) -> Steps[T]:
     return (replace(first, members=several), *steps[1:])
 
 
+def told(steps: Steps[T], given: Callable[[T], T]) -> Steps[T]:
+    """Return the steps of a chain whose errbacks ``given`` adds to a call.
+
+    They are those of each of its tasks, but for the members of a group with a step after it: that
+    step, the body of a chord, hears of what fails there, as in Celery.
+    """
+    last = len(steps) - 1
+    changed: list[Call[T] | Group[T]] = []
+    for place, step in enumerate(steps):
+        if isinstance(step, Call):
+            changed.append(replace(step, what=given(step.what)))
+        elif place < last:
+            changed.append(step)
+        else:
+            members = (told(member, given) for member in step.members)
+            several = list(members) if isinstance(step.members, Sequence) else members
+            changed.append(replace(step, members=several))
+    return tuple(changed)
+
+
 def calls_of(steps: Steps[T]) -> Iterator[T]:
     """Give what all calls of a workflow are."""
     for step in steps:
@@ -218,8 +242,8 @@ def steps_of(wire: Json) -> Steps[Json]:
     """Return the steps of a signature as JSON: of a call, a chain, a group or a chord."""
     read = _READERS.get(wire.get("subtask_type"))
     if read is None:
-        return (Call(wire, _options(wire).get("task_id")),)
-    return read(wire, wire.get("kwargs") or {}, _options(wire))
+        return (Call(wire, options_of(wire).get("task_id")),)
+    return read(wire, wire.get("kwargs") or {}, options_of(wire))
 
 
 def _steps_of_chain(wire: Json, kwargs: Json, options: Mapping[str, Json]) -> Steps[Json]:
@@ -229,7 +253,8 @@ def _steps_of_chain(wire: Json, kwargs: Json, options: Mapping[str, Json]) -> St
         tasks = [given(task, everywhere) for task in tasks]
         tasks[0] = given(tasks[0], first)
         tasks[-1] = given(tasks[-1], at_the_end)
-    return _begun_with(all_steps_of(tasks), wire)
+    errbacks = {"link_error": options["link_error"]} if options.get("link_error") else {}
+    return _begun_with(told(all_steps_of(tasks), lambda call: given(call, errbacks)), wire)
 
 
 def _steps_of_group(wire: Json, kwargs: Json, options: Mapping[str, Json]) -> Steps[Json]:
@@ -298,57 +323,6 @@ def _sealed(steps: Steps[Json], wire: Json) -> Steps[Json]:
     if isinstance(first, Call):
         return (replace(first, what={**first.what, "immutable": True}), *rest)
     return (replace(first, members=[_sealed(each, wire) for each in first.members]), *rest)
-
-
-def _options(wire: Json) -> Mapping[str, Json]:
-    return wire.get("options") or {}
-
-
-def given(wire: Json, options: Mapping[str, Json]) -> Json:
-    """Return a signature with options from outside: links come after its own, others before."""
-    if not options:
-        return wire
-    own = _options(wire)
-    merged = with_options(own, options)
-    for name in ("link", "link_error"):
-        if own.get(name) and options.get(name):
-            before, after = _several(own[name]), _several(options[name])
-            merged[name] = [*before, *(each for each in after if each not in before)]
-    return {**wire, "options": merged}
-
-
-def _several(links: Json) -> list[Json]:
-    """Return links, of which one may stand alone, as a list."""
-    return links if isinstance(links, list) else [links]
-
-
-def options_of_chain(options: Mapping[str, T]) -> tuple[dict[str, T], dict[str, T], dict[str, T]]:
-    """Return which options of a chain are every task's, which the last one's, the first one's."""
-    everywhere = {name: options[name] for name in _EVERYWHERE if name in options}
-    at_the_end = {name: value for name, value in options.items() if name in _OF_ITS_END}
-    others = options.keys() - everywhere.keys() - at_the_end.keys()
-    return everywhere, at_the_end, {name: options[name] for name in others}
-
-
-def options_of_group(options: Mapping[str, T]) -> tuple[dict[str, T], dict[str, T]]:
-    """Return which options of a group are its first task's, and which those of each.
-
-    As in Celery, a callback of a group is its first task's.
-    """
-    each = {name: value for name, value in options.items() if name not in _OF_ITS_END}
-    if not each.get("link_error"):
-        each.pop("link_error", None)
-    return ({"link": options["link"]} if options.get("link") else {}), each
-
-
-def options_of_chord(options: Mapping[str, T]) -> tuple[dict[str, T], dict[str, T]]:
-    """Return which options of a chord are the body's, and which the header's."""
-    of_body = (*_OF_ITS_END, *_EVERYWHERE)
-    of_header = options.keys() - {*_OF_ITS_END, "link_error"}
-    return (
-        {name: value for name, value in options.items() if name in of_body},
-        {name: value for name, value in options.items() if name in of_header},
-    )
 
 
 def steps_to_json(steps: Steps[T], to_json: Callable[[Call[T]], Json]) -> list[Json]:

@@ -20,13 +20,24 @@ began after its ``expires``."""
 
 @dataclass(frozen=True)
 class Task:
-    """A task; one that is closed is an immutable signature, and takes no value."""
+    """A task; one that is closed is an immutable signature, and takes no value.
+
+    Attributes
+    ----------
+    items
+        It is a map of the task over these, in one run; a starmap where ``star`` is set.
+    by
+        What it lets take its place.
+    """
 
     name: str
     does: Behaviour = "returns"
     closed: bool = False
     link: tuple[Canvas, ...] = ()
     link_error: tuple[Canvas, ...] = ()
+    items: tuple[str, ...] | None = None
+    star: bool = False
+    by: Canvas | None = None
 
 
 @dataclass(frozen=True)
@@ -40,11 +51,18 @@ class Chain:
 
 @dataclass(frozen=True)
 class Group:
-    """Canvases side by side."""
+    """Canvases side by side.
+
+    Attributes
+    ----------
+    chunked
+        It is written as chunks of so many items: the members are starmaps of one task.
+    """
 
     members: tuple[Canvas, ...] = ()
     link: tuple[Canvas, ...] = ()
     link_error: tuple[Canvas, ...] = ()
+    chunked: int = 0
 
 
 @dataclass(frozen=True)
@@ -84,15 +102,17 @@ def parts_of(canvas: Canvas) -> tuple[Canvas, ...]:
 
 
 def tasks_of(canvas: Canvas) -> Iterator[Task]:
-    """Give all tasks of a canvas, those of its callbacks included."""
+    """Give all tasks of a canvas, those of its callbacks and of replacements included."""
     if isinstance(canvas, Task):
         yield canvas
+        if canvas.by is not None:
+            yield from tasks_of(canvas.by)
     for each in (*parts_of(canvas), *canvas.link, *canvas.link_error):
         yield from tasks_of(each)
 
 
 def without_errbacks(canvas: Canvas) -> Iterator[Task]:
-    """Give the tasks of a canvas and of its callbacks, without those of its errbacks."""
+    """Give the tasks of a canvas and of its callbacks: no errbacks, and no replacements."""
     if isinstance(canvas, Task):
         yield canvas
     for each in (*parts_of(canvas), *canvas.link):
@@ -107,7 +127,7 @@ def changed(canvas: Canvas, change: Callable[[Task], Task]) -> Canvas:
 
     linked = replace(canvas, link=all_of(canvas.link), link_error=all_of(canvas.link_error))
     if isinstance(linked, Task):
-        return change(linked)
+        return change(replace(linked, by=linked.by and changed(linked.by, change)))
     if isinstance(linked, Chain):
         return replace(linked, steps=all_of(linked.steps))
     if isinstance(linked, Group):

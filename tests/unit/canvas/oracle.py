@@ -110,7 +110,8 @@ def settled(canvas: Canvas) -> Canvas:
     """
     link, link_error = _all(canvas.link), _all(canvas.link_error)
     if isinstance(canvas, Task):
-        return replace(canvas, link=link, link_error=link_error)
+        by = canvas.by and settled(canvas.by)
+        return replace(canvas, link=link, link_error=link_error, by=by)
     if isinstance(canvas, Chord):  # its callbacks are its body's
         body = settled(_linked(canvas.body, link, link_error))
         return _chained([Group(_members(canvas.header)), body])
@@ -120,9 +121,23 @@ def settled(canvas: Canvas) -> Canvas:
             for place, each in enumerate(canvas.members)
         ]
         return Group(_members(tuple(linked)))
-    # The callback of a chain is its last task's, its errback everybody's.
-    *before, last = [_linked(step, (), link_error) for step in canvas.steps]
-    return _chained([settled(step) for step in (*before, _linked(last, link, ()))])
+    *before, last = canvas.steps  # the callback of a chain is its last task's
+    steps = [settled(step) for step in (*before, _linked(last, link, ()))]
+    return _with_errbacks(_chained(steps), link_error)
+
+
+def _with_errbacks(canvas: Canvas, link_error: tuple[Canvas, ...]) -> Canvas:
+    """Give a chain errbacks: each task's, but not a group's that has a step after it."""
+    if isinstance(canvas, Task):
+        return _linked(canvas, (), link_error)
+    if isinstance(canvas, Group):
+        return Group(tuple(_with_errbacks(each, link_error) for each in canvas.members))
+    assert isinstance(canvas, Chain)
+    *before, last = canvas.steps
+    linked = [
+        each if isinstance(each, Group) else _with_errbacks(each, link_error) for each in before
+    ]
+    return Chain((*linked, _with_errbacks(last, link_error)))
 
 
 def _all(canvases: tuple[Canvas, ...]) -> tuple[Canvas, ...]:
@@ -199,13 +214,36 @@ class _World:
 
     def _task(self, task: Task, given: Any) -> End:
         given = NOTHING if task.closed else given
-        runs = RUNS.get(task.does, 1)
-        if runs:
-            self.ran[task.name, shown(given)] += runs
+        self._count(task, given)
         self.states[task.name] = STATES[task.does]
         if self.states[task.name] != "SUCCESS":
             return self._broken(task, ERRORS.get(task.does))
-        value = value_of(task.name, given)
+        if task.by is not None:
+            return self._replaced(task, task.by)
+        return self._succeeded(task, _returned(task, given))
+
+    def _count(self, task: Task, given: Any) -> None:
+        """Note how often the function of a task runs; a map stops at the first item that fails."""
+        runs = RUNS.get(task.does, 1)
+        fails = STATES[task.does] != "SUCCESS"
+        items = (given,) if task.items is None else task.items[:1] if fails else task.items
+        for item in items if runs else ():
+            self.ran[task.name, shown(item)] += runs
+
+    def _replaced(self, task: Task, by: Canvas) -> End:
+        """End a task as the last of what takes its place; a group's values are gathered there."""
+        end = self.run(by, NOTHING)
+        if isinstance(end, Value):
+            return self._succeeded(task, end.handed)
+        last = by.steps[-1] if isinstance(by, Chain) else by
+        assert isinstance(last, Task | Group)
+        if isinstance(last, Group) or last.name not in self.states:  # nothing is said of it
+            return self.fail(task)
+        self.states[task.name] = self.states[last.name]
+        self._broken(task, None)
+        return end
+
+    def _succeeded(self, task: Task, value: Any) -> End:
         for callback in task.link:
             self.run(callback, value)
         # What a callback takes is kept, whatever ignore_result says.
@@ -248,6 +286,13 @@ def _together(ends: list[End]) -> End:
     if broken:
         return Broken(frozenset().union(*(end.errors for end in broken)), show)
     return Value([end.handed for end in ends if isinstance(end, Value)], show)
+
+
+def _returned(task: Task, given: Any) -> Any:
+    """Return the value of a task; that of a map is the list of its calls' values."""
+    if task.items is None:
+        return value_of(task.name, given)
+    return [value_of(task.name, item) for item in task.items]
 
 
 def value_of(name: str, given: Any) -> str:

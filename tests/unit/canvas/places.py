@@ -10,7 +10,7 @@ from tests.unit.canvas.canvases import Chain, Chord, Group
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.unit.canvas.canvases import Canvas, Names
+    from tests.unit.canvas.canvases import Canvas, Names, Task
 
 Primitive: TypeAlias = "Callable[[Names], Canvas]"
 Place: TypeAlias = "Callable[[Canvas, Names], Canvas]"
@@ -27,6 +27,34 @@ PRIMITIVES: Final[dict[str, Primitive]] = {
     "a chord of one": lambda n: Chord((n.task(),), n.task()),
     "a chord without members": lambda n: Chord((), n.task()),
 }
+
+
+def _replaced(names: Names, by: Canvas) -> Canvas:
+    return replace(names.task(), by=by)
+
+
+def _chunks(task: Task) -> Canvas:
+    """Return chunks of two, the second with one item."""
+    parts = (("x", "y"), ("z",))
+    members = tuple(replace(task, closed=True, star=True, items=items) for items in parts)
+    return Group(members, chunked=2)
+
+
+FURTHER: Final[dict[str, Primitive]] = {
+    "a map": lambda n: replace(n.task(), closed=True, items=("x", "y")),
+    "a starmap": lambda n: replace(n.task(), closed=True, items=("x", "y"), star=True),
+    "a map of one": lambda n: replace(n.task(), closed=True, items=("x",)),
+    "a map of nothing": lambda n: replace(n.task(), closed=True, items=()),
+    "chunks": lambda n: _chunks(n.task()),
+    "replaced by a task": lambda n: _replaced(n, n.task()),
+    "replaced by a chain": lambda n: _replaced(n, Chain((n.task(), n.task()))),
+    "replaced by a group": lambda n: _replaced(n, Group((n.task(), n.task()))),
+    "replaced by a group of one": lambda n: _replaced(n, Group((n.task(),))),
+    "replaced by a chord": lambda n: _replaced(n, Chord((n.task(), n.task()), n.task())),
+    "replaced by a map": lambda n: _replaced(n, replace(n.task(), closed=True, items=("x",))),
+    "replaced twice": lambda n: _replaced(n, _replaced(n, n.task())),
+}
+"""What is one task, or looks so: maps, and tasks that let others take their place."""
 PLACES: Final[dict[str, Place]] = {
     "alone": lambda it, _: it,
     "first in a chain": lambda it, n: Chain((it, n.task())),

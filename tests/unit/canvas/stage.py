@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any, TypeAlias
 
-from caraway import Caraway, Signature, chain, chord, group
+from caraway import Caraway, Signature, chain, chord, chunks, group, xmap, xstarmap
 from caraway.core.port import run_now
 from caraway.exceptions import Ignore
 from caraway.requests.sqs import SendMessage
@@ -58,11 +58,13 @@ class Script:
         self.app = app
         self.named = named
         self.runs: list[tuple[str, Any]] = []
-        noted = self.runs.append  # also from several threads
+        self.stamped: list[tuple[str, dict[str, Any]]] = []
+        noted, stamped = self.runs.append, self.stamped.append  # also from several threads
 
         @app.task(name="say", bind=True, max_retries=None, default_retry_delay=0)
-        def say(self: Any, given: Any = NOTHING, *, name: str, does: str) -> str:
+        def say(self: Any, given: Any = NOTHING, *, name: str, does: str, by: Any = None) -> str:
             noted((name, shown(given)))
+            stamped((name, dict(self.request.stamps or {})))
             if does == "fails":
                 raise ValueError(name)
             if does == "ignored":
@@ -71,6 +73,8 @@ class Script:
                 raise self.retry()
             if does == "gives up":
                 raise self.retry(exc=ValueError(name), max_retries=1)
+            if by is not None:
+                raise self.replace(Signature.from_dict(by, app))
             return value_of(name, given)
 
         self.say = say
@@ -93,7 +97,7 @@ class Script:
         elif isinstance(canvas, Chain):
             signature = _piped(parts) if piped else chain(*parts, app=self.app)
         elif isinstance(canvas, Group):
-            signature = group(parts, app=self.app)
+            signature = self._chunks(canvas) if canvas.chunked else group(parts, app=self.app)
         else:
             signature = chord(parts[:-1], parts[-1], app=self.app)
         for each in canvas.link:
@@ -102,10 +106,27 @@ class Script:
             signature.link_error(self._built(each, piped, named=False))
         return signature
 
+    def _chunks(self, canvas: Group) -> Signature[Any]:
+        members = list(tasks_of(Group(canvas.members)))
+        items = [[item] for each in members for item in each.items or ()]
+        called = self.say.s(name=members[0].name, does=members[0].does)
+        return self._with_options(chunks(called, items, canvas.chunked, app=self.app), members[0])
+
     def _task(self, task: Task, named: bool) -> Signature[Any]:
-        signature = self.say.s(name=task.name, does=task.does).set(immutable=task.closed)
+        signature: Signature[Any] = self.say.s(name=task.name, does=task.does)
+        if task.by is not None:
+            signature.kwargs["by"] = self._built(task.by, piped=False, named=False).to_dict()
+        if task.items is not None and task.star:
+            signature = xstarmap(signature, [[item] for item in task.items])
+        elif task.items is not None:
+            signature = xmap(signature, task.items)
+        signature.set(immutable=task.closed)
         if named or task.does == "revoked":
             signature.set(task_id=task.name)
+        return self._with_options(signature, task)
+
+    @staticmethod
+    def _with_options(signature: Signature[Any], task: Task) -> Signature[Any]:
         if task.does == "silent":
             signature.set(ignore_result=True)
         if task.does == "expired":

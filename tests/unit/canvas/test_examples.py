@@ -183,6 +183,18 @@ EXAMPLES: Final = {
         ran="a fails errback",
         states={"fails": "FAILURE", "b": "FAILURE"},
     ),
+    "the errback of a chain hears of a group before a task by that task, and runs once": Example(
+        Chain((Group((fails, Task("too", "fails"))), a), link_error=(errback,)),
+        error="ChordError",
+        ran="fails too errback",
+        states={"fails": "FAILURE", "too": "FAILURE", "a": "FAILURE"},
+    ),
+    "the errback of a chain that ends with a group is every member's": Example(
+        Chain((a, Group((fails, Task("too", "fails")))), link_error=(errback,)),
+        error="ValueError",
+        ran="a fails too errback*2",
+        states={"fails": "FAILURE", "too": "FAILURE"},
+    ),
     "the errback of a group is every member's": Example(
         Group((fails, Task("too", "fails")), link_error=(errback,)),
         error="ValueError",
