@@ -12,6 +12,8 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -342,3 +344,61 @@ def test_a_worker_that_cannot_start_is_told_at_once(project: Project) -> None:
     assert done.returncode == 1
     assert "-P solo runs one task at a time" in done.stdout
     assert project.is_let_go()
+
+
+# -- schedules ------------------------------------------------------------------------------------
+
+CLOCKED = """
+from caraway.schedules import crontab
+
+app.conf.update(beat_schedule={
+    "hourly": {"task": "shop.stamp", "schedule": crontab(minute=0), "args": ("hourly",)},
+    "half": {"task": "reports.stamp", "schedule": crontab(minute=30, tz="Asia/Kolkata"),
+             "args": ("half",)},
+    "paused": {"task": "shop.stamp", "schedule": 3600, "args": ("paused",), "enabled": False},
+})
+
+def noted(entry, request):
+    # One write is one line, whoever else writes.
+    with open(%r, "a") as file:
+        file.write(f"{entry} {request.scheduled_time:%%Y-%%m-%%dT%%H:%%M:%%S}\\n")
+
+@app.task(bind=True)
+def stamp(self, entry):
+    noted(entry, self.request)
+
+@app.task(bind=True, name="reports.stamp")
+def stamp_report(self, entry):
+    noted(entry, self.request)
+"""
+
+
+def notes_of(project: Project) -> list[tuple[str, datetime]]:
+    """What ran, and the time for which it did."""
+    file = project.folder.parent / "notes"
+    lines = file.read_text().splitlines() if file.exists() else []
+    parts = [line.rpartition(" ") for line in lines]
+    return sorted((name, datetime.fromisoformat(time)) for name, _, time in parts)
+
+
+def test_a_day_of_schedules_takes_seconds_on_both_doors_each_occurrence_once(
+    project: Project,
+) -> None:
+    with (project.folder / "shop.py").open("a") as code:
+        code.write(CLOCKED % str(project.folder.parent / "notes"))
+
+    def of(entry: str) -> list[datetime]:
+        return [time for name, time in notes_of(project) if name == entry]
+
+    with dev_of(project, "--clock", "3600x", "--no-reload") as dev:
+        assert "The clock of schedules runs 3600 times as fast as the real one" in dev.text()
+        assert wait_until(lambda: min(len(of("hourly")), len(of("half"))) >= 24, 240)
+        assert re.search(
+            r"dev \| [\d:]{8} +Fired hourly of \d{4}-\d\d-\d\d \d\d:00:00 UTC", dev.text()
+        )
+    hourly = of("hourly")
+    assert [second - first for first, second in pairwise(hourly)] == [timedelta(hours=1)] * (
+        len(hourly) - 1
+    )
+    assert {time.minute for time in of("half")} == {0}
+    assert of("paused") == []

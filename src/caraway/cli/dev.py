@@ -11,6 +11,8 @@ import click
 from caraway.cli.options import app_option, color_option, comma_separated
 from caraway.cli.session import Session, pass_session
 from caraway.cli.worker import command as worker_command
+from caraway.exceptions import ImproperlyConfigured
+from caraway.local.clock import read_speed
 from caraway.local.dev import run
 from caraway.local.options import Options
 from caraway.local.provision import TEMPLATE
@@ -19,6 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def _speed(_ctx: click.Context, _param: click.Parameter, text: str | None) -> float:
+    try:
+        return 1.0 if text is None else read_speed(text)
+    except ImproperlyConfigured as error:
+        raise click.BadParameter(str(error)) from error
 
 
 @click.command("dev")
@@ -36,6 +45,12 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
     help="Keep queues, records, payloads and schedule in a folder until the next start.",
+)
+@click.option(
+    "--clock",
+    callback=_speed,
+    metavar="60x",
+    help="How fast the time of schedules goes: at 60x, an hour takes a minute.",
 )
 @click.option("--no-reload", is_flag=True, help="Go on with the old code when files change.")
 @click.option("--no-worker", is_flag=True, help="Start none: you run 'caraway worker' yourself.")
@@ -58,6 +73,7 @@ def command(
     template: Path | None,
     requirements: Path | None,
     keep: Path | None,
+    clock: float,
     no_reload: bool,
     no_worker: bool,
     queues: Sequence[str],
@@ -71,6 +87,7 @@ def command(
     \b
     caraway dev -A shop:app
     caraway dev -A shop:app --keep .caraway -c 4
+    caraway dev -A shop:app --clock 60x
     caraway dev -A shop:app -P prefork -- --autoscale 1,4 --max-tasks-per-child 100
 
     A Lambda function with your code consumes the app's queues, an ECS-style worker those with
@@ -95,6 +112,7 @@ def command(
             worker_options=tuple(options),
             reload=not no_reload,
             keep=keep,
+            speed=clock,
             color=False if click.get_current_context().color is False else None,
         )
     )

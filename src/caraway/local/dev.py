@@ -107,7 +107,9 @@ class Dev:
             if options.keep
             else None
         )
-        engine = LocalEngine(options.port, region=region, state=folder, progress=console.say)
+        engine = LocalEngine(
+            options.port, region=region, state=folder, fires=False, progress=console.say
+        )
         with console.phase("engine"):
             self._cleaning.enter_context(engine)
         console.say(f"A local AWS runs at {engine.endpoint_url}")
@@ -211,9 +213,15 @@ def _about(project: Project, options: Options) -> list[str]:
         else:
             consumer = worker if by_worker or (options.worker and not options.queues) else nobody
         lines.append(f"queue {queue.name}: {consumer}")
-    return lines + [
+    lines += [
         f"schedule {each.entry}: {each.expression}, to {each.queue}" for each in project.schedules
     ]
+    if options.speed != 1:
+        lines.append(
+            f"The clock of schedules runs {options.speed:g} times as fast as the real one; "
+            "tasks, and delays of up to 15 minutes, take the time that they take."
+        )
+    return lines
 
 
 def _export_lines(exported: Mapping[str, str]) -> list[str]:

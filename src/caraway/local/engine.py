@@ -42,6 +42,9 @@ _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 _RUN_ENGINE = """\
 import runpy, sys
 sys.executable = sys.argv.pop(1)
+if sys.argv.pop(1) == "silent":
+    from ministack.services import eventbridge, scheduler
+    eventbridge.start_scheduler = scheduler.start_scheduler = lambda: None
 runpy.run_module("ministack", run_name="__main__")
 """
 _START_S = 30.0
@@ -79,6 +82,9 @@ class LocalEngine:
     state
         Folder that keeps what the engine holds: it is read at the start and written at the end,
         also when this process is killed. None: nothing is kept.
+    fires
+        Whether it fires rules and schedules by itself: at a sweep each 10 s, in UTC, without a
+        schedule's context attributes. False leaves it to :class:`caraway.local.firing.Firing`.
     log
         File for what the engine and its functions write; by default it is removed with the engine.
     progress
@@ -110,6 +116,7 @@ class LocalEngine:
         region: str = "us-east-1",
         settings: Mapping[str, str] | None = None,
         state: Path | None = None,
+        fires: bool = True,
         log: Path | None = None,
         progress: Progress = say_nothing,
     ) -> None:
@@ -118,6 +125,7 @@ class LocalEngine:
         self.state = state
         self._settings = (_keeping(state) if state else {}) | dict(settings or {})
         self._save_s = _SAVE_S if state else 0.0
+        self._fires = fires
         self._log = log
         self._progress = progress
         self._process: subprocess.Popen[bytes] | None = None
@@ -199,7 +207,9 @@ class LocalEngine:
         environ = _engine_environ(port, folder, name, self.region) | self._settings
         try:
             with self.log.open("a+b") as log:
-                self._process = _spawn(python, folder, self._save_s, environ, log)
+                arguments = [str(folder), str(self._save_s), str(python), "-I", "-c", _RUN_ENGINE]
+                arguments += [_functions_interpreter(folder), "firing" if self._fires else "silent"]
+                self._process = _spawn(arguments, folder, environ, log)
                 _wait_until_it_answers(self._process, port, name, log)
                 if self.state:
                     self._check_state(self._process, log)
@@ -222,16 +232,17 @@ class LocalEngine:
             )
 
 
-def _spawn(
-    python: Path, folder: Path, save_s: float, environ: Mapping[str, str], log: IO[bytes]
-) -> subprocess.Popen[bytes]:
+def _functions_interpreter(folder: Path) -> str:
     functions = folder / "functions"
     venv.create(functions, symlinks=True)
+    return str(interpreter(functions))
+
+
+def _spawn(
+    arguments: list[str], folder: Path, environ: Mapping[str, str], log: IO[bytes]
+) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603 - the arguments are ours
-        [
-            *(sys.executable, "-I", "-S", str(_SUPERVISOR), str(folder), str(save_s)),
-            *(str(python), "-I", "-c", _RUN_ENGINE, str(interpreter(functions))),
-        ],
+        [sys.executable, "-I", "-S", str(_SUPERVISOR), *arguments],
         env=environ,
         cwd=folder,
         stdin=subprocess.PIPE,

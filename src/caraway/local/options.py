@@ -33,6 +33,8 @@ class Options:
         Further options of ``caraway worker``.
     reload
         Whether changed code is brought to the function and the worker.
+    speed
+        Seconds of the schedules' clock to a real one.
     keep
         Folder that keeps the local AWS until the next start.
     color
@@ -48,4 +50,5 @@ class Options:
     worker_options: tuple[str, ...] = ()
     reload: bool = True
     keep: Path | None = None
+    speed: float = 1.0
     color: bool | None = None

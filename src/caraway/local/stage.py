@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import BotoCoreError
 
-from caraway.aws.blocking_aws import BlockingAws
+from caraway.aws.blocking_aws import BlockingAws, Boto3
 from caraway.aws.clients import ClientSettings
 from caraway.core.beat_sync import sync
 from caraway.core.port import run_now
 from caraway.exceptions import LocalError
+from caraway.local.clock import RunningClock
 from caraway.local.deploy import empty_uploads
 from caraway.local.environ import enter, exports, surroundings
 from caraway.local.function import replace_code, warm_up
 from caraway.local.logs import FunctionLog, records_of
 from caraway.local.package import build_package
 from caraway.local.provision import deploy_project
+from caraway.local.ticking import Ticking
 from caraway.local.worker import LocalWorker
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
     from caraway.local.console import Console
     from caraway.local.engine import LocalEngine
+    from caraway.local.firing import Fired
     from caraway.local.options import Options
     from caraway.local.project import Project
     from caraway.local.provision import Deployed
@@ -70,6 +73,7 @@ class Stage:
         self._over = threading.Event()
         self.has_lost_worker = False
         self._reader: threading.Thread | None = None
+        self._ticking: Ticking | None = None
         self._reading = threading.Lock()
         self._failure: str | None = None
         self._may_have_schedules = engine.state is not None
@@ -96,6 +100,7 @@ class Stage:
             self._start_worker(project)
             warming.result()
         self._deployed, self._project = deployed, project
+        self._start_schedules()
 
     def change(self, project: Project) -> None:
         """Run another version of the app's code, with the queues and the schedule that it declares.
@@ -130,6 +135,8 @@ class Stage:
 
     def stop(self) -> None:
         """Stop what this has started: the worker warmly."""
+        if self._ticking is not None:
+            self._ticking.stop()
         self._stop_worker()
         self._over.set()
         if self._reader is not None:
@@ -199,6 +206,22 @@ class Stage:
         self._may_have_schedules = True
         aws = BlockingAws(ClientSettings(self._engine.region, self._engine.endpoint_url))
         run_now(sync(aws, project.stores, project.schedules))
+
+    def _start_schedules(self) -> None:
+        """Fire rules and schedules, from now on."""
+        settings = ClientSettings(self._engine.region, self._engine.endpoint_url)
+        self._ticking = Ticking(
+            Boto3(settings),
+            RunningClock(self._options.speed),
+            self._show_fired,
+            lambda text: self._console.tell(text, "ERROR"),
+        )
+        self._ticking.start()
+
+    def _show_fired(self, fired: list[Fired]) -> None:
+        for each in fired:
+            due = each.scheduled_time.strftime("%Y-%m-%d %H:%M:%S")
+            self._console.tell(f"Fired {each.name} of {due} UTC, to {each.target}")
 
     def _start_worker(self, project: Project) -> None:
         """Start a worker for the queues that Lambda does not consume, if there are any."""
