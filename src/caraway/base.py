@@ -221,6 +221,12 @@ class AppBase(ABC):
                 port = self._blocking = self._blocking or BlockingAws(self.client_settings)
         return port
 
+    def swap(self, port: BlockingAws | None) -> BlockingAws | None:
+        """Let synchronous code use another port; return the one before, which stays open."""
+        with self._making:
+            self._blocking, before = port, self._blocking
+        return before
+
     @property
     def aio(self) -> AsyncioAws:
         """The port of the running event loop; it closes with the loop."""
