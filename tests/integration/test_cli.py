@@ -501,18 +501,6 @@ def test_beat_sync_brings_the_schedule_to_eventbridge_once(shop: str) -> None:
     assert read("beat", "sync")["unchanged"][0]["entry"] == "clean"
 
 
-def test_beat_list_says_what_eventbridge_has(shop: str) -> None:
-    assert run("beat", "list").stdout.splitlines()[1].split()[-1] == "missing"
-    run("beat", "sync")
-    heading, row = run("beat", "list").stdout.splitlines()
-    assert heading.split() == ["ENTRY", "TASK", "RULE", "QUEUE", "STATUS"]
-    assert row.split() == [
-        *("clean", "shop.add", "cron(0", "3", "*", "*", "?", "*)", "default", "active")
-    ]
-    (told,) = read("beat", "list")
-    assert (told["entry"], told["status"]) == ("clean", "active")
-
-
 # -- doctor -----------------------------------------------------------------------------------
 
 

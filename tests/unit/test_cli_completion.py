@@ -20,7 +20,10 @@ SHOP = """
 from caraway import Caraway, Queue
 print("noise")
 app = Caraway("shop")
-app.conf.update(task_queues=[Queue("default"), Queue("reports"), Queue("refunds")])
+app.conf.update(
+    task_queues=[Queue("default"), Queue("reports"), Queue("refunds")],
+    beat_schedule={name: {"task": "shop.add", "schedule": 60} for name in ("clean", "close")},
+)
 
 @app.task(name="shop.add")
 def add(): ...
@@ -51,7 +54,8 @@ def test_commands_are_completed_without_importing_them() -> None:
     assert completed("wo") == ["worker", "workflow"]
     assert completed("res") == ["result"]
     assert completed("inspect", "act") == ["active", "active_queues"]
-    assert completed("beat", "") == ["list", "sync"]
+    assert completed("beat", "re") == ["resume"]
+    assert completed("beat", "run") == ["run-now"]
     script = (
         "import sys\nfrom click.shell_completion import ShellComplete\n"
         "from caraway.cli import main\n"
@@ -86,6 +90,20 @@ def test_the_app_of_the_line_is_asked(shop: str, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("words", [("worker", "-Q"), ("call", "shop.add", "-Q"), ("purge",)])
 def test_queues_are_completed(shop: str, words: tuple[str, ...]) -> None:
     assert completed(*words, "re") == ["refunds", "reports"]
+
+
+def test_entries_of_the_schedule_are_completed_also_where_aws_does_not_tell_others(
+    shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(completing, "_made_at_run_time", lambda _app: {"clear", "tidy"})
+    assert completed("beat", "pause", "cl") == ["clean", "clear", "close"]
+    assert completed("beat", "history", "t") == ["tidy"]
+
+    def fail(_app: object) -> set[str]:
+        raise ConnectionError
+
+    monkeypatch.setattr(completing, "_made_at_run_time", fail)
+    assert completed("beat", "edit", "cl") == ["clean", "close"]
 
 
 def test_the_last_of_several_queues_is_completed(shop: str) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,54 +9,11 @@ import click
 from caraway.cli.completing import queue_names, task_names
 from caraway.cli.options import app_option, follow_option, json_option, timeout_option
 from caraway.cli.session import Session, pass_session
+from caraway.cli.values import json_of, time, time_or_seconds
 from caraway.exceptions import ImproperlyConfigured, NotRegistered, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from caraway.app import Caraway
-
-
-def _json(kind: type, example: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
-    """Return what reads an option's JSON, which must be a list or an object."""
-
-    def callback(ctx: click.Context, option: click.Parameter, value: str | None) -> Any:
-        if value is None:
-            return kind()
-        expected = f"expected {'a list' if kind is list else 'an object'}, such as {example}"
-        try:
-            data = json.loads(value)
-        except ValueError as error:
-            raise click.BadParameter(
-                f"{value!r} is not JSON ({error}): {expected}", ctx, option
-            ) from error
-        if not isinstance(data, kind):
-            raise click.BadParameter(f"{value!r}: {expected}", ctx, option)
-        return data
-
-    return callback
-
-
-def _time(ctx: click.Context, option: click.Parameter, value: str | None) -> datetime | None:
-    """Read ISO 8601; a time without an offset is in the app's zone."""
-    if value is None:
-        return None
-    try:
-        # fromisoformat of Python 3.10 does not know the Z.
-        return datetime.fromisoformat(value.replace("Z", "+00:00"))
-    except ValueError as error:
-        raise click.BadParameter(
-            f"{value!r}: expected a time such as 2030-01-31T09:00", ctx, option
-        ) from error
-
-
-def _time_or_seconds(
-    ctx: click.Context, option: click.Parameter, value: str | None
-) -> datetime | float | None:
-    try:
-        return None if value is None else float(value)
-    except ValueError:
-        return _time(ctx, option, value)
 
 
 @click.command("call")
@@ -67,14 +22,14 @@ def _time_or_seconds(
 @click.option(
     "-a",
     "--args",
-    callback=_json(list, """'[2, "b"]'"""),
+    callback=json_of(list, """'[2, "b"]'"""),
     metavar="JSON",
     help="Positional arguments, a list.",
 )
 @click.option(
     "-k",
     "--kwargs",
-    callback=_json(dict, """'{"to": "x"}'"""),
+    callback=json_of(dict, """'{"to": "x"}'"""),
     metavar="JSON",
     help="Keyword arguments, an object.",
 )
@@ -87,10 +42,10 @@ def _time_or_seconds(
 @click.option(
     "--countdown", type=float, metavar="SECONDS", help="Run after so many seconds: 86400 is a day."
 )
-@click.option("--eta", callback=_time, metavar="TIME", help="Run at a time, in ISO 8601.")
+@click.option("--eta", callback=time, metavar="TIME", help="Run at a time, in ISO 8601.")
 @click.option(
     "--expires",
-    callback=_time_or_seconds,
+    callback=time_or_seconds,
     metavar="SECONDS|TIME",
     help="Do not start it later than that.",
 )
@@ -131,10 +86,10 @@ def command(
     options = {option: value for option, value in given.items() if value is not None}
     sent = app.send_task(name, args, kwargs, **options)
     if follows or waits:
-        from caraway.cli.outcome import task_goes_on
+        from caraway.cli.outcome import show_when_done, task_goes_on
 
         with task_goes_on(sent.id):  # from the first word about it on
-            (_follow if follows else _wait)(session, app, sent.id, timeout)
+            (_follow if follows else show_when_done)(session, app, sent.id, timeout)
     elif session.as_json:
         from caraway.cli.output import show_json
 
@@ -167,16 +122,6 @@ def _check_possible(app: Caraway, name: str, *, waits: bool) -> None:
             f"{name} keeps no record at all (idempotent=True, and its result is ignored): call it "
             "without --wait and --follow"
         )
-
-
-def _wait(session: Session, app: Caraway, id: str, timeout_s: float | None) -> None:
-    from caraway.cli.outcome import result_or_failure, seen_at_the_end, show
-
-    if session.as_json:
-        show(session, id, seen_at_the_end(app, id, timeout_s), with_traceback=True)
-        return
-    click.echo(id, err=True)
-    click.echo(result_or_failure(app, id, seen_at_the_end(app, id, timeout_s)))
 
 
 def _follow(session: Session, app: Caraway, id: str, timeout_s: float | None) -> None:

@@ -1,4 +1,4 @@
-"""Names that a shell completes: an app's tasks and queues.
+"""Names that a shell completes: an app's tasks, queues and entries of the schedule.
 
 A completion is quick and silent: a failing or a slow import of the app completes nothing, and what
 the app prints is no part of the answer.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from typing import TYPE_CHECKING, Final
 
 from click.shell_completion import CompletionItem
@@ -44,6 +44,26 @@ def queue_names(
     app = _app(ctx)
     names = [] if app is None else sorted(app.site.router.queues)
     return [CompletionItem(f"{before}{comma}{name}") for name in names if name.startswith(begun)]
+
+
+def entry_names(
+    ctx: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Return the entries of the schedule that begin so: the code's, and where AWS tells others."""
+    app = _app(ctx)
+    names = set[str]() if app is None else set(app.conf.beat_schedule)
+    if app is not None:
+        with suppress(Exception, _TooSlow), _silence(), _patience():
+            names |= _made_at_run_time(app)
+    return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
+
+
+def _made_at_run_time(app: Caraway) -> set[str]:
+    from caraway.beat import stores_of
+    from caraway.core.port import run_now
+    from caraway.core.schedule_entries import made_at_run_time
+
+    return {held.stored.entry for held in run_now(made_at_run_time(app.aws, stores_of(app)))}
 
 
 def _app(ctx: click.Context) -> Caraway | None:

@@ -62,6 +62,15 @@ def task_goes_on(id: str) -> Iterator[None]:
         ) from stop
 
 
+def show_when_done(session: Session, app: Caraway, id: str, timeout_s: float | None) -> None:
+    """Wait for a task's end, and print its result, and its id on standard error."""
+    if session.as_json:
+        show(session, id, seen_at_the_end(app, id, timeout_s), with_traceback=True)
+        return
+    click.echo(id, err=True)
+    click.echo(result_or_failure(app, id, seen_at_the_end(app, id, timeout_s)))
+
+
 def show(session: Session, id: str, seen: Seen, *, with_traceback: bool) -> None:
     """Print everything that is known of a task; end with exit code 1 if it failed."""
     if session.as_json:

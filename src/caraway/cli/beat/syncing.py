@@ -1,4 +1,4 @@
-"""``caraway beat``: the schedule, from the code to EventBridge."""
+"""``caraway beat sync``: the schedule, from the code to AWS."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from caraway.beat import schedules_of, stores_of
-from caraway.cli.celery_habits import BEAT_OPTIONS, refuses
 from caraway.cli.many import run_many
 from caraway.cli.options import app_option, json_option
-from caraway.cli.output import count, show_json, show_table, steps_of
+from caraway.cli.output import count, show_json, steps_of
 from caraway.cli.session import Session, pass_session
-from caraway.core.beat_sync import apply, compare, listing, raise_failed
+from caraway.core.beat_sync import apply, compare, raise_failed
 from caraway.core.rule_store import RULE_LIMIT
 
 if TYPE_CHECKING:
@@ -22,32 +21,8 @@ if TYPE_CHECKING:
     from caraway.core.stored import Stored
     from caraway.core.stores import Stores
 
-_HEADINGS: Final = ("ENTRY", "TASK", "RULE", "QUEUE", "STATUS")
 
-
-@click.group("beat", invoke_without_command=True)
-@app_option
-@json_option
-@refuses(BEAT_OPTIONS)
-@click.pass_context
-def command(ctx: click.Context) -> None:
-    """Bring the app's beat_schedule to EventBridge, or show what is there.
-
-    \b
-    caraway beat sync --dry-run -A shop:app
-    caraway beat sync -A shop:app
-    caraway beat list -A shop:app
-
-    There is no beat process to run: EventBridge puts the task messages on their queues.
-    """  # noqa: D301 - \b is click's
-    if ctx.invoked_subcommand is None:
-        ctx.fail(
-            "there is no beat process to run, EventBridge keeps the time: say 'caraway beat sync' "
-            "when you deploy, or 'caraway beat list'."
-        )
-
-
-@command.command("sync")
+@click.command("sync")
 @app_option
 @click.option("-n", "--dry-run", is_flag=True, help="Show what would change, and change nothing.")
 @click.option(
@@ -81,52 +56,6 @@ def sync_command(session: Session, dry_run: bool, rule_limit: int) -> None:
         show_json({"dry_run": dry_run, **_plan_as_json(plan)})
     else:
         click.echo(_summary(plan, stores, dry_run=dry_run))
-
-
-@command.command("list")
-@app_option
-@json_option
-@pass_session
-def list_command(session: Session) -> None:
-    """Show each entry of beat_schedule, when it fires, and whether AWS has it so.
-
-    \b
-    active     AWS has it as the code says
-    off        likewise, and it does not fire (enabled=False, or paused)
-    differs    AWS has it otherwise        } 'caraway beat sync'
-    missing    AWS does not have it        } mends
-    left over  the code does not have it   } these
-
-    \b
-    caraway beat list -A shop:app
-    caraway beat list -A shop:app --json
-    """  # noqa: D301 - \b is click's
-    app = session.app()
-    rows = listing(_compared(app, stores_of(app)))
-    if session.as_json:
-        show_json(
-            [
-                {**_as_json(row.stored, row.name), "is_on": row.is_on, "status": row.status}
-                for row in rows
-            ]
-        )
-        return
-    if not rows:
-        click.echo("beat_schedule is empty, and AWS has no schedule of this app.")
-        return
-    show_table(
-        _HEADINGS,
-        [
-            [
-                row.stored.entry,
-                row.stored.description.partition(" ")[0],
-                row.stored.expression,
-                row.stored.queue,
-                "off" if row.status == "active" and not row.is_on else row.status,
-            ]
-            for row in rows
-        ],
-    )
 
 
 _COLORS: Final = {"+": "green", "~": "yellow", "-": "red"}
