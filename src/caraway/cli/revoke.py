@@ -62,6 +62,10 @@ def command(
     With it, an ECS worker ends the run with its next heartbeat; on Lambda, and in a thread, the
     function goes on, but records nothing any more.
 
+    What waits for an ETA beyond 15 minutes is called back, so that a chord or a workflow learns of
+    it now. That needs the rights of RevokerPolicy; without them the error says so, and the task is
+    revoked all the same.
+
     By a stamp it is all tasks that have it, for 15 days or until --undo. Workers know of it within
     ten seconds. A value is text, and the number or other JSON that the text is.
 
