@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -100,3 +101,35 @@ def test_next_and_last_times_are_those_of_a_walk(
         behind = last_times(timing, ahead[-1], count, timedelta(days=60))
         in_reach = [each for each in ahead if each >= ahead[-1] - timedelta(days=60)]
         assert behind[: len(in_reach)] == in_reach[::-1]
+
+
+@pytest.mark.parametrize(
+    ("zone", "day"),
+    [
+        ("Europe/Berlin", (2026, 3, 28)),
+        ("Europe/Berlin", (2026, 10, 24)),
+        ("Australia/Lord_Howe", (2026, 4, 4)),
+        ("Australia/Lord_Howe", (2026, 10, 3)),
+        ("America/St_Johns", (2026, 10, 31)),
+        ("America/Havana", (2026, 3, 7)),
+        ("America/Havana", (2026, 10, 31)),
+        ("Asia/Kathmandu", (2026, 1, 1)),
+    ],
+)
+@pytest.mark.parametrize(
+    "when", [crontab("*/10"), crontab("*/15", "0-4"), crontab([0, 29, 30, 59], [1, 2, 23])]
+)
+def test_where_clocks_change_the_times_are_those_that_a_clock_shows(
+    zone: str, day: tuple[int, int, int], when: crontab
+) -> None:
+    """Against a walk through all minutes: what comes twice counts once, but for every hour."""
+    first, minute = utc(*day), timedelta(minutes=1)
+    shown = [(first + n * minute).astimezone(ZoneInfo(zone)) for n in range(3 * 24 * 60)]
+    expected = [
+        clock.astimezone(timezone.utc)
+        for clock in shown
+        if clock.minute in when.minute
+        and clock.hour in when.hour
+        and (clock.fold == 0 or len(when.hour) == 24)
+    ]
+    assert Timing(when.in_zone(ZoneInfo(zone))).during(first, timedelta(days=3)) == expected

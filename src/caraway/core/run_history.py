@@ -10,6 +10,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from caraway import states
@@ -19,7 +20,7 @@ from caraway.core.listing import seen_or_missing, state_of
 from caraway.core.reading import get_items
 from caraway.core.record import Record
 from caraway.core.results import is_over
-from caraway.core.run_times import last_times
+from caraway.core.run_times import each_before, last_times
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -138,16 +139,15 @@ async def last_runs(aws: Aws, site: Site, entries: Mapping[str, Timing]) -> dict
         If the table could not be read.
     """
     now = aws.now()
+    times = {name: each_before(timing, now) for name, timing in entries.items()}
     found: dict[str, Run] = {}
-    looked = 0
     for more in DEPTHS:
         asked = [
             (name, time)
-            for name, timing in entries.items()
+            for name in times
             if name not in found
-            for time in last_times(timing, now, looked + more)[looked:]
+            for time in islice(times[name], more)
         ]
-        looked += more
         runs = await _runs(aws, site, asked)
         for (name, _), run in zip(asked, runs, strict=True):
             if run.has_begun:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 from caraway.core.record import HORIZON_S
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from caraway.core.timing import Timing
 
 LOOK_BACK: Final = timedelta(seconds=HORIZON_S)
@@ -25,21 +27,24 @@ def next_times(timing: Timing, moment: datetime, count: int) -> list[datetime]:
 def last_times(
     timing: Timing, moment: datetime, count: int, back: timedelta = LOOK_BACK
 ) -> list[datetime]:
-    """Return the last occurrences up to a moment, the latest first, in UTC.
+    """Return the last occurrences up to a moment, as :func:`each_before` gives them: so many."""
+    return list(islice(each_before(timing, moment, back), count))
+
+
+def each_before(
+    timing: Timing, moment: datetime, back: timedelta = LOOK_BACK
+) -> Iterator[datetime]:
+    """Give the occurrences up to a moment, the latest first, in UTC.
 
     Parameters
     ----------
-    count
-        How many at most.
     back
         How long before the moment they may lie.
     """
-    found: list[datetime] = []
     # A timing is asked forwards only, so looks lie one before another, each twice as long: what
     # occurs every second is found in the first, and what does once a year costs few looks.
     until, earliest, length = moment + _TICK, moment - back, _FIRST_LOOK
-    while len(found) < count and until > earliest:
+    while until > earliest:
         since = max(until - length, earliest)
-        found += reversed(timing.during(since, until - since))
+        yield from reversed(timing.during(since, until - since))
         until, length = since, 2 * length
-    return found[:count]

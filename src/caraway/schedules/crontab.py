@@ -270,16 +270,27 @@ class crontab(BaseSchedule):  # noqa: N801 - Celery's name
 
     def _moments(self, day: date, first_hour: int, zone: tzinfo) -> Iterator[datetime]:
         """Give the moments of a day, from an hour of it on, in UTC."""
+        minutes = [timedelta(minutes=minute) for minute in sorted(self.minute)]
+        for hour in sorted(hour for hour in self.hour if hour >= first_hour):
+            begins = datetime.combine(day, time(hour), zone)
+            if _is_whole(begins):
+                in_utc = begins.astimezone(UTC)
+                for minute in minutes:
+                    yield in_utc + minute
+            else:
+                yield from self._moments_of(begins)
+
+    def _moments_of(self, hour: datetime) -> list[datetime]:
+        """Return the moments of an hour in which the clock is changed, in UTC."""
         # A job of every hour runs in an hour that comes twice, too.
         folds = (0, 1) if self.hour == HOUR.every else (0,)
-        for hour in sorted(hour for hour in self.hour if hour >= first_hour):
-            found = set()
-            for minute, fold in product(self.minute, folds):
-                local = datetime.combine(day, time(hour, minute, fold=fold), zone)
-                at = local.astimezone(UTC)
-                if at.astimezone(zone) == local:  # by the clock: else the zone leaves it out
-                    found.add(at)
-            yield from sorted(found)
+        found = set()
+        for minute, fold in product(self.minute, folds):
+            local = hour.replace(minute=minute, fold=fold)
+            at = local.astimezone(UTC)
+            if at.astimezone(local.tzinfo) == local:  # by the clock: else the zone leaves it out
+                found.add(at)
+        return sorted(found)
 
     def _days(self, first: date, last: date) -> Iterator[date]:
         """Give the days that match, from one to another."""
@@ -314,3 +325,9 @@ class crontab(BaseSchedule):  # noqa: N801 - Celery's name
 
     def __repr__(self) -> str:
         return f"<crontab: {self._text} (m/h/dM/MY/d)>"
+
+
+def _is_whole(hour: datetime) -> bool:
+    """Say whether the clock goes through an hour once, from its beginning to its end."""
+    ends = hour.replace(minute=59, second=59, fold=1)
+    return hour.utcoffset() == hour.replace(fold=1).utcoffset() == ends.utcoffset()
