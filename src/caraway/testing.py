@@ -29,7 +29,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from botocore.exceptions import ClientError
 
@@ -88,7 +88,7 @@ class Clock:
         start: datetime | None = None,
         *,
         seed: int = 0,
-        workers: str = "here",
+        workers: Literal["here", "elsewhere"] = "here",
     ) -> None:
         if workers not in ("here", "elsewhere"):
             raise LocalError(f"workers={workers!r}: say 'here' or 'elsewhere'")

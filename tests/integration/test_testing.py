@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import urllib.request
 from collections import Counter
 from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
@@ -92,6 +93,9 @@ def shop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
             closing.enter_context(mock_aws())
         else:
             endpoint_url = request.getfixturevalue("quiet_engine").endpoint_url
+            # What a test has stored would fire in the next one.
+            reset = urllib.request.Request(f"{endpoint_url}/_ministack/reset", method="POST")
+            urllib.request.urlopen(reset).read()
         made = Shop(endpoint_url, f"shop{abs(hash(request.node.nodeid))}")
         create_resources(made.app)
         yield made
@@ -186,6 +190,30 @@ def test_countdowns_and_retries_wait_for_the_clock(shop: Shop, clock: Clock) -> 
         ("flaky", 600),
         ("much later", 900),
     ]
+
+
+def test_a_far_countdown_is_a_schedule_that_the_clock_reaches(shop: Shop, clock: Clock) -> None:
+    role = "arn:aws:iam::123456789012:role/scheduler"
+    shop.app.conf.update(scheduler_role_arn=role)
+    shop.note.apply_async(("far",), countdown=5_000)
+    assert clock.run_all() == []
+    (fired,) = clock.advance(days=1, run=True)
+    assert fired.name.startswith("eta-")
+    assert (fired.task, fired.sent_at) == ("note", START + timedelta(seconds=5_000))
+    assert shop.runs == [("far", fired.sent_at)]
+    assert clock.advance(days=1, run=True) == []
+
+
+def test_entries_are_kept_in_scheduler_and_fire_from_there(shop: Shop, clock: Clock) -> None:
+    shop.app.conf.update(scheduler_role_arn="arn:aws:iam::123456789012:role/scheduler")
+    shop.entries(hourly=crontab(minute=0), often=schedule(1_000))
+    clock.sync()
+    fired = clock.advance(hours=2, run=True)
+    assert Counter(names(fired)) == {"hourly": 2, "often": 7}
+    assert shop.runs == [(each.name, each.scheduled_time) for each in fired]
+    shop.entries()
+    clock.sync()
+    assert clock.advance(hours=2) == []
 
 
 def test_a_retry_on_a_fifo_queue_waits_for_the_clock_and_keeps_its_place(
