@@ -147,18 +147,22 @@ def test_an_entry_of_seconds_is_fired_at_each_of_them(shop: Shop, clock: Clock) 
     assert [time for _, time in shop.runs] == [each.sent_at for each in fired]
 
 
-def test_pause_and_resume_and_a_changed_schedule(shop: Shop, clock: Clock) -> None:
+@pytest.mark.parametrize("role", [None, "arn:aws:iam::123456789012:role/scheduler"])
+def test_pause_and_resume_and_a_changed_schedule(
+    shop: Shop, clock: Clock, role: str | None
+) -> None:
+    shop.app.conf.update(scheduler_role_arn=role)
     shop.entries(job=crontab(minute=0))
     clock.sync()
-    (rule,) = shop.client("events").list_rules(NamePrefix=shop.place)["Rules"]
-    shop.client("events").disable_rule(Name=rule["Name"])
+    shop.app.schedules.pause("job")
     assert clock.advance(hours=3) == []
-    shop.client("events").enable_rule(Name=rule["Name"])
+    shop.app.schedules.resume("job")
     assert len(clock.advance(hours=3)) == 3
     shop.entries(job=crontab(minute="*/15"))
     assert len(clock.advance(hours=1)) == 1
     clock.sync()
     assert len(clock.advance(hours=1)) == 4
+    assert shop.app.schedules.next("job", 1) == [clock.now() + timedelta(minutes=15)]
     shop.entries()
     clock.sync()
     assert clock.advance(hours=1) == []
