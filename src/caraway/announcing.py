@@ -22,7 +22,15 @@ from caraway.core.events import (
     Received,
     Undeliverable,
 )
-from caraway.core.settle import Again, Failed, Rejected, Revoked, Succeeded, format_traceback
+from caraway.core.settle import (
+    Again,
+    Failed,
+    Missed,
+    Rejected,
+    Revoked,
+    Succeeded,
+    format_traceback,
+)
 from caraway.exceptions import (
     Ignore,
     InvalidMessage,
@@ -260,6 +268,12 @@ class EventSignals:
                     terminated=reason == "terminated",
                     signum=None if signal is None else Signals[signal].value,
                     expired=reason == "expired",
+                )
+            case Ended(message, Missed(reason)) if signals.task_missed.receivers:
+                signals.task_missed.send(
+                    self._tasks.get(message.task),
+                    request=Context.seen(message, sensitive=self._is_sensitive(message)),
+                    reason=reason,
                 )
             case Ended(message, Rejected(error=NotRegistered() as error)):
                 self._unknown(message, error)

@@ -12,6 +12,7 @@ from caraway.core.rule_store import RULE_LIMIT
 from caraway.core.stored import Owner
 from caraway.core.stores import Stores
 from caraway.exceptions import ImproperlyConfigured, TaskError
+from caraway.schedules import crontab
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -81,7 +82,7 @@ def stored_of(
     return schedules(
         app.site,
         stores_of(app).current,
-        [_with_options_of_task(app, entry) for entry in wanted],
+        [_with_grace(app, _with_options_of_task(app, entry)) for entry in wanted],
         zone=app.timezone,
         now=now,
         to_wire=lambda entry: arguments_of(app, entry),
@@ -111,6 +112,14 @@ def arguments_of(app: AppBase, entry: Entry) -> tuple[list[Json], dict[str, Json
     known: Task[..., Any] | None = app.tasks.get(entry.task)
     write = untyped_to_wire if known is None else known.parameters.to_wire
     return write(entry.args, entry.kwargs, serializer_of(app, entry.options))
+
+
+def _with_grace(app: AppBase, entry: Entry) -> Entry:
+    """Return an entry with the grace of crontabs that the settings give, where it has none."""
+    deadline_s, policy = app.conf.beat_cron_starting_deadline, entry.policy
+    if deadline_s is None or policy.grace_s is not None or not isinstance(entry.schedule, crontab):
+        return entry
+    return replace(entry, policy=replace(policy, grace_s=deadline_s))
 
 
 def _with_options_of_task(app: AppBase, entry: Entry) -> Entry:

@@ -114,8 +114,8 @@ _REPLACED: dict[str, str] = {
         s3_access_key_id s3_secret_access_key
     """,
     "EventBridge keeps the time: caraway beat sync writes beat_schedule into it": """
-        beat_cron_starting_deadline beat_enable_remote_control beat_executable beat_gid
-        beat_logfile beat_max_loop_interval beat_pidfile beat_remote_control_max_tick_age
+        beat_enable_remote_control beat_executable beat_gid beat_logfile
+        beat_max_loop_interval beat_pidfile beat_remote_control_max_tick_age
         beat_schedule_filename beat_scheduler beat_sync_every beat_uid beat_umask
     """,
     "a worker runs in the foreground, as a container does, and logs to standard error": """

@@ -32,6 +32,7 @@
     |   +-- TimeoutError                (builtin TimeoutError) a result did not come in time
     |   +-- MaxRetriesExceededError
     |   +-- TaskRevokedError
+    |   +-- TaskMissed                  an occurrence of a schedule that did not run
     |   +-- ChainStopped                a task is never sent: one before it asked to be ignored
     |   +-- NotReplayable               a task that cannot be run again from its record
     |   +-- ChordError                  a chord cannot complete: a member has no value
@@ -218,6 +219,10 @@ class TrailTooLong(TaskError):
 
 class TaskRevokedError(TaskError):
     """The task was revoked, or expired before it ran."""
+
+
+class TaskMissed(TaskError):
+    """An occurrence of a schedule did not run, as its entry asks for; the message says why."""
 
 
 class ChainStopped(TaskError):

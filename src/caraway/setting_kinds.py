@@ -170,18 +170,21 @@ def whole_number(lowest: int, highest: int) -> Kind[int]:
     return Kind(f"a whole number from {lowest} to {highest}", read, _json)
 
 
-def seconds(*, zero: bool = False) -> Kind[float]:
-    """Return the kind of durations, read as float; ``zero`` says whether 0 is one."""
+def seconds(*, zero: bool = False, least: float = 0) -> Kind[float]:
+    """Return the kind of durations of ``least`` or more, read as float.
+
+    ``zero`` says whether 0 is one.
+    """
 
     def read(given: object) -> float:
         number = given.total_seconds() if isinstance(given, timedelta) else given
         if isinstance(number, bool) or not isinstance(number, int | float):
             raise TypeError
-        if 0 < number < float("inf") or (zero and number == 0):
+        if least <= number < float("inf") and (zero or number > 0):
             return float(number)
         raise ValueError
 
-    bound = "0 or more" if zero else "above 0"
+    bound = f"{least:g} or more" if zero or least else "above 0"
     return Kind(f"seconds {bound} (a number or a timedelta)", read, _json)
 
 

@@ -210,6 +210,12 @@ class Settings(SettingsMapping):
     beat_schedule = Setting(
         kinds.SCHEDULE, {}, "What EventBridge sends when: entries as in Celery, by name."
     )
+    beat_cron_starting_deadline = Setting(
+        kinds.optional(kinds.seconds(least=60)),
+        None,
+        "The misfire_grace_s of entries with a crontab that give none: an occurrence that begins "
+        "so many seconds after its time is MISSED. None: it runs, however late.",
+    )
     scheduler_role_arn = Setting(
         kinds.optional(kinds.ROLE),
         None,

@@ -260,6 +260,8 @@ task_received: Final = Signal("task_received", ("request",))
 """A message was read; the sender is the worker's host name."""
 task_revoked: Final = Signal("task_revoked", ("request", "terminated", "signum", "expired"))
 """A task ended as REVOKED; the sender is the task."""
+task_missed: Final = Signal("task_missed", ("request", "reason"))
+"""An occurrence of a schedule ended as MISSED; the sender is the task."""
 task_rejected: Final = Signal("task_rejected", ("message", "exc"))
 """A message that cannot be run goes to the dead-letter queue; the sender is the host name."""
 task_unknown: Final = Signal("task_unknown", ("name", "id", "message", "exc"))

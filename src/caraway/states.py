@@ -21,11 +21,13 @@ REVOKED: Final = "REVOKED"
 """Revoked, or received after its ``expires``: Celery gives both this name."""
 REJECTED: Final = "REJECTED"
 IGNORED: Final = "IGNORED"
+MISSED: Final = "MISSED"
+"""An occurrence of a schedule that did not run: it was late, or the one before it went on."""
 
-READY_STATES: Final = frozenset({SUCCESS, FAILURE, REVOKED, REJECTED, IGNORED})
+READY_STATES: Final = frozenset({SUCCESS, FAILURE, REVOKED, REJECTED, IGNORED, MISSED})
 UNREADY_STATES: Final = frozenset({PENDING, RECEIVED, STARTED, PROGRESS, RETRY})
-EXCEPTION_STATES: Final = frozenset({RETRY, FAILURE, REVOKED})
+EXCEPTION_STATES: Final = frozenset({RETRY, FAILURE, REVOKED, MISSED})
 """States whose result is an exception."""
-PROPAGATE_STATES: Final = frozenset({FAILURE, REVOKED})
+PROPAGATE_STATES: Final = frozenset({FAILURE, REVOKED, MISSED})
 """States in which ``result.get()`` raises."""
 ALL_STATES: Final = READY_STATES | UNREADY_STATES

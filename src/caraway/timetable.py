@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from caraway.base import AppBase
+    from caraway.core.policies import CatchUp, Overlap
     from caraway.core.port import Aws
     from caraway.core.stored import Held, Stored
 
@@ -58,6 +59,10 @@ class Fields(TypedDict, total=False):
     enabled: bool | None
     start: datetime | None
     end: datetime | None
+    misfire_grace_s: float | timedelta | None
+    catch_up: CatchUp | None
+    overlap: Overlap | None
+    jitter_s: int | timedelta | None
 
 
 class Changes(Fields, total=False):

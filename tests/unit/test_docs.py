@@ -52,6 +52,8 @@ from caraway.core.envelope import parse_envelope
 from caraway.core.executor import Executor
 from caraway.core.message import Message, read_message
 from caraway.core.options import NO_MEANING, OPTIONS
+from caraway.core.policies import KINDS as POLICY_KEYS
+from caraway.core.policies import Policy
 from caraway.core.port import run_now
 from caraway.core.record import Record
 from caraway.core.run_history import Run
@@ -283,6 +285,7 @@ def test_the_schedules_of_the_guide_are_rules(
         "cron(0 0 1 1 ? 2040)",
         "cron(30 22 ? * SUN *)",
         "cron(0 * * * ? *)",
+        "cron(0 * * * ? *)",
     ]
 
 
@@ -370,6 +373,8 @@ def known_names() -> set[str]:
         *SETTINGS,
         *REPLACEMENTS,
         *OPTIONS,
+        *POLICY_KEYS,
+        *vars(Policy()),
         *EVENTS,
         *NO_MEANING,
         *_NEEDLESS,

@@ -3,70 +3,19 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta, timezone, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 import pytest
 
-from caraway import Caraway, Queue
-from caraway.aws.memory import MemoryAws
-from caraway.beat import schedules_of
-from caraway.core.disposition import Delete, Delivery, Leave
-from caraway.core.executor import Executor
+from caraway import Caraway
+from caraway.core.disposition import Delete, Leave
+from caraway.core.ids import occurrence_id
+from caraway.core.policies import jitter_of
 from caraway.core.port import run_now
-from caraway.core.rule_store import template_of
-from caraway.requests.sqs import DeleteMessage, ReceiveMessages
-from caraway.schedules import BaseSchedule, clocked, crontab, schedule, solar
-
-UTC = timezone.utc
-MONDAY = datetime(2026, 6, 1, 9, tzinfo=UTC)
-"""The first of June: a Monday."""
-
-
-class Clockwork:
-    """An app with one entry, and what its worker does when the entry's rule fires."""
-
-    def __init__(self, when: BaseSchedule, queue: str = "default", **entry: Any) -> None:
-        self.aws = MemoryAws()
-        self.aws.time = MONDAY
-        self.app = Caraway("clock", set_as_current=False)
-        self.app.conf.update(task_queues=[Queue(queue)])
-        self.app._blocking = self.aws  # type: ignore[assignment]
-        self.ran: list[datetime] = []
-
-        @self.app.task(name="tick", bind=True)
-        def tick(task: Any) -> None:
-            self.ran.append(task.request.scheduled_time)
-
-        entry = {"task": "tick", "schedule": when, **entry}
-        self.app.conf.beat_schedule = {"tick": entry}
-        (self.rule,) = schedules_of(self.app, MONDAY)
-        self.queue = self.app.site.router.queues[Queue(queue).name]
-        self.executor = Executor(self.aws, self.app.site, self.app.tasks, door="ecs")
-
-    def fire(self, at: datetime, **changes: Any) -> Any:
-        """Deliver what the rule sends at a time."""
-        self.aws.time = max(self.aws.time, at)
-        body = template_of(self.rule.text).replace("<time>", at.isoformat().replace("+00:00", "Z"))
-        return self.deliver(json.dumps({**json.loads(body), **changes}))
-
-    def deliver(self, body: str) -> Any:
-        group = "default" if self.queue.fifo else None
-        delivery = Delivery(body, self.queue, 600.0, 1, group_id=group)
-        return run_now(self.executor.execute(delivery))
-
-    def sent(self) -> list[datetime]:
-        """Deliver what lies on the queue, each when it comes into sight; says when that was."""
-        seen = []
-        name = self.queue.sqs_name("")
-        url = f"memory://{name}"
-        while (at := self.aws.next_visible_at(name)) is not None:
-            self.aws.time = max(self.aws.time, at)
-            for message in run_now(self.aws.perform(ReceiveMessages(url, limit=10))):
-                seen.append(self.aws.now())
-                assert isinstance(self.deliver(message.body), Delete)
-                run_now(self.aws.perform(DeleteMessage(url, message.receipt_handle)))
-        return seen
+from caraway.requests.sqs import ReceiveMessages
+from caraway.schedules import clocked, crontab, schedule, solar
+from tests.clockwork import MONDAY, UTC, Clockwork
 
 
 def times(first: datetime, *seconds: int) -> list[datetime]:
@@ -159,9 +108,62 @@ def test_a_fifo_queue_takes_no_delay_so_that_its_messages_wait_there() -> None:
     assert done == [Delete("SUCCESS"), Leave(30, "it is due in 30 s")]
 
 
+def jitter_at(time: datetime, jitter_s: int) -> timedelta:
+    return jitter_of(occurrence_id("tick", time), jitter_s)
+
+
+def test_an_occurrence_with_a_jitter_is_sent_with_a_delay_that_its_id_decides() -> None:
+    work = Clockwork(crontab(0, 9), jitter_s=900)
+    jitter = jitter_at(MONDAY, 900)
+    assert jitter > timedelta(seconds=1)
+    for _ in range(2):
+        assert isinstance(work.fire(MONDAY), Delete)
+    assert set(work.sent()) == {MONDAY + jitter}
+    assert work.ran == [MONDAY], "under the time at which it was due"
+    assert work.record(MONDAY).due_at == (MONDAY + jitter).timestamp()
+
+
+def test_a_jitter_that_is_over_delays_nothing() -> None:
+    work = Clockwork(crontab(0, 9), jitter_s=900)
+    work.aws.time += timedelta(seconds=900)
+    assert work.fire(MONDAY) == Delete("SUCCESS")
+
+
+def test_each_of_several_occurrences_has_its_own_jitter() -> None:
+    work = Clockwork(schedule(20), jitter_s=60)
+    work.fire(MONDAY)
+    due = {time: time + jitter_at(time, 60) for time in times(MONDAY, 0, 20, 40)}
+    assert work.sent() == sorted(due.values())
+    assert work.ran == sorted(due, key=lambda time: due[time])
+
+
+def test_what_a_quarter_of_an_hour_and_a_jitter_come_to_is_waited_for_in_two_steps() -> None:
+    work = Clockwork(solar("sunset", 48.86, 2.35), jitter_s=900)
+    sunset = solar("sunset", 48.86, 2.35).after(MONDAY)
+    assert sunset is not None
+    work.fire(sunset.replace(minute=sunset.minute // 15 * 15, second=0, microsecond=0))
+    seen = work.sent()
+    assert work.ran == [sunset]
+    assert timedelta() <= seen[-1] - (sunset + jitter_at(sunset, 900)) < timedelta(seconds=1)
+
+
+def test_the_messages_of_occurrences_carry_what_may_miss_them_and_no_more() -> None:
+    work = Clockwork(schedule(20), misfire_grace_s=60, jitter_s=5)
+    work.fire(MONDAY)
+    kept = [json.loads(body)["when"] for body in work.aws.bodies("default")]
+    assert kept == [{"every_s": 20, "grace_s": 60, "jitter_s": 5}] * 3
+    plain = Clockwork(schedule(20), jitter_s=5)
+    plain.fire(MONDAY)
+    assert all("when" not in json.loads(body) for body in plain.aws.bodies("default"))
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
+        (
+            {"scheduled_time": "9999-12-31T23:59:00Z", "when": {"every_s": 60, "jitter_s": 86_400}},
+            "nothing can occur",
+        ),
         ({"schedule": None, "id": "x"}, "the message has no schedule with its time"),
         ({"scheduled_time": None, "id": "x"}, "the message has no schedule with its time"),
         ({"scheduled_time": "9999-12-31T23:59:30Z"}, "nothing can occur"),

@@ -38,7 +38,7 @@ def command(
     and total, else its state and meta; where no person looks, a line a change on standard error;
     with --json, a JSON object a line. Ctrl-C stops the looking, not the task.
 
-    Exit code 1 says that the task failed or was revoked, 5 that it had not ended in time.
+    Exit code 1 says that the task failed, was revoked or missed, 5 that it had not ended in time.
     """  # noqa: D301 - \b is click's
     app = session.app()
     from caraway.cli.outcome import exit_as, seen_at_the_end, seen_now, show

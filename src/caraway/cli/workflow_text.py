@@ -101,7 +101,7 @@ def state_of_line(line: Line) -> str:
 
 
 def _together(members: list[str], unread: int, size: int | None) -> str:
-    for state in (states.FAILURE, states.REVOKED):
+    for state in (states.FAILURE, states.REVOKED, states.MISSED):
         if state in members:
             return state
     if all(state == states.SUCCESS for state in members) and not unread and size is not None:

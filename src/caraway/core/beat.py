@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from caraway.core.arguments import untyped_to_wire
 from caraway.core.cron import firing
 from caraway.core.occurrences import to_json
+from caraway.core.policies import KINDS, Policy, kept_by, policy_of
 from caraway.core.publish import describe
 from caraway.core.signing import FIELD
 from caraway.core.stored import DESCRIBED_LIMIT, Stored
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from caraway.core.message import Message
     from caraway.core.publish import Site
     from caraway.core.signing import Signing
-    from caraway.core.stored import Origin
+    from caraway.core.stored import Kind, Origin
     from caraway.core.stores import Store
     from caraway.requests.base import Json
 
@@ -62,6 +63,8 @@ class Entry:
         False stores it, but it does not fire.
     start, end
         The first moment and the last one at which it may be due, with a time zone.
+    policy
+        What becomes of its occurrences that are late, or come while another one runs.
     """
 
     name: str
@@ -73,6 +76,7 @@ class Entry:
     enabled: bool = True
     start: datetime | None = None
     end: datetime | None = None
+    policy: Policy = field(default_factory=Policy)
 
 
 _KINDS: Final[dict[str, tuple[Any, str]]] = {
@@ -85,6 +89,7 @@ _KINDS: Final[dict[str, tuple[Any, str]]] = {
     "kwargs": (Mapping, "a dict"),
     "options": (Mapping, "a dict"),
     "enabled": (bool, "True or False"),
+    **KINDS,
 }
 _SAID_BY: Final[Mapping[Origin, str]] = {"code": "beat_schedule", "data": "schedule"}
 """How messages name where an entry is."""
@@ -92,7 +97,8 @@ _OCCURRENCE: Final = "every occurrence is a task of its own, with an id that its
 _NO_OPTIONS: Final = {
     "countdown": "an occurrence is sent when it is due; move the schedule instead",
     "eta": "an occurrence is sent when it is due; move the schedule instead",
-    "expires": "EventBridge sends the same message every time, so it cannot carry a later time",
+    "expires": "EventBridge sends the same message every time, so it cannot carry a later time; "
+    "'misfire_grace_s' of the entry says how late it may begin",
     "retry": "EventBridge sends it, and tries for up to 24 hours",
     "retry_policy": "EventBridge sends it, and tries for up to 24 hours",
     "task_id": _OCCURRENCE,
@@ -109,7 +115,8 @@ def entries(beat_schedule: Mapping[str, Any], origin: Origin = "code") -> list[E
         "options": {"queue": ...}}}``. Of these, task and schedule are required.
         ``"enabled": False`` keeps an entry from firing, ``"start"`` and ``"end"`` (datetimes) bound
         when it may. An interval is counted from its start or from 1970, so that ``"relative"``,
-        Celery's word for round times, changes nothing.
+        Celery's word for round times, changes nothing. ``"misfire_grace_s"``, ``"catch_up"``,
+        ``"overlap"`` and ``"jitter_s"`` are its :class:`~caraway.core.policies.Policy`.
 
     Raises
     ------
@@ -143,6 +150,10 @@ def _entry(name: str, fields: Any, origin: Origin) -> Entry:
             when = schedule(when.run_every, relative=True)
     except ImproperlyConfigured as error:
         raise ImproperlyConfigured(f"{where}: 'schedule': {error}") from error
+    try:
+        policy = policy_of(given)
+    except ImproperlyConfigured as error:
+        raise ImproperlyConfigured(f"{where}: {error}") from error
     return Entry(
         name,
         given["task"],
@@ -151,7 +162,9 @@ def _entry(name: str, fields: Any, origin: Origin) -> Entry:
         given.get("kwargs", {}),
         given.get("options", {}),
         given.get("enabled", True),
-        *(aware(given[key]) if key in given else None for key in ("start", "end")),
+        aware(given["start"]) if "start" in given else None,
+        aware(given["end"]) if "end" in given else None,
+        policy,
     )
 
 
@@ -194,7 +207,7 @@ def schedules(
         if _is_over(entry, now):
             continue
         try:
-            stored = _stored(site, entry, zone, now, to_wire, origin)
+            stored = _stored(site, store.kind, entry, zone, now, to_wire, origin)
             store.check(stored)
         except (ImproperlyConfigured, TaskError) as error:
             problems.append(f"{_SAID_BY[origin]}[{entry.name!r}]: {error}")
@@ -218,7 +231,13 @@ def _is_over(entry: Entry, now: datetime) -> bool:
 
 
 def _stored(
-    site: Site, entry: Entry, zone: tzinfo, now: datetime, to_wire: ToWire, origin: Origin
+    site: Site,
+    kind: Kind,
+    entry: Entry,
+    zone: tzinfo,
+    now: datetime,
+    to_wire: ToWire,
+    origin: Origin,
 ) -> Stored:
     options = {name: value for name, value in entry.options.items() if value is not None}
     for option in options:
@@ -233,7 +252,8 @@ def _stored(
     described = describe(
         site, entry.task, args, kwargs, options, now=now, new_id=lambda _digest: ""
     )
-    wire = to_json(timing, fired.covers_s)
+    policy = kept_by(kind, entry.policy, fifo=described.queue.fifo)
+    wire = to_json(timing, fired.covers_s, policy)
     message = replace(described.message, schedule=entry.name, when=wire)
     where = f" {when.tz}" if isinstance(when, crontab) else ""
     return Stored(
@@ -245,6 +265,7 @@ def _stored(
         enabled=entry.enabled,
         group_id=message.group_id,
         origin=origin,
+        window_minutes=policy.window_minutes,
     )
 
 

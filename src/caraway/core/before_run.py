@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from caraway.core.joins import values
-from caraway.core.settle import Failed, Rejected, Revoked
+from caraway.core.overlaps import why_overlapping
+from caraway.core.policies import Policy, why_missed
+from caraway.core.settle import Failed, Missed, Rejected, Revoked
+from caraway.core.timing import Timing
 from caraway.exceptions import ChordError, InvalidMessage, PayloadMissing, WorkerLostError
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from caraway.core.job import Claimed
     from caraway.core.port import Aws
     from caraway.core.publish import Site
     from caraway.core.settle import Ending
+
+
+async def kept_from_running(
+    aws: Aws, site: Site, claimed: Claimed, *, is_revoked: bool
+) -> Ending | None:
+    """Return the ending of an attempt that has none of its function's; None when that is to run.
+
+    Then its arguments are complete.
+    """
+    kept = not_to_be_run(
+        claimed, aws.now(), is_revoked=is_revoked, max_deliveries=site.max_deliveries
+    )
+    return kept or await _overlaps(aws, site, claimed) or await _gather(aws, site, claimed)
 
 
 def not_to_be_run(
@@ -29,6 +44,8 @@ def not_to_be_run(
         return Revoked("revoked")
     if message.expires is not None and now > message.expires:
         return Revoked("expired")
+    if late := _why_late(claimed, now):
+        return Missed(late)
     if record is None or record.lost == 0:
         return None
     if claimed.job.task.at_most_once:
@@ -39,7 +56,27 @@ def not_to_be_run(
     return None
 
 
-async def gather(aws: Aws, site: Site, claimed: Claimed) -> Ending | None:
+def _why_late(claimed: Claimed, now: datetime) -> str | None:
+    """Return why an occurrence comes too late; the time at which it began first decides."""
+    message, record = claimed.message, claimed.record
+    if message.when is None or message.scheduled_time is None:
+        return None
+    begun = now
+    if record is not None and record.begun_at is not None:
+        begun = datetime.fromtimestamp(record.begun_at, timezone.utc)
+    policy, timing = Policy.read(message.when), Timing.read(message.when)
+    return why_missed(policy, timing, message.scheduled_time, begun)
+
+
+async def _overlaps(aws: Aws, site: Site, claimed: Claimed) -> Ending | None:
+    when = claimed.message.when
+    if when is None or Policy.read(when).overlap == "allow":
+        return None
+    why = await why_overlapping(aws, site, claimed.message)
+    return None if why is None else Missed(why)
+
+
+async def _gather(aws: Aws, site: Site, claimed: Claimed) -> Ending | None:
     """Put the results of the group that it waited for before its arguments."""
     wanted, context = claimed.message.values, claimed.context
     if wanted is None:

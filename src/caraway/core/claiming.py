@@ -14,6 +14,7 @@ from caraway.core.job import Claimed, Decided
 from caraway.core.record import HORIZON_S, Record
 from caraway.core.refusal import refused
 from caraway.requests.dynamodb import ConditionFailed
+from caraway.requests.items import OrElse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,11 +66,13 @@ async def claim(
 def _takes_claim(job: Job) -> bool:
     """Say whether there is a record for this attempt.
 
-    An idempotent task does without: but for FIFO, where the record counts the attempts, and for a
-    message that comes back, as somebody must count the workers that die of it.
+    An idempotent task does without: but for FIFO, where the record counts the attempts, for a
+    message that comes back, as somebody must count the workers that die of it, and for an
+    occurrence that may be missed.
     """
-    delivery = job.delivery
-    return not job.task.idempotent or delivery.queue.fifo or delivery.receive_count > 1
+    delivery, may_be_missed = job.delivery, job.message.when is not None
+    comes_back = delivery.receive_count > 1
+    return not job.task.idempotent or delivery.queue.fifo or comes_back or may_be_missed
 
 
 async def _take(
@@ -98,6 +101,7 @@ async def _take(
             "started_at": now,
             "due_at": round(asked_for_s, 3),
             **({"call": _call(job, hostname)} if site.keeps_calls else {}),
+            **({"begun_at": OrElse("begun_at", now)} if message.when is not None else {}),
         },
     )
     try:

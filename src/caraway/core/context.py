@@ -207,6 +207,7 @@ class Context:
             parent_id=message.parent_id,
             headers=message.headers,
             stamps=message.stamps,
+            scheduled_time=message.scheduled_time,
             sensitive=sensitive,
         )
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from caraway import states
 from caraway.core.attempts import Handover, begun_anew, hand_over
-from caraway.core.before_run import gather, not_to_be_run, unknown
+from caraway.core.before_run import kept_from_running, unknown
 from caraway.core.claim_check import keep_text, unpack
 from caraway.core.claiming import claim
 from caraway.core.codec import dumps
@@ -192,12 +192,8 @@ class Executor:
 
     async def _run(self, claimed: Claimed) -> Returned[Product] | Raised | Ending:
         """Return the outcome of user code, or the ending of an attempt that has none."""
-        ending = not_to_be_run(
-            claimed,
-            self._aws.now(),
-            is_revoked=self.revoked_stamps.mode_for(claimed.message.stamps) is not None,
-            max_deliveries=self._site.max_deliveries,
-        ) or await gather(self._aws, self._site, claimed)
+        is_revoked = self.revoked_stamps.mode_for(claimed.message.stamps) is not None
+        ending = await kept_from_running(self._aws, self._site, claimed, is_revoked=is_revoked)
         if ending is not None:
             return ending
         if claimed.token is not None:

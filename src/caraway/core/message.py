@@ -163,8 +163,8 @@ class Message:
         return dumps(self.to_json())
 
     def next_attempt(self) -> Message:
-        """Return the message of the attempt after this one."""
-        return replace(self, attempt=self.attempt + 1)
+        """Return the message of the attempt after this one, which is no occurrence to be judged."""
+        return replace(self, attempt=self.attempt + 1, when=None)
 
     def changeable(self) -> dict[str, Json]:
         """Return all that a retry can change, as :meth:`changed` takes it."""

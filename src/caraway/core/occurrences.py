@@ -1,10 +1,11 @@
 """From the firing of a rule to the occurrences of its entry.
 
-Every rule's message carries its entry's timing. A rule that fires exactly when its entry is due
-needs no more: its firing is the occurrence. That of any other says how much it covers: a firing at
-which nothing is due ends here, one that is itself an occurrence is run, and occurrences later in
-its minute (or quarter of an hour) are sent with a delay, under ids that their times decide. A
-firing that is delivered again does the same again. What is run or sent carries its timing no more.
+Every rule's message carries its entry's timing and policies. A rule that fires exactly when its
+entry is due needs no more: its firing is the occurrence. That of any other says how much it covers:
+a firing at which nothing is due ends here, one that is itself an occurrence is run, and occurrences
+later in its minute (or quarter of an hour) are sent with a delay, under ids that their times
+decide. So is one that its jitter moves. A firing that is delivered again does the same again. What
+is run or sent carries its timing no more, unless a policy may say that it is missed.
 """
 
 from __future__ import annotations
@@ -17,12 +18,16 @@ from typing import TYPE_CHECKING, Final
 from caraway.core.disposition import Delete
 from caraway.core.ids import occurrence_id
 from caraway.core.job import Decided
+from caraway.core.policies import Policy, jitter_of
 from caraway.core.publish import Outgoing
 from caraway.core.sending import request_to_send, send_all
 from caraway.core.timing import Timing
 from caraway.exceptions import InvalidMessage
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
     from caraway.core.disposition import Delivery
     from caraway.core.message import Message
     from caraway.core.port import Aws
@@ -35,9 +40,10 @@ COVERS_LIMIT_S: Final = 900
 """As long as SQS can delay a message."""
 
 
-def to_json(timing: Timing, covers_s: int | None) -> dict[str, Json]:
+def to_json(timing: Timing, covers_s: int | None, policy: Policy) -> dict[str, Json]:
     """Return the ``when`` of a rule's message."""
-    return timing.to_json() if covers_s is None else {**timing.to_json(), COVERS: covers_s}
+    covers = {} if covers_s is None else {COVERS: covers_s}
+    return {**timing.to_json(), **covers, **policy.to_json()}
 
 
 async def occurring(aws: Aws, site: Site, delivery: Delivery, message: Message) -> Message:
@@ -48,39 +54,64 @@ async def occurring(aws: Aws, site: Site, delivery: Delivery, message: Message) 
     Decided
         If nothing is due, or what is due has been sent with its delay.
     InvalidMessage
-        If its timing cannot be read.
+        If its timing or its policies cannot be read.
     """
     if message.when is None:
         return message
-    fired, covers_s = message.scheduled_time, message.when.get(COVERS)
-    if fired is None or message.schedule is None:
+    if message.scheduled_time is None or message.schedule is None:
         raise InvalidMessage("when: the message has no schedule with its time")
+    policy, covers_s = Policy.read(message.when), message.when.get(COVERS)
     if covers_s is None:
-        return replace(message, when=None)
+        if policy.may_miss:
+            Timing.read(message.when)  # after the claim it could not be refused
+        return _occurrence(message, policy, message.scheduled_time, message.when)
+    occurrences = _covered(message, policy, covers_s, message.when)
+    if [each.scheduled_time for each in occurrences] == [_minute(message.scheduled_time)]:
+        return occurrences[0]
+    requests = []
+    for each in occurrences:
+        wait_s = (each.eta - aws.now()).total_seconds() if each.eta else 0.0
+        delay_s = 0 if delivery.queue.fifo else min(max(ceil(wait_s), 0), site.delay_limit_s)
+        outgoing = Outgoing(each, delivery.queue, delay_s)
+        requests.append(await request_to_send(aws, site, outgoing))
+    await send_all(aws, requests)
+    raise Decided(Delete(f"occurrences sent: {len(occurrences)}" if occurrences else NOT_DUE))
+
+
+def _covered(
+    message: Message, policy: Policy, covers_s: Json, when: Mapping[str, Json]
+) -> list[Message]:
+    """Return the messages of the occurrences that a firing stands for."""
     if not isinstance(covers_s, int) or not 0 < covers_s <= COVERS_LIMIT_S:
         raise InvalidMessage(f"when: covers_s is {covers_s!r}, not 1 to {COVERS_LIMIT_S} seconds")
-    fired = fired.replace(second=0, microsecond=0)
-    timing = Timing.read(message.when)
+    assert message.schedule is not None
+    assert message.scheduled_time is not None
+    fired, timing = _minute(message.scheduled_time), Timing.read(when)
     try:
         due = timing.during(fired, timedelta(seconds=covers_s))
     except (OverflowError, ValueError) as error:
         raise InvalidMessage(f"when: at {fired} nothing can occur: {error}") from error
-    occurrences = [
-        replace(
-            message,
-            id=occurrence_id(message.schedule, time),
-            scheduled_time=time,
-            eta=None if time == fired else time,
-            when=None,
-        )
-        for time in due
-    ]
-    if due == [fired]:
-        return occurrences[0]
-    requests = []
-    for each, time in zip(occurrences, due, strict=True):
-        wait_s = 0 if delivery.queue.fifo else ceil((time - aws.now()).total_seconds())
-        outgoing = Outgoing(each, delivery.queue, max(wait_s, 0))
-        requests.append(await request_to_send(aws, site, outgoing))
-    await send_all(aws, requests)
-    raise Decided(Delete(f"occurrences sent: {len(due)}" if due else NOT_DUE))
+    kept = {name: value for name, value in when.items() if name != COVERS}
+    occurrences = []
+    for time in due:
+        id, eta = occurrence_id(message.schedule, time), None if time == fired else time
+        one = replace(message, id=id, scheduled_time=time, eta=eta)
+        occurrences.append(_occurrence(one, policy, time, kept))
+    return occurrences
+
+
+def _occurrence(
+    message: Message, policy: Policy, time: datetime, when: Mapping[str, Json]
+) -> Message:
+    """Return the message of an occurrence: due when its jitter says, and with what may miss it."""
+    eta = message.eta
+    if jitter := jitter_of(message.id, 0 if policy.in_window else policy.jitter_s):
+        try:
+            eta = time + jitter
+        except OverflowError as error:
+            raise InvalidMessage(f"when: {jitter} after {time} nothing can occur") from error
+    return replace(message, eta=eta, when=when if policy.may_miss else None)
+
+
+def _minute(time: datetime) -> datetime:
+    return time.replace(second=0, microsecond=0)

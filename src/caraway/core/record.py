@@ -57,6 +57,9 @@ class Record:
         What it was called with, and who runs it, where that is kept: args, kwargs and worker, JSON.
     due_at
         When the attempt was sent or due, the later one: it has waited since then.
+    begun_at
+        When an occurrence of a schedule was first claimed, where that decides whether it runs
+        (:mod:`caraway.core.policies`).
     replaced
         The attempt from which on the id is another task's (:mod:`caraway.core.replacing`).
     """
@@ -76,6 +79,7 @@ class Record:
     meta: str | None = None
     result: str | None = None
     traceback: str | None = None
+    begun_at: float | None = None
     started_at: float | None = None
     done_at: float | None = None
     expires_at: float | None = None

@@ -13,6 +13,7 @@ from caraway.core.beat import Entry, entries, schedules
 from caraway.core.envelope import parse_envelope
 from caraway.core.ids import new_id
 from caraway.core.outcomes import all_done
+from caraway.core.policies import Policy, fields_of
 from caraway.core.publish import Outgoing
 from caraway.core.routing import Queue
 from caraway.core.schedule_entries import arguments_in, message_in, timing_in
@@ -188,11 +189,13 @@ def entry_in(site: Site, stored: Stored) -> Entry:
         enabled=stored.enabled,
         start=timing.start,
         end=timing.end,
+        policy=replace(Policy.read(message.when or {}), in_window=False),
     )
 
 
 def _fields_of(entry: Entry) -> dict[str, Any]:
-    return {name: value for name, value in vars(entry).items() if name != "name"}
+    said = {name: value for name, value in vars(entry).items() if name not in ("name", "policy")}
+    return {**said, **fields_of(entry.policy)}
 
 
 def _as_they_travel(entry: Entry) -> tuple[list[Json], dict[str, Json]]:

@@ -171,6 +171,7 @@ class ScheduleStore:
             message_group_id=stored.group_id,
             state="ENABLED" if put.is_on else "DISABLED",
             description=mark.on(stored.description),
+            window_minutes=stored.window_minutes,
         )
 
 
@@ -202,5 +203,6 @@ def _held(schedule: Schedule, owner: Owner) -> Held | None:
         group_id=schedule.message_group_id,
         origin=mark.origin,
         edited=mark.edited,
+        window_minutes=schedule.window_minutes,
     )
     return Held("schedule", schedule.name, stored, schedule.state == "ENABLED")

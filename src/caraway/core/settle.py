@@ -18,6 +18,7 @@ from caraway.exceptions import (
     NotRegistered,
     Reject,
     Retry,
+    TaskMissed,
     TaskRevokedError,
 )
 
@@ -128,6 +129,20 @@ class Revoked:
 
 
 @dataclass(frozen=True)
+class Missed:
+    """An occurrence of a schedule that is not run, as the policies of its entry say."""
+
+    reason: str
+
+    state: ClassVar[str] = states.MISSED
+
+    @property
+    def error(self) -> BaseException:
+        """What waiting for the result raises."""
+        return TaskMissed(self.reason)
+
+
+@dataclass(frozen=True)
 class Rejected:
     """The message goes to the dead-letter queue: a redrive may still change the ending."""
 
@@ -147,7 +162,7 @@ class Requeued:
 
 
 Ending: TypeAlias = (
-    "Succeeded | Failed | Again | Replaced | Ignored | Revoked | Rejected | Requeued"
+    "Succeeded | Failed | Again | Replaced | Ignored | Revoked | Missed | Rejected | Requeued"
 )
 
 

@@ -60,6 +60,8 @@ class Stored:
         The message group on the queue.
     edited
         Whether one from code was changed since the last sync. It is no part of the content.
+    window_minutes
+        Up to how much later each firing may be: Scheduler's flexible window. Rules have none.
     """
 
     entry: str
@@ -71,11 +73,13 @@ class Stored:
     group_id: str | None = None
     origin: Origin = "code"
     edited: bool = False
+    window_minutes: int = 0
 
     def digits(self, *more: str) -> str:
         """Return what all of it comes to, together with what else its store makes of it."""
         parts = (self.entry, self.expression, self.queue, self.text, self.description)
-        return _hash(json.dumps([*parts, self.enabled, self.group_id, *more]), _DIGITS)
+        others = (self.enabled, self.group_id, self.window_minutes)
+        return _hash(json.dumps([*parts, *others, *more]), _DIGITS)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from caraway.core.settle import (
     Again,
     Failed,
     Ignored,
+    Missed,
     Rejected,
     Replaced,
     Requeued,
@@ -116,6 +117,8 @@ def _log_what_it_asked_for(task: str, id: str, ending: Ending) -> None:
             trace.error("Task %s[%s] terminated (%s)", task, id, signal)
         case Revoked(reason):
             trace.info("Task %s[%s] not run: %s", task, id, reason)
+        case Missed(reason):
+            trace.warning("Task %s[%s] missed: %s", task, id, reason)
         case Rejected(reason):
             trace.error("Task %s[%s] goes to its dead-letter queue: %s", task, id, reason)
         case Requeued(reason):
