@@ -10,6 +10,7 @@ from typing_extensions import ParamSpec
 
 from caraway import calls, workflows
 from caraway.base import AppBase
+from caraway.batches import Batch
 from caraway.built_in import built_in
 from caraway.control import Control
 from caraway.current import adopt, set_current_app
@@ -297,6 +298,23 @@ class Caraway(AppBase):
         if task is not None:
             return await task.aapply_async(args, kwargs, **options)
         return await calls.asend_call(self, name, args, kwargs or {}, options)
+
+    def batch(self) -> Batch:
+        """Return a block, ``with`` or ``async with``, whose calls are sent together.
+
+        ``delay``, ``apply_async``, ``send_task`` and their twins return at once, as do canvases;
+        what they describe is durable at the end of the block, ten messages a request. A hundred
+        calls are sent at a time, so a block may make any number. It is no transaction: what was
+        called is sent, also when the block ends with an exception. It holds for the code that the
+        block runs, not for threads of its own; a block within is a batch of its own.
+
+        Raises
+        ------
+        BatchError
+            From the end of the block, or from a call that finds the batch full, if calls before
+            could not be sent: it has the failure of each.
+        """
+        return Batch(self)
 
     def send_workflow(self, canvas: Signature[Any]) -> Any:
         """Send a chain, a group or a chord; returns its result."""

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from contextvars import Context as ContextOfVariables
+from contextvars import copy_context
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Final
 
 from caraway.announcing import after_publish, before_publish
+from caraway.batches import Departure, collecting, send_departures
 from caraway.call_options import in_zone_of, options_to_json, serializer_of
 from caraway.core.arguments import untyped_to_wire
 from caraway.core.context import current
 from caraway.core.ids import new_id
 from caraway.core.message import digest_of
+from caraway.core.outcomes import all_done
 from caraway.core.port import run_now
 from caraway.core.publish import Outgoing, describe
-from caraway.core.sending import send_patiently
 from caraway.core.trail import of_task
 from caraway.core.workflow import NOWHERE, Place
 from caraway.exceptions import (
@@ -47,12 +50,13 @@ def send_call(
         if isinstance(task, Runnable):
             return run_eagerly(app, task, args, kwargs, options, None)
         _say_it_is_sent(task)
-    call = publication(task, args, kwargs, options)
-    with app.onion.around_publish(call):
-        outgoing = prepared(app, call, options, app.aws.now())
-        run_now(send_patiently(app.aws, app.site, [outgoing], publish_policy(app, call.options)))
-        after_publish(outgoing, args, kwargs)
-    return _result(app, task, outgoing)
+    batch = collecting(app)
+    if batch is not None:
+        batch.make_room()
+    call = departure(app, publication(task, args, kwargs, options), options, app.aws.now())
+    if batch is None or not batch.put([call]):
+        all_done(run_now(send_departures(app.aws, app.site, [call])))
+    return _result(app, task, call.outgoing)
 
 
 async def asend_call(
@@ -63,13 +67,13 @@ async def asend_call(
         if isinstance(task, Runnable):
             return run_eagerly(app, task, args, kwargs, options, None)
         _say_it_is_sent(task)
-    aws = app.aio
-    call = publication(task, args, kwargs, options)
-    with app.onion.around_publish(call):
-        outgoing = prepared(app, call, options, aws.now())
-        await send_patiently(aws, app.site, [outgoing], publish_policy(app, call.options))
-        after_publish(outgoing, args, kwargs)
-    return _result(app, task, outgoing)
+    aws, batch = app.aio, collecting(app)
+    if batch is not None:
+        await batch.amake_room()
+    call = departure(app, publication(task, args, kwargs, options), options, aws.now())
+    if batch is None or not batch.put([call]):
+        all_done(await send_departures(aws, app.site, [call]))
+    return _result(app, task, call.outgoing)
 
 
 def _say_it_is_sent(name: str) -> None:
@@ -104,6 +108,33 @@ def publication(
     context = current.get()
     request = context.running() if context is not None else None
     return Publication(name, known, args, kwargs, changed, request)
+
+
+def departure(
+    app: AppBase,
+    call: Publication,
+    given: Mapping[str, Any],
+    now: datetime,
+    place: Place = NOWHERE,
+) -> Departure:
+    """Describe a call that is to be sent, inside the middleware around it."""
+    context = copy_context()
+    return context.run(_departure, context, app, call, given, now, place)
+
+
+def _departure(
+    context: ContextOfVariables,
+    app: AppBase,
+    call: Publication,
+    given: Mapping[str, Any],
+    now: datetime,
+    place: Place,
+) -> Departure:
+    with ExitStack() as middleware:
+        middleware.enter_context(app.onion.around_publish(call))
+        outgoing = prepared(app, call, given, now, place)
+        policy = publish_policy(app, call.options)
+        return Departure(outgoing, call.args, call.kwargs, policy, middleware.pop_all(), context)
 
 
 def prepared(

@@ -17,6 +17,7 @@
     |   |   +-- PayloadMissing          the object that a message or a record points to
     |   +-- Throttled
     |   +-- RequestFailed               any other refusal of a request
+    |   +-- BatchError                  calls of a batch were not sent
     +-- LocalError                      the local engine, a package or a deployment failed
     +-- TaskError
     |   +-- NotRegistered               (KeyError)
@@ -52,7 +53,7 @@ import builtins
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
 
@@ -126,6 +127,27 @@ class RequestFailed(OperationalError):
     def __init__(self, message: str, code: str = "") -> None:
         super().__init__(message)
         self.code = code
+
+
+class BatchError(OperationalError):
+    """Calls of a batch were not sent.
+
+    Attributes
+    ----------
+    failures
+        Why, by the id of each task.
+    sent
+        How many calls of the batch were sent.
+    """
+
+    def __init__(self, failures: Mapping[str, Exception], sent: int) -> None:
+        id, first = next(iter(failures.items()))
+        super().__init__(
+            f"{len(failures)} of {len(failures) + sent} calls of the batch were not sent, "
+            f"{id} among them: {first}; .failures says why for each, by its id"
+        )
+        self.failures = dict(failures)
+        self.sent = sent
 
 
 class LocalError(CarawayError):

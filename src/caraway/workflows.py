@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from caraway.announcing import after_publish
-from caraway.calls import prepared, publication, publish_policy
+from caraway.batches import Departure, collecting, give_up, send_departures
+from caraway.calls import departure, publication
 from caraway.canvas import Canvas
 from caraway.core.context import current
 from caraway.core.ids import member_id, new_id
 from caraway.core.lots import lots
 from caraway.core.message import digest_of
+from caraway.core.outcomes import all_done
 from caraway.core.port import run_now
 from caraway.core.publish import AT_A_TIME
-from caraway.core.sending import send_patiently
 from caraway.core.trail import of_group, of_step
 from caraway.core.workflow import (
     NOWHERE,
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
 
     from caraway.base import AppBase
     from caraway.core.port import Aws
-    from caraway.core.publish import Outgoing
-    from caraway.middleware import Publication
     from caraway.requests.base import Json
     from caraway.signatures import Signature
 
@@ -54,12 +51,13 @@ def send_workflow(app: AppBase, canvas: Signature[Any]) -> Any:
         return run_workflow(app, canvas, None)
     aws, site = (app.aws, app.site) if memory is None else (memory, app.eager_site)
     outline = Outline(app, canvas)
+    batch = None if memory is not None else collecting(app)
     for calls in lots(outline.calls(), AT_A_TIME):
-        with ExitStack() as sending:
-            batch = Batch(app, calls, aws.now(), sending)
-            for outgoings, policy in batch.by_policy():
-                run_now(send_patiently(aws, site, outgoings, policy))
-            batch.announce()
+        if batch is not None:
+            batch.make_room()
+        several = departures(app, calls, aws.now())
+        if batch is None or not batch.put(several):
+            all_done(run_now(send_departures(aws, site, several)))
     return outline.sent()
 
 
@@ -70,12 +68,13 @@ async def asend_workflow(app: AppBase, canvas: Signature[Any]) -> Any:
         return run_workflow(app, canvas, None)
     aws, site = (app.aio, app.site) if memory is None else (memory, app.eager_site)
     outline = Outline(app, canvas)
+    batch = None if memory is not None else collecting(app)
     for calls in lots(outline.calls(), AT_A_TIME):
-        with ExitStack() as sending:
-            batch = Batch(app, calls, aws.now(), sending)
-            for outgoings, policy in batch.by_policy():
-                await send_patiently(aws, site, outgoings, policy)
-            batch.announce()
+        if batch is not None:
+            await batch.amake_room()
+        several = departures(app, calls, aws.now())
+        if batch is None or not batch.put(several):
+            all_done(await send_departures(aws, site, several))
     return outline.sent()
 
 
@@ -90,10 +89,9 @@ def run_workflow(app: AppBase, canvas: Signature[Any], throw: bool | None) -> An
     from caraway import eager  # here: a producer needs no executor
 
     now, outline = datetime.now(timezone.utc), Outline(app, canvas, streamed=False)
-    with ExitStack() as sending:
-        batch = Batch(app, list(outline.calls()), now, sending)
-        batch.announce()
-    memory, errors = eager.run(app, batch.outgoings, now)
+    several = departures(app, list(outline.calls()), now)
+    all_done([each.end() for each in several])
+    memory, errors = eager.run(app, [each.outgoing for each in several], now)
 
     def ran(
         call: Call[Signature[Any]], parent: Any, above: Any, _is_taken: bool
@@ -262,15 +260,10 @@ def call_as_json(call: Call[Signature[Any]]) -> Json:
     return call.what.clone(call.prepended, task_id=call.id).to_dict()
 
 
-class Batch:
-    """Calls that are sent together, inside the middleware of each."""
-
-    def __init__(
-        self, app: AppBase, calls: Sequence[Placed], now: datetime, sending: ExitStack
-    ) -> None:
-        self._app = app
-        self.publications: list[Publication] = []
-        self.outgoings: list[Outgoing] = []
+def departures(app: AppBase, calls: Sequence[Placed], now: datetime) -> list[Departure]:
+    """Describe calls that are sent together, each inside its middleware."""
+    described: list[Departure] = []
+    try:
         for call, place in calls:
             signature = call.what.clone(call.prepended, task_id=call.id)
             task, options = app.tasks.get(signature.task), signature.options
@@ -279,21 +272,8 @@ class Batch:
             made = publication(
                 signature.task if task is None else task, signature.args, signature.kwargs, options
             )
-            sending.enter_context(app.onion.around_publish(made))
-            self.publications.append(made)
-            self.outgoings.append(prepared(app, made, options, now, place))
-
-    def by_policy(self) -> list[tuple[list[Outgoing], Any]]:
-        """Return the messages with what says how often each is sent again."""
-        groups: list[tuple[list[Outgoing], Any]] = []
-        for made, outgoing in zip(self.publications, self.outgoings, strict=True):
-            policy = publish_policy(self._app, made.options)
-            if not groups or groups[-1][1] != policy:
-                groups.append(([], policy))
-            groups[-1][0].append(outgoing)
-        return groups
-
-    def announce(self) -> None:
-        """Tell signals that the messages are durable."""
-        for made, outgoing in zip(self.publications, self.outgoings, strict=True):
-            after_publish(outgoing, made.args, made.kwargs)
+            described.append(departure(app, made, options, now, place))
+    except BaseException as error:
+        give_up(described, error)
+        raise
+    return described

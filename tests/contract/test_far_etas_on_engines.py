@@ -9,11 +9,12 @@ import pytest
 
 from caraway.core.envelope import parse_envelope
 from caraway.core.message import read_message
+from caraway.core.outcomes import all_done
 from caraway.core.publish import Site, describe
 from caraway.core.revoke import revoke
 from caraway.core.routing import Queue, Router
 from caraway.core.scheduling import Scheduling, eta_name
-from caraway.core.sending import send_patiently
+from caraway.core.sending import send_each
 from caraway.core.transitions import Records
 from caraway.requests.scheduler import DeleteSchedule, GetSchedule, ScheduleMissing, at
 from caraway.requests.sqs import GetQueueUrl
@@ -40,7 +41,7 @@ def a_call(harness: Harness, site: Site, id: str) -> Outgoing:
 def test_a_far_eta_waits_in_a_schedule_and_a_revoke_calls_it_back(harness: Harness) -> None:
     site, id = a_site(harness), harness.unique_name()
     call = a_call(harness, site, id)
-    harness.run(send_patiently(harness.aws, site, [call], {}))
+    all_done(harness.run(send_each(harness.aws, site, [call], {})))
     schedule = harness.perform(GetSchedule(eta_name(id, 0), "default"))
     assert call.message.eta is not None
     assert schedule.expression == at(call.message.eta - timedelta(minutes=1))
@@ -59,7 +60,7 @@ def test_a_call_that_is_sent_again_and_again_has_two_schedules_at_most(harness: 
     site, id = a_site(harness), harness.unique_name()
     call = a_call(harness, site, id)
     for _ in range(3):
-        harness.run(send_patiently(harness.aws, site, [call], {}))
+        all_done(harness.run(send_each(harness.aws, site, [call], {})))
     names = (eta_name(id, 0), f"{eta_name(id, 0)}-{call.message.digest[:12]}")
     first, second = (harness.perform(GetSchedule(name, "default")) for name in names)
     assert first.input == second.input
@@ -71,6 +72,6 @@ def test_many_far_etas_are_sent_together(harness: Harness) -> None:
     site = a_site(harness)
     ids = [harness.unique_name() for _ in range(40)]
     calls = [a_call(harness, site, id) for id in ids]
-    harness.run(send_patiently(harness.aws, site, calls, {}))
+    all_done(harness.run(send_each(harness.aws, site, calls, {})))
     for id in ids:
         harness.perform(DeleteSchedule(eta_name(id, 0), "default"))

@@ -15,13 +15,14 @@ from caraway.core.disposition import Delete
 from caraway.core.envelope import parse_envelope
 from caraway.core.events import Ended
 from caraway.core.message import Message, read_message
+from caraway.core.outcomes import all_done
 from caraway.core.port import run_now
 from caraway.core.publish import Outgoing, describe
 from caraway.core.record import HORIZON_S, RETRY
 from caraway.core.revoke import Revocation, revoke
 from caraway.core.routing import Queue
 from caraway.core.scheduling import Scheduling, eta_name
-from caraway.core.sending import PAUSES_S, request_to_send, send_all, send_patiently
+from caraway.core.sending import PAUSES_S, request_to_send, send_all, send_each
 from caraway.core.settle import Revoked
 from caraway.core.signing import Signing
 from caraway.core.workflow import Place
@@ -137,7 +138,7 @@ def test_a_send_whose_answer_was_lost_is_sent_again_and_runs_once() -> None:
     world = world_with(fate=Fates().on(CreateSchedule, "lose").on(CreateSchedule, "lose", nth=3))
     outgoing = described(world, 1, countdown=3_600)
     for _ in range(3):
-        run_now(send_patiently(world.aws, world.site, [outgoing], {}))
+        all_done(run_now(send_each(world.aws, world.site, [outgoing], {})))
     first, second = schedules(world)
     assert second == replace(first, name=f"{first.name}-{outgoing.message.digest[:12]}")
     world.drain()
@@ -242,7 +243,7 @@ def test_a_thousand_far_etas_are_sent_and_only_those_that_were_throttled_again()
     world = world_with()
     pauses = throttled(world, 600)
     outgoings = [described(world, n, id=f"i{n}", countdown=3_600) for n in range(1_000)]
-    run_now(send_patiently(world.aws, world.site, outgoings, {"max_retries": 0}))
+    all_done(run_now(send_each(world.aws, world.site, outgoings, {"max_retries": 0})))
     assert len(schedules(world)) == 1_000
     assert len(world.asked(CreateSchedule)) == 1_600
     assert len(world.asked(GetQueueArn)) == 1_000  # of which a port asks one
@@ -254,7 +255,7 @@ def test_throttling_that_does_not_end_is_raised() -> None:
     world = world_with()
     pauses = throttled(world, 99)
     with pytest.raises(Throttled):
-        run_now(send_patiently(world.aws, world.site, [described(world, countdown=3_600)], {}))
+        all_done(run_now(send_each(world.aws, world.site, [described(world, countdown=3_600)], {})))
     assert len(pauses) == 4 * (len(PAUSES_S)) + 3
 
 

@@ -11,10 +11,11 @@ from caraway.aws.memory import MemoryAws
 from caraway.core.ids import derived_id
 from caraway.core.message import Message, digest_of
 from caraway.core.options import NO_MEANING, OPTIONS, check_options, delay_for
+from caraway.core.outcomes import all_done
 from caraway.core.port import run_now
 from caraway.core.publish import DEFAULT_GROUP, Outgoing, Site, describe, from_call
 from caraway.core.routing import Queue, Router
-from caraway.core.sending import request_to_send, send, send_all, send_patiently
+from caraway.core.sending import request_to_send, send, send_all, send_each
 from caraway.core.workflow import Call, decided, prepended, steps_of
 from caraway.exceptions import (
     AccessDenied,
@@ -236,29 +237,29 @@ def failing(times: int) -> MemoryAws:
 def test_a_send_is_repeated_while_aws_does_not_answer() -> None:
     aws = failing(3)
     began = aws.now()
-    run_now(send_patiently(aws, SITE, [call()], {}))
+    all_done(run_now(send_each(aws, SITE, [call()], {})))
     assert len(aws.bodies("dev-default")) == 1
     assert (aws.now() - began).total_seconds() == pytest.approx(0.4)  # 0, 0.2, 0.2
 
 
 def test_of_several_messages_only_those_that_were_not_taken_are_sent_again() -> None:
     aws = failing(2)
-    run_now(send_patiently(aws, SITE, [call(n) for n in range(3)], {}))
+    all_done(run_now(send_each(aws, SITE, [call(n) for n in range(3)], {})))
     assert len(set(aws.bodies("dev-default"))) == len(aws.bodies("dev-default")) == 3
 
 
 def test_a_send_gives_up_after_its_last_retry() -> None:
     with pytest.raises(EndpointUnreachable):
-        run_now(send_patiently(failing(4), SITE, [call()], {}))
+        all_done(run_now(send_each(failing(4), SITE, [call()], {})))
     with pytest.raises(EndpointUnreachable):
-        run_now(send_patiently(failing(1), SITE, [call()], {"max_retries": 0}))
+        all_done(run_now(send_each(failing(1), SITE, [call()], {"max_retries": 0})))
 
 
 def test_a_send_may_be_repeated_for_ever() -> None:
     aws = failing(50)
     policy = {"max_retries": None, "interval_start": 1, "interval_step": 1, "interval_max": 3}
     began = aws.now()
-    run_now(send_patiently(aws, SITE, [call()], policy))
+    all_done(run_now(send_each(aws, SITE, [call()], policy)))
     assert (aws.now() - began).total_seconds() == 1 + 2 + 3 * 48
 
 
@@ -271,7 +272,7 @@ def test_what_waiting_does_not_mend_is_raised_at_once() -> None:
     aws._answer = denied  # type: ignore[assignment]
     began = aws.now()
     with pytest.raises(AccessDenied):
-        run_now(send_patiently(aws, SITE, [call()], {"max_retries": None}))
+        all_done(run_now(send_each(aws, SITE, [call()], {"max_retries": None})))
     assert aws.now() == began
 
 

@@ -10,7 +10,7 @@ from caraway.core.claim_check import pack
 from caraway.core.options import GROUP
 from caraway.core.outcomes import all_done
 from caraway.core.scheduling import by_second_name, eta_schedule
-from caraway.exceptions import EndpointUnreachable, Throttled
+from caraway.exceptions import CarawayError, EndpointUnreachable, Throttled
 from caraway.requests.scheduler import (
     INPUT_LIMIT_BYTES,
     CreateSchedule,
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 Sending: TypeAlias = "SendMessage | CreateSchedule"
 """What makes a message durable."""
+
+_PASSING: Final = (EndpointUnreachable, Throttled)
 
 PAUSES_S: Final = (0.5, 1.0, 2.0, 4.0)
 """Longest pauses before schedules that were throttled are asked for again, on top of the SDK's own:
@@ -104,10 +106,12 @@ async def send_all(aws: Aws, requests: Sequence[Sending]) -> None:
     all_done(await _performed(aws, requests))
 
 
-async def send_patiently(
+async def send_each(
     aws: Aws, site: Site, outgoings: Sequence[Outgoing], policy: Mapping[str, Any]
-) -> None:
+) -> list[Exception | None]:
     """Make messages durable, asking again while AWS is unreachable or throttles.
+
+    Returns the failure of each that was not taken, in its place.
 
     ``policy`` is Celery's ``retry_policy``: ``max_retries`` (3; None for ever), ``interval_start``
     (0 s), ``interval_step`` (0.2 s) and ``interval_max`` (0.2 s), on top of the SDK's own retries.
@@ -115,37 +119,41 @@ async def send_patiently(
     """
     limit = policy.get("max_retries", 3)
     wait_s = float(policy.get("interval_start", 0))
-    tried, left = 0, list(outgoings)
+    failures: list[Exception | None] = [None] * len(outgoings)
+    tried, left = 0, list(range(len(outgoings)))
     while True:
-        left, failure = await _send_some(aws, site, left)
-        if failure is None:
-            return
-        if limit is not None and tried >= limit:
-            raise failure
+        outcomes = await _send_some(aws, site, [outgoings[place] for place in left])
+        for place, outcome in zip(left, outcomes, strict=True):
+            failures[place] = outcome if isinstance(outcome, Exception) else None
+        left = [place for place in left if isinstance(failures[place], _PASSING)]
+        if not left or (limit is not None and tried >= limit):
+            return failures
         await aws.sleep(wait_s)
         tried += 1
         step = float(policy.get("interval_step", 0.2))
         wait_s = min(wait_s + step, float(policy.get("interval_max", 0.2)))
 
 
-async def _send_some(
-    aws: Aws, site: Site, outgoings: Sequence[Outgoing]
-) -> tuple[list[Outgoing], Exception | None]:
-    """Send messages; returns those that may be sent again, and why they were not taken."""
-    left: list[Outgoing] = []
-    failure: Exception | None = None
+async def _send_some(aws: Aws, site: Site, outgoings: Sequence[Outgoing]) -> list[str | Exception]:
+    """Send messages; return the answer to each, or why it was not taken."""
+    made: list[Sending | CarawayError] = []
+    for outgoing in outgoings:
+        request = await _request_or_failure(aws, site, outgoing)
+        if isinstance(request, _PASSING):
+            return [request] * len(outgoings)  # the next would meet the same
+        made.append(request)
+    sent = iter(
+        await _performed(aws, [each for each in made if not isinstance(each, CarawayError)])
+    )
+    return [each if isinstance(each, CarawayError) else next(sent) for each in made]
+
+
+async def _request_or_failure(aws: Aws, site: Site, outgoing: Outgoing) -> Sending | CarawayError:
+    """Return what sends a message, or why it cannot be sent: it is too large, for example."""
     try:
-        requests = [await request_to_send(aws, site, outgoing) for outgoing in outgoings]
-        answers = await _performed(aws, requests)
-    except (EndpointUnreachable, Throttled) as error:
-        return list(outgoings), error
-    for outgoing, answer in zip(outgoings, answers, strict=True):
-        if isinstance(answer, EndpointUnreachable | Throttled):
-            left.append(outgoing)
-            failure = answer
-        elif isinstance(answer, Exception):
-            raise answer
-    return left, failure
+        return await request_to_send(aws, site, outgoing)
+    except CarawayError as error:
+        return error
 
 
 async def _performed(aws: Aws, requests: Sequence[Sending]) -> list[str | Exception]:

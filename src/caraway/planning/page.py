@@ -225,7 +225,7 @@ dollars are a month's.
 {kinds}
 
 - **Sends.** A lone `delay()` is a request; ten messages that are sent together are one. A
-  [group](canvas.md) and many `adelay()` at once do that.
+  [group](canvas.md), many `adelay()` at once and a [batch](guide.md#many-calls-at-once) do that.
 - **SQS bills 64 KB as a request**, so ten messages of 6 KB cost what one does.
 - **DynamoDB bills each write by its kilobytes**, batched or not. A claim and an ending are a
   kilobyte each while the result is small. `idempotent=True` spares the claim, and with
