@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 RECORDS_AT_ONCE: Final = 800
 """Records in memory at a time: 320 MB if each is as large as an item can be, 4 KB by default."""
-NODE_S: Final = 5 * HORIZON_S
+NODE_S: Final = 24 * HORIZON_S
 """How much longer than its group is given a node lives: far longer than its members' records. A
 group that takes too long is then complete one day, and fails for what its members have lost; a node
 that was gone before would be waited for for ever."""
