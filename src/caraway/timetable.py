@@ -178,7 +178,7 @@ class Schedules:
             The zone of a schedule that is text; the app's by default.
         fields
             As in ``beat_schedule``: ``args``, ``kwargs``, ``options``, ``enabled``, ``start``,
-            ``end``.
+            ``end``, ``misfire_grace_s``, ``catch_up``, ``overlap``, ``jitter_s``.
 
         Raises
         ------
@@ -244,7 +244,7 @@ class Schedules:
             The zone of a crontab or a moment that is text; by default the zone that it was in.
         changes
             As in ``beat_schedule``: ``schedule``, ``args``, ``kwargs``, ``options`` (those named
-            are changed, None takes one back), ``enabled``, ``start``, ``end``.
+            are changed, None takes one back), ``enabled``, ``start``, ``end`` and the policies.
 
         Raises
         ------

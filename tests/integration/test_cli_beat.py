@@ -66,6 +66,10 @@ def test_the_list_is_there_for_machines(synced: str) -> None:
         "edited": False,
         "start": None,
         "end": None,
+        "misfire_grace_s": None,
+        "catch_up": None,
+        "overlap": "allow",
+        "jitter_s": 0,
         "last_run": None,
         "kind": "rule",
         "name": "shop-clean",
@@ -139,6 +143,14 @@ def test_whether_when_and_where_an_entry_fires_is_edited(synced: str) -> None:
     assert (told["start"], told["end"]) == (None, None)
 
 
+def test_policies_are_edited(synced: str) -> None:
+    options = ("--misfire-grace", "10m", "--overlap", "skip", "--jitter", "90")
+    told = one("edit", "clean", *options)
+    assert (told["misfire_grace_s"], told["overlap"], told["jitter_s"]) == (600, "skip", 90)
+    told = one("edit", "clean", "--misfire-grace", "none", "--catch-up", "latest")
+    assert (told["misfire_grace_s"], told["catch_up"], told["jitter_s"]) == (None, "latest", 90)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "problem"),
     [
@@ -152,6 +164,9 @@ def test_whether_when_and_where_an_entry_fires_is_edited(synced: str) -> None:
         (["--args", "{}"], 2, "expected a list"),
         (["--args", "[1]"], 3, "missing 1 required positional argument: 'b'"),
         (["--queue", "report"], 3, "did you mean 'reports'?"),
+        (["--overlap", "no"], 2, "is not one of 'allow', 'skip'"),
+        (["--jitter", "soon"], 2, "is no age: say 90 (seconds), 15m"),
+        (["--misfire-grace", "5"], 3, "EventBridge itself may be late by 60 s"),
         (["--start", "soon"], 2, "expected a time such as 2030-01-31T09:00"),
     ],
 )

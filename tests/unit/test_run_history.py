@@ -37,11 +37,13 @@ class Shift(Stage):
         self.memory.pass_time(seconds)
         raise ValueError(why)
 
-    def occur(self, due: datetime, task: str, *args: Any, late_s: float = 0.5) -> None:
+    def occur(
+        self, due: datetime, task: str, *args: Any, late_s: float = 0.5, when: Any = None
+    ) -> None:
         """Run the occurrence of entry "tick" that is due at a time, some moments later."""
         self.memory.time = due + timedelta(seconds=late_s)
         id = occurrence_id("tick", due)
-        self.deliver(Message(id, task, args, schedule="tick", scheduled_time=due))
+        self.deliver(Message(id, task, args, schedule="tick", scheduled_time=due, when=when))
 
     def history(self, count: int = 5, timing: Timing = HOURLY, **options: Any) -> list[Run]:
         return run_now(history(self.memory, self.app.site, "tick", timing, count, **options))
@@ -122,6 +124,18 @@ def test_a_run_that_goes_on_is_started() -> None:
     shift.app.task(name="look")(lambda: seen.extend(shift.history(1)))
     shift.occur(NOON, "look")
     assert [(run.state, run.ended_at) for run in seen] == [("STARTED", None)]
+
+
+def test_an_occurrence_that_was_missed_is_told_with_the_reason_and_took_no_time(
+    shift: Shift,
+) -> None:
+    grace = {**HOURLY.to_json(), "grace_s": 60}
+    shift.occur(NOON, "clean", 1.0, late_s=600, when=grace)
+    (run,) = shift.history(1)
+    assert (run.state, run.duration_s, run.has_begun) == ("MISSED", None, True)
+    assert run.reason is not None
+    assert "its grace is 60 s" in run.reason
+    assert summary([run]) == Summary({"MISSED": 1}, None)
 
 
 def test_when_a_run_was_is_told_also_when_its_result_has_expired(shift: Shift) -> None:

@@ -14,6 +14,7 @@ from caraway.beat import schedules_of, stores_of
 from caraway.core.beat_sync import sync
 from caraway.core.ids import occurrence_id
 from caraway.core.message import Message, read_message
+from caraway.core.policies import fields_of
 from caraway.core.port import run_now
 from caraway.exceptions import (
     AccessDenied,
@@ -257,6 +258,28 @@ def test_what_an_edit_does_not_name_stays(shop: Shop) -> None:
         {"why": "test"},
     )
     assert shop.schedules.edit("extra", end=None, start=None).timing.end is None  # type: ignore[union-attr]
+
+
+def test_the_policies_of_an_entry_stay_and_are_changed(shop: Shop) -> None:
+    policies: dict[str, Any] = {"misfire_grace_s": 600, "overlap": "skip", "jitter_s": 120}
+    shop.schedules.create("extra", "shop.clean", crontab(0), args=(1,), **policies)
+    made = shop.schedules.get("extra")
+    assert fields_of(made.policy) == {**policies, "catch_up": None}
+    assert shop.schedules.edit("extra", args=(1,)) == made
+    edited = shop.schedules.edit("extra", misfire_grace_s=None, catch_up="latest", jitter_s=None)
+    assert fields_of(edited.policy) == {
+        "misfire_grace_s": None,
+        "catch_up": "latest",
+        "overlap": "skip",
+        "jitter_s": 0,
+    }
+    with pytest.raises(ImproperlyConfigured, match="'overlap' is 'no'"):
+        shop.schedules.edit("extra", overlap="no")  # type: ignore[arg-type]
+    shop.app.conf.beat_cron_starting_deadline = 900
+    assert shop.statuses()["clean"] == "differs"
+    shop.sync()
+    assert shop.schedules.get("clean").status == "active"
+    assert shop.schedules.get("clean").policy.grace_s == 900
 
 
 def test_the_zone_of_a_crontab_stays_unless_another_is_named(shop: Shop) -> None:

@@ -74,8 +74,8 @@ class Run:
 
     @property
     def duration_s(self) -> float | None:
-        """Seconds that its last attempt took; None where it has not ended, or never began."""
-        if self.started_at is None or self.ended_at is None:
+        """Seconds that its last attempt took; None where it has not ended, or never ran."""
+        if self.state == states.MISSED or self.started_at is None or self.ended_at is None:
             return None
         return max(0.0, (self.ended_at - self.started_at).total_seconds())
 

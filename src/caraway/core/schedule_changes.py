@@ -13,10 +13,10 @@ from caraway.core.beat import Entry, entries, schedules
 from caraway.core.envelope import parse_envelope
 from caraway.core.ids import new_id
 from caraway.core.outcomes import all_done
-from caraway.core.policies import Policy, fields_of
+from caraway.core.policies import fields_of
 from caraway.core.publish import Outgoing
 from caraway.core.routing import Queue
-from caraway.core.schedule_entries import arguments_in, message_in, timing_in
+from caraway.core.schedule_entries import arguments_in, message_in, policy_in, timing_in
 from caraway.core.sending import send
 from caraway.core.stored import Held, Put
 from caraway.core.stores import queue_arns
@@ -189,7 +189,7 @@ def entry_in(site: Site, stored: Stored) -> Entry:
         enabled=stored.enabled,
         start=timing.start,
         end=timing.end,
-        policy=replace(Policy.read(message.when or {}), in_window=False),
+        policy=policy_in(message),
     )
 
 

@@ -14,6 +14,7 @@ from caraway.core.beat_sync import compare
 from caraway.core.codec import decode
 from caraway.core.envelope import parse_envelope
 from caraway.core.message import Message, read_message
+from caraway.core.policies import Policy
 from caraway.core.run_history import Run, last_runs
 from caraway.core.run_times import next_times
 from caraway.core.stored import Held
@@ -50,6 +51,8 @@ class ScheduleEntry:
         The task's name.
     timing
         When it occurs; None if that cannot be read.
+    policy
+        What becomes of its occurrences that are late, or come while another one runs.
     args, kwargs
         The arguments of each run.
     queue
@@ -78,6 +81,7 @@ class ScheduleEntry:
     name: str
     task: str
     timing: Timing | None
+    policy: Policy
     args: Sequence[Any] = field(repr=False)
     kwargs: Mapping[str, Any] = field(repr=False)
     queue: str
@@ -144,6 +148,19 @@ def timing_in(message: Message) -> Timing:
     return Timing.read(message.when)
 
 
+def policy_in(message: Message) -> Policy:
+    """Return what becomes of an entry's occurrences, as its message says.
+
+    Who spreads a jitter, AWS or the worker, is no part of it.
+
+    Raises
+    ------
+    InvalidMessage
+        If a part of it cannot be.
+    """
+    return replace(Policy.read(message.when or {}), in_window=False)
+
+
 def arguments_in(site: Site, message: Message) -> tuple[list[Any], dict[str, Any]]:
     """Return the arguments of a message as Python values.
 
@@ -159,19 +176,20 @@ def arguments_in(site: Site, message: Message) -> tuple[list[Any], dict[str, Any
 def shown(site: Site, held: Held, now: datetime, compared: Compared = "active") -> ScheduleEntry:
     """Return what is stored as people see it."""
     stored = held.stored
-    task, timing = stored.description.partition(" ")[0], None
+    task, timing, policy = stored.description.partition(" ")[0], None, Policy()
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
     with suppress(InvalidMessage):
         message = message_in(stored)
         task, args, kwargs = message.task, list(message.args), dict(message.kwargs)
-        timing = timing_in(message)
+        policy, timing = policy_in(message), timing_in(message)
         with suppress(CarawayError):  # else they are shown as they travel
             args, kwargs = arguments_in(site, message)
     return ScheduleEntry(
         name=stored.entry,
         task=task,
         timing=timing,
+        policy=policy,
         args=args,
         kwargs=kwargs,
         queue=stored.queue.removeprefix(site.queue_prefix),

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
 from caraway.cli.beat.rows import show_entry
 from caraway.cli.completing import entry_names, queue_names, task_names
-from caraway.cli.options import app_option, json_option
+from caraway.cli.options import age, app_option, json_option
 from caraway.cli.output import show_json
 from caraway.cli.session import Session, pass_session
 from caraway.cli.values import json_of, time
+from caraway.core.policies import CATCH_UPS, OVERLAPS
 from caraway.exceptions import NotRegistered, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from caraway.app import Caraway
 
@@ -27,6 +28,12 @@ _NONE: Final = "none"
 def _bound(ctx: click.Context, option: click.Parameter, value: str | None) -> datetime | str | None:
     """Read a time, or ``none``."""
     return value if value == _NONE else time(ctx, option, value)
+
+
+def _length(ctx: click.Context, option: click.Parameter, value: str | None) -> float | str | None:
+    """Read seconds, or ``none``."""
+    seconds = value if value is None or value == _NONE else age(ctx, option, value)
+    return int(seconds) if isinstance(seconds, float) and seconds.is_integer() else seconds
 
 
 def _entry_options(command: F) -> F:
@@ -61,6 +68,28 @@ def _entry_options(command: F) -> F:
             ),
             click.option(
                 "--end", callback=_bound, metavar="TIME", help="Not after that; 'none': any."
+            ),
+            click.option(
+                "--misfire-grace",
+                "misfire_grace_s",
+                callback=_length,
+                metavar="SECONDS",
+                help="Late is what begins so much after its time, as 600 or 10m; 'none': nothing.",
+            ),
+            click.option(
+                "--catch-up", type=click.Choice(CATCH_UPS), help="Which late occurrences run."
+            ),
+            click.option(
+                "--overlap",
+                type=click.Choice(OVERLAPS),
+                help="Whether one is skipped while another one runs.",
+            ),
+            click.option(
+                "--jitter",
+                "jitter_s",
+                callback=_length,
+                metavar="SECONDS",
+                help="Run up to so much later, as 300 or 5m; 'none': not.",
             ),
         ]
     ):
@@ -160,8 +189,9 @@ def _fields(app: Caraway, given: dict[str, Any]) -> dict[str, Any]:
         said["options"] = {"queue": queue}
     for name in ("start", "end"):
         at = said.get(name)
-        if at == _NONE:
-            said[name] = None
-        elif at is not None and at.tzinfo is None:
+        if isinstance(at, datetime) and at.tzinfo is None:
             said[name] = at.replace(tzinfo=app.timezone)
+    for name in ("start", "end", "misfire_grace_s", "jitter_s"):
+        if said.get(name) == _NONE:
+            said[name] = None
     return said

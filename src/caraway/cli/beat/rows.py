@@ -8,6 +8,7 @@ import click
 
 from caraway import states
 from caraway.cli.output import count, duration, shortened, show_json
+from caraway.core.policies import fields_of
 from caraway.schedules import crontab
 from caraway.schedules.written import to_text
 
@@ -47,6 +48,7 @@ def as_json(app: Caraway, entry: ScheduleEntry, next_count: int) -> dict[str, An
         "edited": entry.is_edited,
         "start": None if timing is None else moment(timing.start),
         "end": None if timing is None else moment(timing.end),
+        **fields_of(entry.policy),
         "next": [moment(each) for each in entry.next(next_count)],
         "last_run": None if run is None else run_as_json(run),
         "kind": entry.kind,
