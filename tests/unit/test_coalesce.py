@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import selectors
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice, product
+from math import ceil
 from typing import Any, TypeAlias, TypeVar
 
 import pytest
@@ -16,11 +18,12 @@ from hypothesis import strategies as st
 
 from caraway.aws.asyncio_aws import AsyncioAws
 from caraway.aws.blocking_aws import BlockingAws
-from caraway.aws.coalesce import DELETES, SENDS, chunks, lane_of
+from caraway.aws.coalesce import DELETES, SENDS, Batch, chunks, lane_of
 from caraway.core.port import run_now
 from caraway.exceptions import EndpointUnreachable, RequestFailed, Throttled
 from caraway.requests.sqs import (
     BATCH_LIMIT,
+    BILLED_BYTES,
     MESSAGE_LIMIT_BYTES,
     ChangeMessageVisibility,
     DeleteMessage,
@@ -526,3 +529,64 @@ def test_attributes_count_among_the_bytes() -> None:
     plain, marked = SendMessage(URLS[0], "é"), SendMessage(URLS[0], "é", attributes={"ab": "é"})
     assert SENDS.size_bytes(plain) == 2
     assert SENDS.size_bytes(marked) == 2 + len("ab") + len("String") + 2
+
+
+# -- what SQS bills -------------------------------------------------------------------------------
+
+
+def billed(sizes: list[int]) -> int:
+    """Return as how many requests SQS bills a batch."""
+    return max(1, ceil(sum(sizes) / BILLED_BYTES))
+
+
+def may_be_a_batch(sizes: list[int]) -> bool:
+    return len(sizes) <= BATCH_LIMIT and (len(sizes) == 1 or sum(sizes) <= MESSAGE_LIMIT_BYTES)
+
+
+def cut_by(sizes: list[int], counts: Iterable[int]) -> list[list[int]]:
+    rest = iter(sizes)
+    return [list(islice(rest, count)) for count in counts]
+
+
+def every_cut(sizes: list[int]) -> Iterator[list[list[int]]]:
+    for marks in product([False, True], repeat=len(sizes) - 1):
+        ends = [place for place, mark in enumerate(marks, 1) if mark] + [len(sizes)]
+        found = cut_by(sizes, (end - begin for begin, end in zip([0, *ends], ends, strict=False)))
+        if all(map(may_be_a_batch, found)):
+            yield found
+
+
+SIZES = st.one_of(
+    st.lists(st.sampled_from([1, 700, 6_500, 7_000, 22_000, 33_000, 65_536, 300_000]), min_size=1),
+    st.lists(st.integers(1, 200_000), min_size=1),
+    st.builds(lambda size, count: [size] * count, st.integers(1, 100_000), st.integers(1, 60)),
+)
+
+
+def batches_of(sizes: list[int]) -> list[list[int]]:
+    return cut_by(sizes, SENDS.cut([SendMessage(URLS[0], "x" * size) for size in sizes]))
+
+
+@given(SIZES)
+def test_messages_are_cut_in_their_order_and_never_dearer_than_by_tens(sizes: list[int]) -> None:
+    batches = batches_of(sizes)
+    assert [size for batch in batches for size in batch] == sizes
+    assert all(map(may_be_a_batch, batches))
+    tens = cut_by(sizes, Batch.cut(SENDS, [SendMessage(URLS[0], "x" * size) for size in sizes]))
+    assert sum(map(billed, batches)) <= sum(map(billed, tens))
+
+
+@given(st.lists(st.integers(1, 90_000), min_size=1, max_size=8))
+def test_no_other_cut_is_cheaper(sizes: list[int]) -> None:
+    def cost(batches: list[list[int]]) -> tuple[int, int]:
+        return sum(map(billed, batches)), len(batches)
+
+    assert cost(batches_of(sizes)) == min(map(cost, every_cut(sizes)))
+
+
+@pytest.mark.parametrize(
+    ("size", "cut"),
+    [(500, [10, 10, 10, 6]), (7_000, [9, 9, 9, 9]), (200_000, [5, 5, 5, 5, 5, 5, 5, 1])],
+)
+def test_messages_fill_chunks_of_sixty_four_kilobytes(size: int, cut: list[int]) -> None:
+    assert sorted(map(len, batches_of([size] * 36)), reverse=True) == cut

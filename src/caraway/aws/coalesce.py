@@ -12,6 +12,7 @@ from caraway.requests.dynamodb import READ_LIMIT, BatchGetItem, ConditionFailed,
 from caraway.requests.items import Always, Change, from_item
 from caraway.requests.sqs import (
     BATCH_LIMIT,
+    BILLED_BYTES,
     MESSAGE_LIMIT_BYTES,
     ChangeMessageVisibility,
     DeleteMessage,
@@ -77,6 +78,18 @@ class Batch(ABC):
         """Return what may be only once in a batch; None if it does not matter."""
         return None
 
+    def cut(self, requests: Sequence[Any]) -> Iterator[int]:
+        """Yield how many requests each batch takes, of those that wait, in their order."""
+        load, count = Load(self), 0
+        for request in requests:
+            if not load.fits(request):
+                yield count
+                load, count = Load(self), 0
+            load.put(request)
+            count += 1
+        if count:
+            yield count
+
     @abstractmethod
     def params(self, requests: Sequence[Any]) -> dict[str, Any]:
         """Return the batch operation's arguments."""
@@ -121,6 +134,34 @@ class _Sends(_Entries):
             for name, value in request.attributes.items()
         )
         return len(request.body.encode()) + attributes
+
+    def cut(self, requests: Sequence[SendMessage]) -> Iterator[int]:
+        """Cut so that SQS bills the fewest chunks of 64 KiB, in the fewest requests for that.
+
+        Nine messages of 7 KB are one chunk, and ten of them two. Whole batches of ten are as many
+        chunks or more: they are one of the ways to cut.
+        """
+        sizes = [self.size_bytes(each) for each in requests]
+        best = [(0, 0)]  # of the first so many: chunks, and batches
+        counts = [0]
+        for end in range(1, len(sizes) + 1):
+            least: tuple[int, int] | None = None
+            total = taken = 0
+            for count in range(1, min(self.limit, end) + 1):
+                total += sizes[end - count]
+                if count > 1 and total > self.limit_bytes:
+                    break
+                chunks, batches = best[end - count]
+                cost = (chunks + max(1, -(-total // BILLED_BYTES)), batches + 1)
+                if least is None or cost < least:
+                    least, taken = cost, count
+            best.append(least or (0, 0))
+            counts.append(taken)
+        cuts, end = [], len(sizes)
+        while end:
+            cuts.append(counts[end])
+            end -= counts[end]
+        return reversed(cuts)
 
 
 class _Deletes(_Entries):
@@ -297,16 +338,10 @@ def _is_addition(request: UpdateItem) -> bool:
 
 def chunks(batch: Batch, requests: Sequence[Any]) -> Iterator[list[int]]:
     """Yield the places of requests that fit in one batch together, in their order."""
-    load = Load(batch)
-    places: list[int] = []
-    for place, request in enumerate(requests):
-        if not load.fits(request):
-            yield places
-            load, places = Load(batch), []
-        load.put(request)
-        places.append(place)
-    if places:
-        yield places
+    begin = 0
+    for count in batch.cut(requests):
+        yield list(range(begin, begin + count))
+        begin += count
 
 
 def _elements(request: UpdateItem) -> Iterator[tuple[str, str]]:

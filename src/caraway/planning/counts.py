@@ -12,7 +12,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from caraway.requests.partiql import STATEMENT_LIMIT
-from caraway.requests.sqs import MESSAGE_LIMIT_BYTES
+from caraway.requests.sqs import BILLED_BYTES, MESSAGE_LIMIT_BYTES
 
 if TYPE_CHECKING:
     from caraway.planning.workload import Workload
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 Door: TypeAlias = Literal["lambda", "ecs"]
 
 KIB: Final = 1_024
-CHUNK_BYTES: Final = 64 * KIB
-"""SQS bills a request once for each 64 KiB of it ("Amazon SQS pricing")."""
 WRITE_UNIT_BYTES: Final = 1_024
 READ_UNIT_BYTES: Final = 4_096
 """What a unit pays for; each item is rounded up ("DynamoDB read and write operations")."""
@@ -139,7 +137,7 @@ def keeps_record(work: Workload) -> bool:
 
 def chunks(size_bytes: float) -> int:
     """Return as how many requests SQS bills one of a size."""
-    return max(1, ceil(size_bytes / CHUNK_BYTES))
+    return max(1, ceil(size_bytes / BILLED_BYTES))
 
 
 def writes_together(work: Workload, door: Door) -> int:

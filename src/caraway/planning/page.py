@@ -226,7 +226,8 @@ dollars are a month's.
 
 - **Sends.** A lone `delay()` is a request; ten messages that are sent together are one. A
   [group](canvas.md), many `adelay()` at once and a [batch](guide.md#many-calls-at-once) do that.
-- **SQS bills 64 KB as a request**, so ten messages of 6 KB cost what one does.
+- **SQS bills 64 KB as a request**, so ten messages of 6 KB cost what one does. Plain code that
+  sends a group or a batch cuts it so that these are full: nine messages of 7 KB, not ten.
 - **DynamoDB bills each write by its kilobytes**, batched or not. A claim and an ending are a
   kilobyte each while the result is small. `idempotent=True` spares the claim, and with
   `ignore_result=True` the table is not asked at all.

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 MESSAGE_LIMIT_BYTES: Final = 1_048_576
 """Largest message, and largest sum of a batch, attributes included ("Amazon SQS quotas")."""
+BILLED_BYTES: Final = 65_536
+"""A request is billed once for each of so many bytes ("Amazon SQS pricing")."""
 BATCH_LIMIT: Final = 10
 """Entries in one batch request ("Amazon SQS quotas")."""
 DELAY_LIMIT_S: Final = 900
