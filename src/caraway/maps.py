@@ -126,7 +126,7 @@ class chunks(Canvas[list[list[R_co]]]):  # noqa: N801 - Celery's name
         self, visitor: StampingVisitor | None = None, append_stamps: bool = False, **headers: Any
     ) -> chunks[R_co]:
         """Give all that is in it stamps; parameters as :meth:`Signature.stamp`."""
-        self._group.stamp(visitor, append_stamps, **headers)
+        self.stamp_parts([self._group], visitor, append_stamps, headers)
         return self
 
     @property
