@@ -41,7 +41,7 @@ _LAZY: Final = {
     "purge": Lazy("caraway.cli.purge", "Delete all messages of queues."),
     "tasks": Lazy("caraway.cli.tasks", "Run tasks that failed again."),
     "dlq": Lazy("caraway.cli.dlq", "List, show, redrive or purge dead letters."),
-    "beat": Lazy("caraway.cli.beat", "Bring beat_schedule to EventBridge, or list it."),
+    "beat": Lazy("caraway.cli.beat", "Bring beat_schedule to AWS; list, pause, run or edit it."),
     "doctor": Lazy("caraway.cli.doctor", "Find what is missing or wrong, and say how to mend it."),
     "estimate": Lazy("caraway.cli.estimate", "Estimate what a load costs, needs and meets."),
     "completion": Lazy("caraway.cli.completion", "Print what completes commands in your shell."),

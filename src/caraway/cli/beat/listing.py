@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 @json_option
 @pass_session
 def list_command(session: Session, next_count: int | None) -> None:
-    """Show each entry of the schedule: when it fires, how it is, and its last run.
+    """Show each entry: when it fires, how it is, and its last run.
 
     \b
     active      it fires, and AWS has it as the code says, or as it was made at run time
@@ -90,7 +90,7 @@ def list_command(session: Session, next_count: int | None) -> None:
 @json_option
 @pass_session
 def history_command(session: Session, name: str, count: int, before: datetime | None) -> None:
-    """Show the last occurrences of an entry, the latest first, and how they went.
+    """Show how the last occurrences of an entry went, the latest first.
 
     \b
     caraway beat history clean -A shop:app
