@@ -99,8 +99,7 @@ class Clock:
         self._call = Boto3(app.client_settings)
         is_here = workers == "here"
         self._port = ClockPort(app.client_settings, self.now) if is_here else None
-        # An app on this clock says itself when something is due.
-        virtual = Virtual(self._same if is_here else self._at, app.site.signing)
+        virtual = Virtual(None if is_here else self._at, app.site.signing)
         self._firing = Firing(self._call, self._time, virtual=virtual, seed=seed)
         self._worker = InProcessWorker(app, self._port) if self._port else None
 
@@ -223,10 +222,6 @@ class Clock:
     def _at(self, real: datetime) -> datetime:
         """Return where the clock stood at a moment of real time."""
         return self._moves[bisect_right(self._moves, real, key=lambda move: move[0]) - 1][1]
-
-    @staticmethod
-    def _same(moment: datetime) -> datetime:
-        return moment
 
 
 def create_resources(app: Caraway) -> None:

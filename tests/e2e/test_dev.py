@@ -199,7 +199,7 @@ def dev_of(project: Project, *arguments: str) -> Iterator[Dev]:
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
-        process.wait(PATIENCE_S)
+        process.wait(4 * PATIENCE_S)
 
 
 def test_a_users_app_works_and_ctrl_c_leaves_nothing(project: Project) -> None:

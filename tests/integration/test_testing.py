@@ -14,7 +14,7 @@ import pytest
 from moto import mock_aws
 
 from caraway import Caraway, Queue
-from caraway.exceptions import LocalError, ResourceMissing
+from caraway.exceptions import LocalError, ResourceMissing, TaskMissed
 from caraway.local.engine import LocalEngine
 from caraway.schedules import clocked, crontab, schedule
 from caraway.testing import Clock, Fired, create_resources
@@ -166,6 +166,29 @@ def test_pause_and_resume_and_a_changed_schedule(
     shop.entries()
     clock.sync()
     assert clock.advance(hours=1) == []
+
+
+def test_an_occurrence_that_comes_late_is_missed(shop: Shop, clock: Clock) -> None:
+    shop.entries(job={"schedule": crontab(minute=0), "misfire_grace_s": 600})
+    clock.sync()
+    (fired,) = clock.advance(minutes=90)
+    assert [each.state for each in clock.run_all()] == ["MISSED"]
+    with pytest.raises(TaskMissed):
+        shop.app.AsyncResult(clock.ran[0].id).get(timeout=5)
+    assert clock.ran[0].scheduled_time == fired.scheduled_time
+    clock.advance(minutes=30, run=True)
+    assert [each.state for each in clock.ran] == ["MISSED", "SUCCESS"]
+    assert shop.runs == [("job", START + 2 * HOUR)]
+
+
+def test_an_entry_with_a_jitter_runs_somewhat_later(shop: Shop, clock: Clock) -> None:
+    shop.entries(job={"schedule": crontab(minute=0), "jitter_s": 300})
+    clock.sync()
+    fired = clock.advance(hours=3, run=True)
+    assert [time for _, time in shop.runs] == [each.sent_at for each in fired]
+    late = [each.sent_at - each.scheduled_time for each in fired]
+    assert all(timedelta() <= each <= timedelta(minutes=5) for each in late)
+    assert len(set(late)) == len(late)
 
 
 def test_a_firing_that_is_repeated_runs_once(shop: Shop, clock: Clock) -> None:

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caraway.core.ids import occurrence_id
+from caraway.core.policies import jitter_of
 from caraway.core.signing import Signing
 from caraway.exceptions import ImproperlyConfigured, LocalError
 from caraway.local.firing import Fired, Firing
@@ -360,6 +361,28 @@ def test_what_is_fired_too_often_is_not_sent_at_all() -> None:
     assert [f"{each.sent_at:%m-%d}" for each in fired] == ["07-06", "08-03"]
 
 
+def test_jitter_is_decided_by_the_id_and_not_left_to_the_worker() -> None:
+    account = Account()
+    when = {"crontab": "0 * * * *", "tz": "UTC", "jitter_s": 600, "grace_s": 900}
+    account.rule("r", "cron(0 * * * ? *)", **entry(when))
+    fired = Firing(account, NOON, virtual=Virtual(same)).fire(NOON + timedelta(days=1))
+    for each in fired:
+        id = occurrence_id("entry", each.scheduled_time)
+        assert each.sent_at == each.scheduled_time + jitter_of(id, 600)
+    assert len({each.sent_at - each.scheduled_time for each in fired}) > 20
+    body = json.loads(account.sent[0]["MessageBody"])
+    assert body["when"] == {"crontab": "0 * * * *", "tz": "UTC"}
+    assert "eta" not in body
+
+
+def test_what_is_late_is_judged_by_workers_that_are_on_the_same_clock() -> None:
+    account = Account()
+    when = {"crontab": "0 * * * *", "tz": "UTC", "jitter_s": 600, "grace_s": 900}
+    account.rule("r", "cron(0 * * * ? *)", **entry(when))
+    Firing(account, NOON, virtual=Virtual()).fire(NOON + timedelta(hours=2))
+    assert json.loads(account.sent[0]["MessageBody"])["when"] == when
+
+
 def test_a_far_eta_is_due_as_long_after_it_was_made_as_it_says() -> None:
     # It was made an hour of real time ago, and then the clock stood at midnight.
     account, made = Account(), NOON - timedelta(hours=1)
@@ -403,6 +426,7 @@ def crowded() -> Account:
     account = Account()
     account.rule("often", "cron(0/7 * * * ? *)", Input="{}")
     account.rule("guarded", "cron(* * * * ? *)", **entry({"every_s": 25, "covers_s": 60}))
+    account.rule("spread", "cron(0/9 * * * ? *)", **entry({"every_s": 540, "jitter_s": 700}))
     account.schedule("zoned", "cron(0 18 * * ? *)", ScheduleExpressionTimezone="Asia/Kolkata")
     account.schedule("once", "at(2026-07-01T13:00:30)", ActionAfterCompletion="DELETE")
     account.schedule("missed", "at(2026-06-01T15:00:30)", ActionAfterCompletion="DELETE")

@@ -38,7 +38,7 @@ class Fired:
     scheduled_time
         When it was due.
     sent_at
-        When it was sent, by the clock that fires: later than it was due in a flexible window.
+        When it was sent, by the clock that fires: later than it was due where it has a jitter.
     target
         Name of the queue, or of the Lambda function.
     task
@@ -75,7 +75,7 @@ class Firing:
         What was due until then is not fired, one-time schedules aside that are deleted after
         they fired: they are there because they have not.
     virtual
-        How the clock stands to the real one, if it is not the same.
+        How the clock stands to the real one, if it is another one.
     seed
         Decides where in a flexible window a firing lies.
     told
@@ -146,7 +146,7 @@ class Firing:
                 if time <= early - covers:
                     continue
                 for each in self._occurrences(target.payload(time), time):
-                    at = each.time + self._later(source, each.time)
+                    at = each.time + each.jitter + self._later(source, each.time)
                     if self.since < at <= until:
                         yield _shot(source, target, at, each)
 

@@ -1,8 +1,8 @@
-"""What a firing means under a clock of its own, for workers whose clock is the real one.
+"""What a firing means under a clock that is not the real one.
 
-A worker would wait, in real time, for what is due later in the minute that a firing covers, and
-for the eta of a message that came by a one-time schedule. So whoever keeps the other clock decides
-both, and sends what can be run at once.
+Whoever keeps such a clock decides what is due at which of its moments, and sends each occurrence
+then, also those later in the minute that a rule's firing covers. Workers whose clock is the real
+one can judge neither an eta nor whether something is late, so nothing of that is left to them.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from caraway.core.fields import read_time
 from caraway.core.ids import occurrence_id
 from caraway.core.json_text import dumps
 from caraway.core.occurrences import COVERS
+from caraway.core.policies import Policy, jitter_of
 from caraway.core.signing import FIELD, sealed
 from caraway.core.timing import Timing
 from caraway.exceptions import ImproperlyConfigured, InvalidMessage
+from caraway.requests.sqs import DELAY_LIMIT_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,30 +29,45 @@ if TYPE_CHECKING:
     from caraway.core.signing import Signing
     from caraway.requests.base import Json
 
-COVERS_AT_MOST: Final = timedelta(seconds=900)
+_JUDGED_BY_WORKERS: Final = ("jitter_s", "grace_s", "catch_up")
+"""What a worker measures by its own clock."""
+COVERS_AT_MOST: Final = timedelta(seconds=2 * DELAY_LIMIT_S)
+"""A guard and a jitter are as long as SQS can delay a message, each."""
 
 
 @dataclass(frozen=True)
 class Occurrence:
-    """A time at which something is due, and the message that says so."""
+    """Something that is due.
+
+    Attributes
+    ----------
+    time
+        The time for which it is.
+    body
+        The message that says so.
+    jitter
+        How much later it is to be sent.
+    """
 
     time: datetime
     body: str
+    jitter: timedelta = timedelta()
 
 
 @dataclass(frozen=True)
 class Virtual:
-    """How the other clock stands to the real one.
+    """How the other clock stands to the real one, which is that of the workers.
 
     Attributes
     ----------
     at
-        Returns where the clock stood at a moment of real time.
+        Returns where the clock stood at a moment of real time. None: the workers are on the other
+        clock, too.
     signing
         Signs anew what is changed in a signed message.
     """
 
-    at: Callable[[datetime], datetime]
+    at: Callable[[datetime], datetime] | None = None
     signing: Signing | None = None
 
     def occurrences(self, body: str, fired: datetime) -> list[Occurrence]:
@@ -65,35 +82,34 @@ class Virtual:
         if envelope is None or "schedule" not in envelope:
             return [Occurrence(fired, body)]
         when: dict[str, Json] = envelope.get("when") or {}
-        due, covers = [fired], covered_by(body)
-        if covers:
-            due = Timing.read(when).during(fired.replace(second=0, microsecond=0), covers)
-        rest = {name: value for name, value in when.items() if name != COVERS}
-        entry = str(envelope["schedule"])
-        return [
-            Occurrence(
-                time,
-                self._changed(
-                    envelope,
-                    id=occurrence_id(entry, time),
-                    scheduled_time=time.isoformat(),
-                    when=rest,
-                ),
-            )
-            for time in due
-        ]
+        due, covers_s = [fired], when.get(COVERS)
+        if covers_s:
+            minute = fired.replace(second=0, microsecond=0)
+            due = Timing.read(when).during(minute, timedelta(seconds=covers_s))
+        return [self._occurrence(envelope, when, time) for time in due]
+
+    def _occurrence(
+        self, envelope: dict[str, Json], when: dict[str, Json], time: datetime
+    ) -> Occurrence:
+        id = occurrence_id(str(envelope["schedule"]), time)
+        decided = {COVERS} if self.at is None else {COVERS, *_JUDGED_BY_WORKERS}
+        rest = {name: value for name, value in when.items() if name not in decided}
+        body = self._changed(envelope, id=id, scheduled_time=time.isoformat(), when=rest)
+        return Occurrence(time, body, jitter_of(id, Policy.read(when).jitter_s))
 
     def due(self, body: str, at: datetime, created: datetime) -> datetime:
-        """Return when a one-time schedule is due: as long after it was made as it says.
+        """Return when a one-time schedule is due: as long after it was made as it was then.
 
         A task with an eta is due at that, not a minute before it, when its schedule is.
         """
         envelope = envelope_of(body) or {}
         eta = read_time(envelope["eta"], "eta") if envelope.get("eta") else at
-        return self.at(created) + (eta - created)
+        return eta if self.at is None else self.at(created) + (eta - created)
 
     def without_eta(self, body: str) -> str:
-        """Return a message that is due now."""
+        """Return a message that a worker runs at once, when its eta has come."""
+        if self.at is None:
+            return body
         envelope = envelope_of(body) or {}
         return self._changed(envelope, eta=None) if envelope.get("eta") else body
 
@@ -112,9 +128,9 @@ class Virtual:
 
 
 def covered_by(body: str) -> timedelta:
-    """Return how long after a firing the occurrences may be that it stands for."""
+    """Return how long after a firing what it stands for may be sent."""
     when = (envelope_of(body) or {}).get("when") or {}
-    return timedelta(seconds=when.get(COVERS) or 0)
+    return timedelta(seconds=(when.get(COVERS) or 0) + (when.get("jitter_s") or 0))
 
 
 def envelope_of(body: str) -> dict[str, Json] | None:
