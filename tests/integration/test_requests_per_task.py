@@ -136,6 +136,25 @@ def test_a_thousand_sends_at_once_are_a_hundred_requests(local: Place, asked: Co
     assert asked == {"get_queue_url": 1, "send_message_batch": 100}
 
 
+def test_a_batch_of_a_thousand_calls_is_a_hundred_requests(
+    local: Place, asked: Counter[str]
+) -> None:
+    app = local.app()
+
+    @app.task
+    def one(number: int) -> int:
+        return number
+
+    async def enqueue() -> None:
+        async with app.batch():
+            for number in range(1_000):
+                await one.adelay(number)
+
+    asyncio.run(enqueue())
+    assert asked == {"get_queue_url": 1, "send_message_batch": 100}
+    assert local.depth(app) == 1_000
+
+
 @pytest.mark.usefixtures("loggers_as_they_were")
 @pytest.mark.parametrize(("concurrency", "writes"), [(10, 2), (1, 20)])
 def test_a_batch_of_ten_on_lambda_costs_two_requests_if_its_tasks_run_together(
