@@ -73,9 +73,10 @@ format: $(READY) ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## Measure requests per task and per workflow, codecs, start-up and memory
+bench: $(READY) ## Measure requests per task and per workflow, schedules, codecs, start-up
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.canvases
+	$(BIN)/python -m benchmarks.schedules
 
 package: $(READY) ## Build the Lambda package for AWS in build/lambda (ARCH=arm64 or x86_64)
 	rm -rf build/lambda
