@@ -40,7 +40,7 @@ from caraway.requests.scheduler import (
 )
 from caraway.requests.sqs import GetQueueAttributes, GetQueueUrl
 
-ROLE = "arn:aws:iam::1:role/scheduler"
+ROLE = "arn:aws:iam::123456789012:role/scheduler"
 RULES = Stores.of(Owner("shop", "dev-"), group="shop")
 SCHEDULES = Stores.of(Owner("shop", "dev-"), Scheduling(ROLE, "shop"))
 

@@ -8,6 +8,7 @@ import pytest
 
 from caraway.core.beat import entries, schedules
 from caraway.core.beat_sync import compare, listing, sync
+from caraway.core.beat_template import template, to_yaml
 from caraway.core.envelope import parse_envelope
 from caraway.core.message import read_message
 from caraway.core.publish import Site
@@ -21,6 +22,7 @@ from caraway.requests.eventbridge import ListRules, ListTargetsByRule, PutTarget
 from caraway.requests.scheduler import ListSchedules
 from caraway.requests.sqs import GetQueueUrl
 from caraway.schedules import clocked, crontab, solar
+from tests.integration.conftest import wait_until
 
 if TYPE_CHECKING:
     from tests.contract.conftest import Harness
@@ -184,6 +186,30 @@ def test_a_fifo_queue_is_a_target_with_its_group(harness: Harness, stores: Store
     assert held.stored.group_id == "default"
     assert not harness.run(sync(harness.aws, stores, wanted))
     harness.run(sync(harness.aws, stores, []))
+
+
+@pytest.mark.without("moto", "its stacks know no schedules")
+def test_a_stack_deploys_what_a_sync_finds_unchanged(harness: Harness, stores: Stores) -> None:
+    name, queue = harness.unique_name(), harness.queue_name()
+    wanted = made(
+        stores,
+        queue,
+        {
+            "clean": {"task": "t", "schedule": 60, "args": AWKWARD},
+            "off": {"task": "t", "schedule": crontab(0, 9, "mon"), "enabled": False},
+        },
+    )
+    text = to_yaml(template(stores.current, wanted))
+    harness.ask("cloudformation", "create_stack", StackName=name, TemplateBody=text)
+    wait_until(lambda: there(harness, stores) == 2)
+    plan = harness.run(compare(harness.aws, stores, wanted))
+    assert not plan
+    assert {each.stored.entry: each.is_on for each in plan.unchanged} == {
+        "clean": True,
+        "off": False,
+    }
+    harness.ask("cloudformation", "delete_stack", StackName=name)
+    wait_until(lambda: there(harness, stores) == 0)
 
 
 @pytest.mark.without("moto", "it fills in the time as a number")

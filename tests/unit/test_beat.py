@@ -89,6 +89,11 @@ def test_what_an_entry_leaves_out_or_gives_as_none_is_at_its_default() -> None:
         ({"task": "t", "schedule": 60, "enabled": "no"}, "expected True or False"),
         ({"task": "t", "schedule": 60, "relative": 1}, "expected True or False"),
         ({"task": "t", "schedule": 60, "start": "2026-01-01"}, "expected a datetime"),
+        ({"task": "t", "schedule": "0 9 * * *"}, "crontab.from_string reads a line"),
+        (
+            {"task": "t", "schedule": 60, "start": NOW, "end": NOW - timedelta(days=1)},
+            "is after 'end' (2026-02-28 00:00:00+00:00), so it is never due",
+        ),
     ],
 )
 def test_a_wrong_entry_is_refused_by_its_name(fields: Any, problem: str) -> None:
@@ -96,6 +101,43 @@ def test_a_wrong_entry_is_refused_by_its_name(fields: Any, problem: str) -> None
         entries({"clean": fields})
     assert str(raised.value).startswith("beat_schedule['clean']: ")
     assert problem in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["", "x" * 257, "two\nlines", "\ud800"])
+def test_a_name_that_no_store_can_show_is_refused(name: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="1 to 256 printable characters: name it"):
+        entries({name: {"task": "t", "schedule": 60}})
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    with pytest.raises(ImproperlyConfigured) as raised:
+        made(
+            {
+                "clean": {"task": "t", "schedule": 0.5},
+                "report": {"task": "t", "schedule": 60},
+                "never": {"task": "t", "schedule": crontab(day_of_month=31, month_of_year=2)},
+            }
+        )
+    assert str(raised.value).splitlines() == [
+        (
+            "beat_schedule['clean']: an interval of 0.5 s cannot be kept, because SQS delays "
+            "messages by whole seconds: use 1 s"
+        ),
+        (
+            "beat_schedule['never']: crontab '* * 31 2 *': there is no such day in any year: take "
+            "another day_of_month, or other months"
+        ),
+    ]
+
+
+def test_scheduler_takes_longer_messages_than_rules() -> None:
+    long: dict[str, Any] = {"clean": {"task": "t", "schedule": 60, "args": ("x" * 9_000,)}}
+    assert len(made(long, store=SCHEDULER)) == 1
+    longer: dict[str, Any] = {"clean": {"task": "t", "schedule": 60, "args": ("é" * 140_000,)}}
+    with pytest.raises(
+        ImproperlyConfigured, match="above EventBridge Scheduler's limit of 262,144"
+    ):
+        made(longer, store=SCHEDULER)
 
 
 def test_an_unknown_key_is_refused_with_the_nearest() -> None:

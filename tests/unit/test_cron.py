@@ -249,7 +249,7 @@ def test_the_occurrences_of_an_interval_are_as_far_apart_as_it_is_long(
     assert found == [each for each in due if first <= each < end]
 
 
-@pytest.mark.parametrize(("every", "near"), [(0.5, "use 1 or 1 s"), (60.5, "use 60 or 61 s")])
+@pytest.mark.parametrize(("every", "near"), [(0.5, "use 1 s"), (60.5, "use 60 or 61 s")])
 def test_parts_of_seconds_are_refused_with_the_nearest(every: float, near: str) -> None:
     with pytest.raises(ImproperlyConfigured, match=near):
         firing(Timing(schedule(every)), NOW)

@@ -130,6 +130,7 @@ def entries(beat_schedule: Mapping[str, Any], origin: Origin = "code") -> list[E
 
 def _entry(name: str, fields: Any, origin: Origin) -> Entry:
     where = f"{_SAID_BY[origin]}[{name!r}]"
+    _check_name(name, where)
     if not isinstance(fields, Mapping):
         raise ImproperlyConfigured(
             f"{where}: expected {{'task': ..., 'schedule': ...}}, not {fields!r}"
@@ -151,7 +152,7 @@ def _entry(name: str, fields: Any, origin: Origin) -> Entry:
     except ImproperlyConfigured as error:
         raise ImproperlyConfigured(f"{where}: 'schedule': {error}") from error
     try:
-        policy = policy_of(given)
+        policy, bounds = policy_of(given), _bounds(given)
     except ImproperlyConfigured as error:
         raise ImproperlyConfigured(f"{where}: {error}") from error
     return Entry(
@@ -162,10 +163,28 @@ def _entry(name: str, fields: Any, origin: Origin) -> Entry:
         given.get("kwargs", {}),
         given.get("options", {}),
         given.get("enabled", True),
-        aware(given["start"]) if "start" in given else None,
-        aware(given["end"]) if "end" in given else None,
+        *bounds,
         policy,
     )
+
+
+def _bounds(given: Mapping[str, Any]) -> tuple[datetime | None, datetime | None]:
+    """Return the start and the end of an entry, with a zone."""
+    start, end = (aware(given[key]) if key in given else None for key in ("start", "end"))
+    if start and end and start > end:
+        raise ImproperlyConfigured(
+            f"'start' ({start}) is after 'end' ({end}), so it is never due: exchange them, or "
+            "leave one out"
+        )
+    return start, end
+
+
+def _check_name(name: str, where: str) -> None:
+    if not (0 < len(name) <= NAME_LIMIT and name.isprintable()):
+        raise ImproperlyConfigured(
+            f"{where:.{NAME_LIMIT}}: the name of an entry has 1 to {NAME_LIMIT} printable "
+            "characters: name it (add_periodic_task takes name=...)"
+        )
 
 
 def plain_arguments(entry: Entry) -> tuple[list[Json], dict[str, Json]]:

@@ -120,9 +120,10 @@ def firing(timing: Timing, now: datetime) -> Firing:
 def _interval(when: schedule, start: datetime | None) -> Firing:
     seconds = int(when.seconds)
     if seconds != when.seconds:
+        near = f"{seconds} or {seconds + 1} s" if seconds else "1 s"
         raise ImproperlyConfigured(
             f"an interval of {when.seconds:g} s cannot be kept, because SQS delays messages by "
-            f"whole seconds: use {max(seconds, 1)} or {seconds + 1} s"
+            f"whole seconds: use {near}"
         )
     # Its times of day lie at this distance from one another, over all days together.
     step_s = gcd(seconds, _DAY_S)
@@ -149,7 +150,10 @@ def _crontab(when: crontab, now: datetime) -> Firing:
     if not any(
         day <= _LONGEST[month - 1] for day, month in product(when.day_of_month, when.month_of_year)
     ):
-        raise ImproperlyConfigured(f"{when!r}: there is no such day in any year")
+        raise ImproperlyConfigured(
+            f"crontab '{when.to_string()}': there is no such day in any year: take another "
+            "day_of_month, or other months"
+        )
     offsets_min = _offsets_min(when.tz, now.date())
     times = [
         frozenset(hour * 60 + minute - offset for hour, minute in product(when.hour, when.minute))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from caraway.core.outcomes import all_done, in_turn
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from caraway.core.port import Aws
     from caraway.core.stored import Kind, Origin, Owner
+    from caraway.requests.base import Json
 
 TARGET_ID: Final = "caraway"
 """Id of the one target that each rule has from us."""
@@ -78,6 +79,14 @@ class RuleStore:
                 "scheduler_role_arn, as EventBridge Scheduler takes more"
             )
 
+    def resource(self, stored: Stored, queue_arn: Json) -> dict[str, Json]:
+        """Return it as a resource of CloudFormation, whose tags say whose it is."""
+        put = Put(stored, "", is_on=stored.enabled)
+        tags = self.owner.entry_tags(stored.entry)
+        rule = replace(self._put_rule(put, is_complete=True), tags=tags)
+        target = {**_target(put).to_wire(), "Arn": queue_arn}
+        return {"Type": "AWS::Events::Rule", "Properties": {**rule.params(), "Targets": [target]}}
+
     async def kept(
         self, aws: Aws, origin: Origin | None = None, entry: str | None = None
     ) -> list[Kept]:
@@ -121,19 +130,11 @@ class RuleStore:
 
     async def put(self, aws: Aws, puts: Sequence[Put]) -> list[Exception | None]:
         """Create or change rules: three requests for one that is new, two for another."""
-
-        def target(put: Put) -> PutTargets:
-            stored = put.stored
-            sent = Target(
-                TARGET_ID, put.queue_arn, template_of(stored.text), PATHS, stored.group_id
-            )
-            return PutTargets(self.name_of(stored), (sent,))
-
         return await in_turn(
             aws,
             puts,
             lambda put: None if put.before else self._put_rule(put, is_complete=False),
-            target,
+            lambda put: PutTargets(self.name_of(put.stored), (_target(put),)),
             lambda put: self._put_rule(put, is_complete=True),
         )
 
@@ -161,6 +162,11 @@ class RuleStore:
             mark.on(stored.description) if is_complete else stored.description,
             {} if is_complete else self.owner.entry_tags(stored.entry),
         )
+
+
+def _target(put: Put) -> Target:
+    stored = put.stored
+    return Target(TARGET_ID, put.queue_arn, template_of(stored.text), PATHS, stored.group_id)
 
 
 async def _summaries(aws: Aws, prefix: str) -> list[RuleSummary]:

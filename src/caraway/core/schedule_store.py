@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from caraway.core.port import Aws
     from caraway.core.stored import Kind, Origin, Owner
+    from caraway.requests.base import Json
 
 _TIME: Final = f',"scheduled_time":"{SCHEDULED_TIME}"}}'
 _NAME = re.compile(r"([cd])[0-9a-f]{8}-.*-([0-9a-f]{12})")
@@ -76,6 +77,13 @@ class ScheduleStore:
                 f"its message has {size:,} bytes, above EventBridge Scheduler's limit of "
                 f"{INPUT_LIMIT_BYTES:,}: keep the data in S3 or a table, and pass where it is"
             )
+
+    def resource(self, stored: Stored, queue_arn: Json) -> dict[str, Json]:
+        """Return it as a resource of CloudFormation."""
+        wire = self._schedule(Put(stored, "", is_on=stored.enabled)).to_wire()
+        del wire["ActionAfterCompletion"]  # CloudFormation has no such property
+        target = {**wire["Target"], "Arn": queue_arn}
+        return {"Type": "AWS::Scheduler::Schedule", "Properties": {**wire, "Target": target}}
 
     async def kept(
         self, aws: Aws, origin: Origin | None = None, entry: str | None = None

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from caraway.core.port import Aws
     from caraway.core.scheduling import Scheduling
     from caraway.core.stored import Held, Kept, Kind, Origin, Owner, Put, Stored
+    from caraway.requests.base import Json
 
 
 class Store(Protocol):
@@ -49,6 +50,10 @@ class Store(Protocol):
 
     def check(self, stored: Stored) -> None:
         """Raise :class:`~caraway.exceptions.InvalidOption` for what the store does not take."""
+        ...
+
+    def resource(self, stored: Stored, queue_arn: Json) -> dict[str, Json]:
+        """Return it as a resource of CloudFormation."""
         ...
 
     async def kept(

@@ -41,4 +41,5 @@ def maybe_schedule(when: Any) -> BaseSchedule:
         return schedule(when)
     raise ImproperlyConfigured(
         f"{when!r} is no schedule: expected crontab(...), schedule(...), a timedelta or seconds"
+        + ("; crontab.from_string reads a line of a Unix crontab" if isinstance(when, str) else "")
     )

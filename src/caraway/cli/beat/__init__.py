@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from caraway.cli.beat import changing, listing, making, syncing
+from caraway.cli.beat import changing, listing, making, syncing, templating
 from caraway.cli.celery_habits import BEAT_OPTIONS, refuses
 from caraway.cli.options import app_option, json_option
 
@@ -21,6 +21,7 @@ def command(ctx: click.Context) -> None:
 
     \b
     caraway beat sync -A shop:app
+    caraway beat template -A shop:app
     caraway beat list -A shop:app
     caraway beat history clean -A shop:app
     caraway beat pause clean -A shop:app
@@ -39,6 +40,7 @@ def command(ctx: click.Context) -> None:
 
 for _each in (
     syncing.sync_command,
+    templating.template_command,
     listing.list_command,
     listing.history_command,
     changing.pause_command,
