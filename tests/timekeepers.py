@@ -12,7 +12,7 @@ from caraway.core.port import run_now
 from caraway.core.scheduling import Scheduling
 from caraway.core.stored import Owner, Stored
 from caraway.core.stores import Stores
-from caraway.exceptions import ResourceMissing
+from caraway.exceptions import ResourceMissing, Throttled
 from caraway.requests.base import Request
 from caraway.requests.eventbridge import (
     DeleteRule,
@@ -60,6 +60,10 @@ class Timekeepers:
         How many requests of each class there were.
     refuses
         Fails requests of a class, with ``error`` or as EventBridge does.
+    busy
+        So many writes are throttled before one is taken.
+    pauses
+        How long it was waited, in seconds.
     """
 
     queues: dict[str, dict[str, str]] = field(
@@ -74,6 +78,8 @@ class Timekeepers:
     page_size: int = 100
     refuses: type | None = None
     error: Exception | None = None
+    busy: int = 0
+    pauses: list[float] = field(default_factory=list)
 
     @property
     def writes(self) -> int:
@@ -105,7 +111,13 @@ class Timekeepers:
                 raise self.error
             failed = [{"ErrorCode": "InternalException", "ErrorMessage": "try again"}]
             return request.answer({"FailedEntryCount": 1, "FailedEntries": failed})
+        if self.busy and isinstance(request, WRITES):
+            self.busy -= 1
+            raise Throttled("slowly")
         return getattr(self, f"_{request.operation}")(request)
+
+    async def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
 
     def _page(
         self, names: list[str], token: str | None, size: int | None = None

@@ -471,6 +471,14 @@ def test_what_could_not_be_deleted_is_left_over_for_the_next_sync(refused: type)
     assert len(aws.rules) + len(aws.schedules) == 1
 
 
+@both_stores
+def test_what_is_throttled_is_put_again_after_a_pause(stores: Stores) -> None:
+    aws = Timekeepers(busy=5)
+    assert len(aws.sync(THREE, stores).create) == 3
+    assert 0 < len(aws.pauses) <= 5
+    assert not aws.sync(THREE, stores)
+
+
 def test_more_than_ten_failures_are_counted() -> None:
     aws = Timekeepers(refuses=CreateSchedule, error=Throttled("slowly"))
     with pytest.raises(OperationalError, match="12 of 12 changes") as raised:

@@ -16,13 +16,14 @@ from caraway.core.envelope import parse_envelope
 from caraway.core.events import Ended
 from caraway.core.message import Message, read_message
 from caraway.core.outcomes import all_done
+from caraway.core.patience import PAUSES_S
 from caraway.core.port import run_now
 from caraway.core.publish import Outgoing, describe
 from caraway.core.record import HORIZON_S, RETRY
 from caraway.core.revoke import Revocation, revoke
 from caraway.core.routing import Queue
 from caraway.core.scheduling import Scheduling, eta_name
-from caraway.core.sending import PAUSES_S, request_to_send, send_all, send_each
+from caraway.core.sending import request_to_send, send_all, send_each
 from caraway.core.settle import Revoked
 from caraway.core.signing import Signing
 from caraway.core.workflow import Place

@@ -5,15 +5,12 @@ All of them have been asked for by the time that the first failure is raised.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from caraway.requests.dynamodb import ConditionFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from caraway.core.port import Aws
-    from caraway.requests.base import Request
+    from collections.abc import Sequence
 
 T = TypeVar("T")
 
@@ -34,24 +31,3 @@ def all_written(outcomes: Sequence[object]) -> list[bool]:
         if isinstance(each, Exception) and not isinstance(each, ConditionFailed):
             raise each
     return [not isinstance(each, ConditionFailed) for each in outcomes]
-
-
-async def in_turn(
-    aws: Aws, each: Sequence[T], *steps: Callable[[T], Request[Any] | None]
-) -> list[Exception | None]:
-    """Take the steps of each of many, one after another, and return each one's failure.
-
-    A step is a request, or None if there is nothing to do. A failure is the end of its own.
-    """
-    failures: list[Exception | None] = [None] * len(each)
-    for step in steps:
-        asked = [
-            (place, request)
-            for place, one in enumerate(each)
-            if failures[place] is None and (request := step(one)) is not None
-        ]
-        outcomes = await aws.perform_all([request for _, request in asked])
-        for (place, _), outcome in zip(asked, outcomes, strict=True):
-            if isinstance(outcome, Exception):
-                failures[place] = outcome
-    return failures

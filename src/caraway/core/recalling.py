@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from caraway.core.patience import unhurried
 from caraway.core.scheduling import eta_name, second_name
-from caraway.core.sending import unhurried
 from caraway.exceptions import OperationalError
 from caraway.requests.scheduler import DeleteSchedule, GetSchedule, Schedule, ScheduleMissing
 from caraway.requests.sqs import GetQueueUrl, SendMessage

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from caraway.core.outcomes import all_done, in_turn
+from caraway.core.outcomes import all_done
+from caraway.core.patience import in_turn, unhurried
 from caraway.core.stored import ENTRY_TAG, Held, Kept, Mark, Put, Stored, entry_of, made_at_run_time
 from caraway.exceptions import ImproperlyConfigured, InvalidOption
 from caraway.requests.eventbridge import (
@@ -98,11 +99,11 @@ class RuleStore:
 
     async def read(self, aws: Aws, kept: Sequence[Kept]) -> list[Held | None]:
         """Read rules with their tags and targets; None for those that are not the owner's."""
-        all_tags = all_done(await aws.perform_all([ListTagsForResource(each.arn) for each in kept]))
+        all_tags = all_done(await unhurried(aws, [ListTagsForResource(each.arn) for each in kept]))
         own = [
             (each, tags) for each, tags in zip(kept, all_tags, strict=True) if self.owner.owns(tags)
         ]
-        targets = all_done(await aws.perform_all([ListTargetsByRule(each.name) for each, _ in own]))
+        targets = all_done(await unhurried(aws, [ListTargetsByRule(each.name) for each, _ in own]))
         held = {
             each.name: _held(each, tags, its)
             for (each, tags), its in zip(own, targets, strict=True)

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from caraway.core.outcomes import in_turn
+from caraway.core.patience import in_turn, unhurried
 from caraway.core.stored import Held, Kept, Mark, Put, Stored, entry_of, made_at_run_time
 from caraway.exceptions import InvalidOption
 from caraway.requests.scheduler import (
@@ -105,7 +105,7 @@ class ScheduleStore:
     async def read(self, aws: Aws, kept: Sequence[Kept]) -> list[Held | None]:
         """Read schedules as a whole; None for what is gone, or not the owner's."""
         held: list[Held | None] = []
-        for each in await aws.perform_all([GetSchedule(each.name, self.group) for each in kept]):
+        for each in await unhurried(aws, [GetSchedule(each.name, self.group) for each in kept]):
             if isinstance(each, Schedule):
                 held.append(_held(each, self.owner))
             elif isinstance(each, ScheduleMissing):
@@ -133,11 +133,12 @@ class ScheduleStore:
             put.before is not None and put.before.name == schedule.name
             for put, schedule in zip(puts, schedules, strict=True)
         ]
-        outcomes = await aws.perform_all(
+        outcomes = await unhurried(
+            aws,
             [
                 UpdateSchedule(schedule) if there else CreateSchedule(schedule)
                 for schedule, there in zip(schedules, is_there, strict=True)
-            ]
+            ],
         )
         failures = [each if isinstance(each, Exception) else None for each in outcomes]
         exist = [place for place, each in enumerate(failures) if isinstance(each, ScheduleExists)]
@@ -148,7 +149,7 @@ class ScheduleStore:
 
     async def switch(self, aws: Aws, held: Sequence[Held], *, on: bool) -> list[Exception | None]:
         """Read schedules and give them back with another state, as Scheduler knows no other way."""
-        read = await aws.perform_all([GetSchedule(each.name, self.group) for each in held])
+        read = await unhurried(aws, [GetSchedule(each.name, self.group) for each in held])
         failures = [each if isinstance(each, Exception) else None for each in read]
         done = [place for place, each in enumerate(read) if isinstance(each, Schedule)]
         schedules = [each for each in read if isinstance(each, Schedule)]

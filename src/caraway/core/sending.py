@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from caraway.core.claim_check import pack
 from caraway.core.options import GROUP
 from caraway.core.outcomes import all_done
+from caraway.core.patience import unhurried
 from caraway.core.scheduling import by_second_name, eta_schedule
 from caraway.exceptions import CarawayError, EndpointUnreachable, Throttled
 from caraway.requests.scheduler import (
@@ -24,19 +25,14 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from caraway.core.message import Message
-    from caraway.core.port import Aws, R
+    from caraway.core.port import Aws
     from caraway.core.publish import Outgoing, Site
     from caraway.core.routing import Queue
-    from caraway.requests.base import Request
 
 Sending: TypeAlias = "SendMessage | CreateSchedule"
 """What makes a message durable."""
 
 _PASSING: Final = (EndpointUnreachable, Throttled)
-
-PAUSES_S: Final = (0.5, 1.0, 2.0, 4.0)
-"""Longest pauses before schedules that were throttled are asked for again, on top of the SDK's own:
-small regions take 250 a second ("Quotas for Amazon EventBridge Scheduler", its User Guide)."""
 
 
 async def queue_url(aws: Aws, site: Site, queue: Queue) -> str:
@@ -171,24 +167,4 @@ async def _performed(aws: Aws, requests: Sequence[Sending]) -> list[str | Except
         # Taken as well: by the same task with the same arguments.
         is_there = isinstance(answer, ScheduleExists)
         answers[place] = request.schedule.name if is_there else answer
-    return answers
-
-
-async def unhurried(aws: Aws, requests: Sequence[Request[R]]) -> list[R | Exception]:
-    """Perform requests; of schedules, those that AWS has no time for now are put again."""
-    answers = await aws.perform_all(requests)
-    for pause_s in PAUSES_S:
-        left = [
-            place
-            for place, answer in enumerate(answers)
-            if isinstance(answer, Throttled) and requests[place].concurrent
-        ]
-        if not left:
-            break
-        # Somewhere in its second half: other producers are told the same at the same time.
-        digits = sha256(requests[left[0]].subject().encode()).digest()
-        await aws.sleep(pause_s * (0.5 + digits[0] / 512))
-        again = await aws.perform_all([requests[place] for place in left])
-        for place, answer in zip(left, again, strict=True):
-            answers[place] = answer
     return answers

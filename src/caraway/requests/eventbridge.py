@@ -87,6 +87,7 @@ class _OnRule:
     name: str
 
     service: ClassVar[str] = "events"
+    concurrent: ClassVar[bool] = True
 
     def subject(self) -> str:
         return f"rule {self.name!r}"
@@ -265,6 +266,7 @@ class ListTagsForResource(Request["dict[str, str]"]):
 
     service: ClassVar[str] = "events"
     operation: ClassVar[str] = "list_tags_for_resource"
+    concurrent: ClassVar[bool] = True
 
     arn: str
 
