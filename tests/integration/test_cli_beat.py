@@ -282,3 +282,28 @@ def test_a_history_may_end_earlier(synced: str) -> None:
 def test_runs_are_said_in_numbers(told: Summary, text: str) -> None:
     assert summary_text(told, 7).startswith(text)
     assert (seconds(0.123), seconds(61)) == ("0.12 s", "1 min 1 s")
+
+
+# -- template -------------------------------------------------------------------------------------
+
+
+def test_the_template_has_what_a_sync_makes(synced: str) -> None:
+    import yaml
+
+    printed = run("beat", "template").stdout
+    (resource,) = yaml.safe_load(printed)["Resources"].values()
+    made = resource["Properties"]
+    (rule,) = client("events").list_rules()["Rules"]
+    assert (made["Name"], made["Description"]) == (rule["Name"], rule["Description"])
+    assert yaml.safe_load(printed) == read("beat", "template")
+
+
+# -- sync ------------------------------------------------------------------------------------------
+
+
+def test_more_rules_than_the_bus_takes_are_refused_and_the_limit_can_be_said(shop: str) -> None:
+    client("events").put_rule(Name="theirs", ScheduleExpression="rate(1 day)")
+    refused = run("beat", "sync", "--rule-limit", "1")
+    assert refused.exit_code == 3
+    assert "new rules: 1, beside 1 that the event bus has; it takes 1" in refused.stderr
+    assert "1 created" in run("beat", "sync", "--rule-limit", "2").stdout

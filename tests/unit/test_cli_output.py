@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from caraway.cli.output import aligned, count, duration
+from caraway.cli.output import aligned, count, duration, steps_of
 
 
 def test_columns_are_aligned_and_lines_end_where_their_text_ends() -> None:
@@ -37,3 +37,24 @@ def test_one_is_singular() -> None:
         "0 queues",
         "2 queues",
     )
+
+
+def test_many_steps_are_told_by_tenths_where_nobody_looks(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with steps_of(2_000, "schedules", least=100) as step:
+        for _ in range(1_999):
+            step()
+    told = capsys.readouterr().err.splitlines()
+    assert (len(told), told[0], told[-1]) == (
+        9,
+        "200 of 2,000 schedules",
+        "1,800 of 2,000 schedules",
+    )
+
+
+def test_few_steps_are_not_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with steps_of(99, "schedules", least=100) as step:
+        for _ in range(99):
+            step()
+    assert capsys.readouterr().err == ""

@@ -1,4 +1,4 @@
-"""Making what AWS stores equal to ``beat_schedule``, and listing it.
+"""Making what AWS stores equal to ``beat_schedule``.
 
 Only the owner's schedules that come from code are touched, and of these only what differs is read
 and written. What was paused stays paused, unless the code itself says otherwise than before.
@@ -75,11 +75,6 @@ class Change:
         if self.before.is_marked and self.after.enabled != self.before.stored.enabled:
             return self.after.enabled
         return self.before.is_on
-
-    @property
-    def was_on(self) -> bool:
-        """Whether it fires now."""
-        return self.before is not None and self.before.is_on
 
     @property
     def is_new(self) -> bool:
@@ -275,27 +270,6 @@ def raise_failed(done: Sequence[Done]) -> None:
         f"{len(failed):,} of {len(done):,} changes were not made; the next 'caraway beat sync' "
         "takes them up:\n" + "\n".join(told)
     ) from failed[0].failure
-
-
-@dataclass(frozen=True)
-class Listed:
-    """A schedule as the code wants it, or as AWS has it if the code does not want it."""
-
-    stored: Stored
-    name: str
-    status: Status
-    is_on: bool
-
-
-def listing(plan: Plan) -> list[Listed]:
-    """Return what the code wants and what AWS has, by the entries' names."""
-    rows = [
-        *(Listed(each.stored, each.name, "active", each.is_on) for each in plan.unchanged),
-        *(Listed(each.stored, each.name, "differs", each.is_on) for each in plan.update),
-        *(Listed(each.stored, each.name, "missing", is_on=False) for each in plan.create),
-        *(Listed(each.stored, each.name, "left over", each.was_on) for each in plan.delete),
-    ]
-    return sorted(rows, key=lambda row: row.stored.entry)
 
 
 async def _read(

@@ -123,8 +123,8 @@ class RuleStore:
         there = len(rules)
         if there <= self.rule_limit < there + len(new):
             raise ImproperlyConfigured(
-                f"{len(new):,} more rules are needed where {there:,} are, and EventBridge takes "
-                f"{self.rule_limit:,} on a bus: set scheduler_role_arn, so that schedules are kept "
+                f"new rules: {len(new):,}, beside {there:,} that the event bus has; it takes "
+                f"{self.rule_limit:,}: set scheduler_role_arn, so that schedules are kept "
                 "in EventBridge Scheduler, which takes millions; or have the quota raised (Service "
                 "Quotas, 'Rules' of Amazon EventBridge), and say so with --rule-limit"
             )

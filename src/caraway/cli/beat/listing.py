@@ -18,11 +18,11 @@ from caraway.cli.beat.rows import (
     summary_text,
 )
 from caraway.cli.completing import entry_names
-from caraway.cli.many import run_many
 from caraway.cli.options import app_option, json_option
 from caraway.cli.output import show_json, show_table
 from caraway.cli.session import Session, pass_session
 from caraway.cli.values import time
+from caraway.core.port import run_now
 from caraway.core.run_history import summary
 from caraway.core.schedule_entries import overview
 
@@ -64,7 +64,7 @@ def list_command(session: Session, next_count: int | None) -> None:
     """  # noqa: D301 - \b is click's
     app = session.app()
     wanted = schedules_of(app, app.aws.now())
-    entries = run_many(app, lambda aws: overview(aws, app.site, stores_of(app), wanted))
+    entries = run_now(overview(app.aws, app.site, stores_of(app), wanted))
     if session.as_json:
         ahead = NEXT_AS_JSON if next_count is None else next_count
         show_json([as_json(app, entry, ahead) for entry in entries])

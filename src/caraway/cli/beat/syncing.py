@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from caraway.beat import schedules_of, stores_of
-from caraway.cli.many import run_many
 from caraway.cli.options import app_option, json_option
 from caraway.cli.output import count, show_json, steps_of
 from caraway.cli.session import Session, pass_session
 from caraway.core.beat_sync import apply, compare, raise_failed
+from caraway.core.port import iterate_now, run_now
 from caraway.core.rule_store import RULE_LIMIT
 
 if TYPE_CHECKING:
     from caraway.app import Caraway
     from caraway.core.beat_sync import Done, Plan
-    from caraway.core.port import Aws
     from caraway.core.stored import Stored
     from caraway.core.stores import Stores
 
@@ -67,21 +66,17 @@ _MANY: Final = 100
 
 def _compared(app: Caraway, stores: Stores) -> Plan:
     wanted = schedules_of(app, app.aws.now())
-    return run_many(app, lambda aws: compare(aws, stores, wanted))
+    return run_now(compare(app.aws, stores, wanted))
 
 
 def _applied(app: Caraway, stores: Stores, plan: Plan) -> list[Done]:
     """Make the changes, and show how far that is where they are many."""
-
-    async def applied(aws: Aws) -> list[Done]:
-        done = []
-        with steps_of(len(plan.changes), "schedules", least=_MANY) as step:
-            async for each in apply(aws, stores, plan):
-                done.append(each)
-                step()
-        return done
-
-    return run_many(app, applied) if plan else []
+    done = []
+    with steps_of(len(plan.changes), "schedules", least=_MANY) as step:
+        for each in iterate_now(apply(app.aws, stores, plan)):
+            done.append(each)
+            step()
+    return done
 
 
 def _show(plan: Plan) -> None:
