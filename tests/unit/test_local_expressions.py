@@ -16,7 +16,8 @@ from caraway.core.timing import Timing
 from caraway.exceptions import ImproperlyConfigured
 from caraway.local.expressions import read_expression
 from caraway.schedules import crontab
-from tests.unit.test_cron import NOW, ZONES, AwsCron, crontabs, minutes_of, moments
+from tests.aws_cron import AwsCron
+from tests.unit.test_cron import NOW, ZONES, crontabs, minutes_of, moments
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
