@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -28,8 +29,10 @@ settings.load_profile("caraway")
 def _processes_of_tests_are_like_any_other() -> None:
     """Take from the environment what is for those alone that share the tests.
 
-    What tests start is not measured: it would be slower, and write warnings of coverage.
+    What tests start is not measured: it would be slower, and write warnings of coverage. It heeds
+    Ctrl-C, which a shell lets be ignored by what it runs in the background (``make test &``).
     """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in ("COVERAGE_PROCESS_CONFIG", "PYTHONHASHSEED"):
         os.environ.pop(name, None)
 
@@ -37,10 +40,10 @@ def _processes_of_tests_are_like_any_other() -> None:
 @pytest.fixture(autouse=True)
 def _receivers_as_they_were() -> Iterator[None]:
     """Disconnect what a test has connected to signals."""
-    before = {signal: signal.receivers for signal in SIGNALS.values()}
+    before = {each: each.receivers for each in SIGNALS.values()}
     yield
-    for signal, receivers in before.items():
-        signal.receivers = receivers
+    for each, receivers in before.items():
+        each.receivers = receivers
 
 
 @pytest.fixture

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 APP = "tests.e2e.corridor:app"
 PREFIX = "doors-"
-PATIENCE_S = 30
-"""Far longer than anything takes that is waited for, retries and cold starts included."""
+PATIENCE_S = 120
+"""Far longer than anything takes that is waited for, also cold starts on a busy machine."""
 
 
 def wait_until(condition: Callable[[], object], patience_s: float = PATIENCE_S) -> bool:

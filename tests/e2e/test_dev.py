@@ -66,13 +66,13 @@ from shop import app, send_email
 result = send_email.delay("user@example.com", "Hello")
 vip = send_email.apply_async(("vip@example.com", "Hi"), queue="priority", countdown=1)
 report = app.send_task("reports.generate", args=[3])
-print(result.get(timeout=20)["queue"], result.state)
-print(report.get(timeout=20))
-print(vip.get(timeout=20)["queue"])
+print(result.get(timeout=120)["queue"], result.state)
+print(report.get(timeout=120))
+print(vip.get(timeout=120)["queue"])
 
 async def main():
     result = await send_email.adelay("user@example.com", "Hello")
-    print(await result.aget(timeout=20))
+    print(await result.aget(timeout=120))
 
 asyncio.run(main())
 """
@@ -144,11 +144,11 @@ class Dev:
         """Send a mail by a queue, and return what the task says of it."""
         return self.run(
             f"mail = app.send_task('shop.send_email', args=['a', 'b'], queue='{queue}')\n"
-            "print(mail.get(timeout=30)['queue'])"
+            "print(mail.get(timeout=120)['queue'])"
         )
 
     def report(self) -> str:
-        return self.run("print(app.send_task('reports.generate', args=[3]).get(timeout=30))")
+        return self.run("print(app.send_task('reports.generate', args=[3]).get(timeout=120))")
 
     def reloads(self) -> int:
         return self.text().count(" Reloaded in ")
@@ -286,7 +286,7 @@ def test_what_is_kept_is_there_at_the_next_start_however_the_last_one_ended(
         assert wait_until(dev.left_nothing)
     with dev_of(project, "--keep", str(kept), "--no-reload") as dev:
         assert dev.run(f"print(app.AsyncResult('{done}').get(timeout=1)['to'])") == "a"
-        assert dev.run(f"print(app.AsyncResult('{waiting}').get(timeout=30))") == "report 5"
+        assert dev.run(f"print(app.AsyncResult('{waiting}').get(timeout=120))") == "report 5"
         dev.process.send_signal(signal.SIGTERM)
         assert dev.process.wait(PATIENCE_S) == 0
         assert dev.left_nothing(), dev.text()
