@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -55,8 +54,11 @@ class Explorer:
         self.config = config
         self._steps = Steps(config)
         self.findings = Findings(config)
-        self._way: dict[State, tuple[State, str] | None] = {}
-        self._back: dict[State, list[State]] = {}
+        # A state is long, and so is its hash: it is made once, and then the state is its number.
+        self._numbers: dict[State, int] = {}
+        self._states: list[State] = []
+        self._came: list[tuple[int, str] | None] = []
+        self._back: list[list[int]] = []
 
     # -- breadth first ------------------------------------------------------------------------
 
@@ -69,35 +71,39 @@ class Explorer:
             patch("caraway.core.replay.new_token", lambda: "mine"),
         ):
             self._visit_all()
-        self.findings.states = len(self._way)
+        self.findings.states = len(self._states)
         self.findings.seconds = time.perf_counter() - began
         return self.findings
 
     def _visit_all(self) -> None:
-        first = self._steps.first()
-        self._way[first] = None
-        waiting, at_rest = deque([first]), []
-        while waiting:
-            state = waiting.popleft()
+        self._number(self._steps.first(), None)
+        at_rest = []
+        for number, state in enumerate(self._states):  # which grows meanwhile
             self._check(state)
             if self._is_at_rest(state):
-                at_rest.append(state)
+                at_rest.append(number)
             for name, after in self._steps.of(state):
                 self.findings.transitions += 1
                 following = self._steps.canonical(after)
                 self._check_step(state, following, name)
-                if following not in self._way:
-                    self._way[following] = (state, name)
-                    waiting.append(following)
-                self._back.setdefault(following, []).append(state)
+                self._back[self._number(following, (number, name))].append(number)
         self._check_that_all_can_end(at_rest)
+
+    def _number(self, state: State, came: tuple[int, str] | None) -> int:
+        """Return the number of a state; a new one came from that state, by that step."""
+        number = self._numbers.setdefault(state, len(self._states))
+        if number == len(self._states):
+            self._states.append(state)
+            self._came.append(came)
+            self._back.append([])
+        return number
 
     def _fault(self, kind: str, state: State, last: str = "") -> None:
         if kind in self.findings.faults:
             return
         way = [last] if last else []
-        at: State | None = state
-        while at is not None and (came := self._way[at]) is not None:
+        at = self._numbers[state]
+        while (came := self._came[at]) is not None:
             at, name = came
             way.append(name)
         self.findings.faults[kind] = way[::-1]
@@ -164,19 +170,22 @@ class Explorer:
         self.findings.ends.add((record.get("phase", ""), record.get("state", "")))
         return True
 
-    def _check_that_all_can_end(self, at_rest: list[State]) -> None:
+    def _check_that_all_can_end(self, at_rest: list[int]) -> None:
         ending = self._from_where_one_reaches(at_rest)
-        finals = [state for state in at_rest if dict(state.record or ())["phase"] == DONE]
+        finals = [each for each in at_rest if self._record(each)["phase"] == DONE]
         finishing = self._from_where_one_reaches(finals)
-        successes = [state for state in finals if dict(state.record or ())["state"] == "SUCCESS"]
+        successes = [each for each in finals if self._record(each)["state"] == "SUCCESS"]
         succeeding = self._from_where_one_reaches(successes)
-        for state in self._way:
-            if state not in ending:
+        for number, state in enumerate(self._states):
+            if number not in ending:
                 self._fault("there is no way to an end", state)
-            elif self._steps.may(state, "redrive") and state not in finishing:
+            elif self._steps.may(state, "redrive") and number not in finishing:
                 self._fault("a redrive changes nothing", state)
-            elif self._can_be_replayed(state) and state not in succeeding:
+            elif self._can_be_replayed(state) and number not in succeeding:
                 self._fault("a replay changes nothing", state)
+
+    def _record(self, number: int) -> Item:
+        return dict(self._states[number].record or ())
 
     def _can_be_replayed(self, state: State) -> bool:
         record = dict(state.record or ())
@@ -184,10 +193,10 @@ class Explorer:
         failed = record.get("phase") == DONE and record["state"] == states.FAILURE
         return self._steps.may(state, "replay") and (interrupted or failed)
 
-    def _from_where_one_reaches(self, goals: list[State]) -> set[State]:
+    def _from_where_one_reaches(self, goals: list[int]) -> set[int]:
         reaching, waiting = set(goals), list(goals)
         while waiting:
-            for before in self._back.get(waiting.pop(), ()):
+            for before in self._back[waiting.pop()]:
                 if before not in reaching:
                     reaching.add(before)
                     waiting.append(before)
