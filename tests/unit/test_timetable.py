@@ -355,6 +355,14 @@ def test_what_cannot_be_made_is_refused(shop: Shop) -> None:
     assert shop.statuses().keys() == CODE.keys()
 
 
+@pytest.mark.parametrize("name", ["", "x" * 201, "two\nlines"])
+def test_a_name_that_no_message_could_carry_is_refused(shop: Shop, name: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="printable"):
+        shop.schedules.create(name, "shop.clean", 600, args=(1,))
+    shop.schedules.create("x" * 200, "shop.clean", 600, args=(1,))
+    assert shop.schedules.get("x" * 200).status == "active"
+
+
 def test_an_entry_of_the_code_is_not_deleted(shop: Shop) -> None:
     with pytest.raises(ImproperlyConfigured, match="take it out there and run 'caraway beat sync'"):
         shop.schedules.delete("clean")

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from caraway.core.arguments import untyped_to_wire
 from caraway.core.cron import firing
+from caraway.core.fields import NAME_LIMIT as NAME_IN_MESSAGE_LIMIT
+from caraway.core.fields import is_name
 from caraway.core.occurrences import to_json
 from caraway.core.policies import KINDS, Policy, kept_by, policy_of
 from caraway.core.publish import describe
@@ -264,6 +266,10 @@ def _stored(
             raise InvalidOption(
                 f"option {option!r} has no meaning in a schedule: {_NO_OPTIONS[option]}"
             )
+    if not is_name(entry.name):  # workers would not read its messages
+        raise ImproperlyConfigured(
+            f"the name of an entry is printable text of 1 to {NAME_IN_MESSAGE_LIMIT} characters"
+        )
     when = entry.schedule.in_zone(zone) if isinstance(entry.schedule, crontab) else entry.schedule
     timing = Timing(when, entry.start, entry.end)
     fired = firing(timing, now)
