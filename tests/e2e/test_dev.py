@@ -13,7 +13,6 @@ import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -381,6 +380,11 @@ def notes_of(project: Project) -> list[tuple[str, datetime]]:
     return sorted((name, datetime.fromisoformat(time)) for name, _, time in parts)
 
 
+def are_hourly(times: list[datetime]) -> bool:
+    """Say whether there is one at each hour, from the first to the last."""
+    return bool(times) and times == [times[0] + timedelta(hours=each) for each in range(len(times))]
+
+
 def test_a_day_of_schedules_takes_seconds_on_both_doors_each_occurrence_once(
     project: Project,
 ) -> None:
@@ -392,13 +396,11 @@ def test_a_day_of_schedules_takes_seconds_on_both_doors_each_occurrence_once(
 
     with dev_of(project, "--clock", "3600x", "--no-reload") as dev:
         assert "The clock of schedules runs 3600 times as fast as the real one" in dev.text()
-        assert wait_until(lambda: min(len(of("hourly")), len(of("half"))) >= 24, 240)
-        assert re.search(
-            r"dev \| [\d:]{8} +Fired hourly of \d{4}-\d\d-\d\d \d\d:00:00 UTC", dev.text()
-        )
-    hourly = of("hourly")
-    assert [second - first for first, second in pairwise(hourly)] == [timedelta(hours=1)] * (
-        len(hourly) - 1
-    )
-    assert {time.minute for time in of("half")} == {0}
+        assert wait_until(lambda: len(of("half")) >= 24 and len(of("hourly")) >= 10, 240)
+    fired = re.findall(r"dev \| [\d:]{8} +Fired (\w+) of ([\d-]+ [\d:]+) UTC", dev.text())
+    for entry in ("half", "hourly"):
+        assert are_hourly([datetime.fromisoformat(time) for name, time in fired if name == entry])
+    assert are_hourly(of("half"))
+    # Of the function's, some are still under way where the machine is slow to start it.
+    assert len(set(of("hourly"))) == len(of("hourly"))
     assert of("paused") == []
