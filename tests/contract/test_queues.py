@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from caraway.core.message import Message
-from caraway.core.publish import DEFAULT_GROUP, Site, describe
-from caraway.core.routing import Queue, Router
-from caraway.exceptions import InvalidOption, RequestFailed, ResourceMissing
+from caraway.core.publish import DEFAULT_GROUP
+from caraway.exceptions import RequestFailed, ResourceMissing
 from caraway.requests.sqs import (
     DELAY_LIMIT_S,
     MESSAGE_LIMIT_BYTES,
@@ -83,15 +82,6 @@ def test_a_deleted_message_does_not_come_back(harness: Harness) -> None:
     harness.perform(SendMessage(url, "once"))
     (received,) = harness.next_visible(url, visibility_timeout_s=0)
     harness.perform(DeleteMessage(url, received.receipt_handle))
-    assert harness.visible_now(url) == []
-
-
-def test_a_delay_that_sqs_does_not_know_is_refused_before_it_is_sent(harness: Harness) -> None:
-    name = harness.queue_name()
-    site = Site(Router([Queue(name)], default=name))
-    with pytest.raises(InvalidOption, match="901 s is above"):
-        describe(site, "t", [], {}, {"countdown": 901}, now=harness.aws.now(), new_id=lambda _: "i")
-    url = harness.perform(GetQueueUrl(name))
     assert harness.visible_now(url) == []
 
 
