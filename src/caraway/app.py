@@ -41,6 +41,16 @@ _CELERYS: Final = {
     "task_cls": "set app.Task, or give a task base=...",
 }
 """Celery's arguments of an app, and what takes their place."""
+_OF_ENTRIES: Final = (
+    "start",
+    "end",
+    "enabled",
+    "misfire_grace_s",
+    "catch_up",
+    "overlap",
+    "jitter_s",
+)
+"""Keys of an entry of the schedule that no call has as an option."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -253,7 +263,12 @@ class Caraway(AppBase):
         name: str | None = None,
         **options: Any,
     ) -> str:
-        """Add an entry to ``beat_schedule``; returns its name."""
+        """Add an entry to ``beat_schedule``; returns its name.
+
+        Options are those of the call, and other keys of an entry: ``start``, ``end``, ``enabled``
+        and its policies (``misfire_grace_s``, ``catch_up``, ``overlap``, ``jitter_s``).
+        """
+        own = {key: options.pop(key) for key in _OF_ENTRIES if key in options}
         whole = sig.clone(args, kwargs, **options)
         entry_name = name or repr(whole)
         if entry_name in self.conf.beat_schedule:
@@ -264,6 +279,7 @@ class Caraway(AppBase):
             "args": whole.args,
             "kwargs": whole.kwargs,
             "options": whole.options,
+            **own,
         }
         return entry_name
 

@@ -392,6 +392,15 @@ def test_a_periodic_task_without_a_name_is_named_after_its_call(app: Caraway) ->
         app.add_periodic_task(schedule(120), task.s(1, y=2))
 
 
+def test_a_periodic_task_takes_the_keys_of_an_entry_beside_the_options_of_its_call(
+    app: Caraway,
+) -> None:
+    task = app.task(name="add")(add)
+    app.add_periodic_task(60.0, task.s(1, 2), name="sum", overlap="skip", queue="sums")
+    entry = app.conf.beat_schedule["sum"]
+    assert (entry["overlap"], entry["options"]) == ("skip", {"queue": "sums"})
+
+
 # -- finding an app -------------------------------------------------------------------------------
 
 

@@ -237,7 +237,7 @@ def test_an_option_of_none_is_one_that_was_not_given() -> None:
     ("fields", "problem"),
     [
         ({"options": {"countdown": 5}}, "'countdown' has no meaning in a schedule"),
-        ({"options": {"expires": 60}}, "'expires' has no meaning in a schedule"),
+        ({"options": {"expires": NOW}}, "what bounds all of them is 'end' of the entry"),
         ({"options": {"task_id": "x"}}, "'task_id' has no meaning in a schedule"),
         ({"options": {"queeu": "x"}}, "no option named 'queeu', did you mean 'queue'"),
         ({"options": {"priority": 1}}, "'priority' has no meaning here"),

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from caraway import signals, states
 from caraway.announcing import EventSignals
-from caraway.beat import stores_of
+from caraway.beat import schedules_of, stores_of
 from caraway.core.beat import entries, plain_arguments
 from caraway.core.disposition import Delete
 from caraway.core.events import Ended
@@ -33,6 +33,7 @@ from caraway.exceptions import (
     Reject,
     Retry,
     TaskMissed,
+    TaskRevokedError,
     UnknownOption,
 )
 from caraway.requests.dynamodb import UpdateItem
@@ -257,21 +258,55 @@ def test_a_policy_that_nobody_could_keep_is_refused_at_sync(
         Clockwork(HOURLY, queue, **entry)
 
 
-def test_an_entry_cannot_expire_but_its_occurrences_can_be_late() -> None:
-    with pytest.raises(ImproperlyConfigured, match="'misfire_grace_s' of the entry says how late"):
-        Clockwork(HOURLY, options={"expires": 60})
+@pytest.mark.parametrize("expires", [600, timedelta(minutes=10)])
+def test_the_option_expires_counts_from_the_time_of_each_occurrence(expires: Any) -> None:
+    work = Clockwork(HOURLY, options={"expires": expires})
+    for late, state in (10 * MINUTE, states.SUCCESS), (HOUR + 11 * MINUTE, states.REVOKED):
+        due = MONDAY + late - late % HOUR
+        work.aws.time = MONDAY + late
+        assert work.fire(due) == Delete(state)
+    with pytest.raises(TaskRevokedError, match="expired"):
+        work.result(MONDAY + HOUR).get()
+
+
+def test_an_occurrence_expires_after_its_delay_too() -> None:
+    work = Clockwork(schedule(20), jitter_s=30, options={"expires": 60}, overlap="skip")
+    work.fire(MONDAY)
+    expiries = {json.loads(body)["expires"] for body in work.aws.bodies("default")}
+    assert expiries == {(MONDAY + timedelta(seconds=each + 90)).isoformat() for each in (0, 20, 40)}
+
+
+@pytest.mark.parametrize("expires", [0, -5, "600", MONDAY, True])
+def test_an_entry_has_no_other_expiry(expires: Any) -> None:
+    with pytest.raises(ImproperlyConfigured, match="seconds after the time of each occurrence"):
+        Clockwork(HOURLY, options={"expires": expires})
+
+
+def test_a_task_that_expires_does_so_in_a_schedule_too() -> None:
+    work = Clockwork(HOURLY, options={"expires": None})
+    work.app.task(name="brief", expires=60)(lambda: None)
+    work.app.conf.beat_schedule = {"tick": {"task": "brief", "schedule": HOURLY}}
+    (stored,) = schedules_of(work.app, MONDAY)
+    assert json.loads(stored.text)["when"]["expires_s"] == 60
 
 
 def test_an_edit_leaves_the_policies_that_it_does_not_name() -> None:
-    work = Clockwork(HOURLY, conf=SCHEDULER, misfire_grace_s=300, overlap="skip", jitter_s=120)
+    work = Clockwork(
+        HOURLY,
+        conf=SCHEDULER,
+        misfire_grace_s=300,
+        overlap="skip",
+        jitter_s=120,
+        options={"expires": 900},
+    )
     how: dict[str, Any] = {"zone": UTC, "now": MONDAY, "to_wire": plain_arguments}
     store = stores_of(work.app).current
     after = edited(work.app.site, store, work.rule, {"misfire_grace_s": 600}, **how)
-    assert Policy.read(json.loads(after.text)["when"]) == Policy(600, None, "skip", 120, True)
+    assert Policy.read(json.loads(after.text)["when"]) == Policy(600, None, "skip", 120, True, 900)
     assert after.window_minutes == 2
     none = dict.fromkeys(("misfire_grace_s", "catch_up", "overlap", "jitter_s"))
     plain = edited(work.app.site, store, work.rule, none, **how)
-    assert Policy.read(json.loads(plain.text)["when"]) == Policy()
+    assert Policy.read(json.loads(plain.text)["when"]) == Policy(expires_s=900)
 
 
 # -- an occurrence ---------------------------------------------------------------------------------
@@ -415,6 +450,8 @@ def test_an_occurrence_with_a_grace_costs_what_another_task_costs() -> None:
         ({"overlap": 1}, "overlap is 1"),
         ({"jitter_s": 0.5}, "jitter_s is 0.5"),
         ({"jitter_s": 10**6}, "jitter_s is 1000000"),
+        ({"expires_s": "soon"}, "expires_s is 'soon'"),
+        ({"expires_s": 1e300}, "nothing can occur"),
         ({"catch_up": "latest", "every_s": None}, "is no timing"),
     ],
 )

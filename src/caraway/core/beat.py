@@ -19,7 +19,7 @@ from caraway.core.cron import firing
 from caraway.core.fields import NAME_LIMIT as NAME_IN_MESSAGE_LIMIT
 from caraway.core.fields import is_name
 from caraway.core.occurrences import to_json
-from caraway.core.policies import KINDS, Policy, kept_by, policy_of
+from caraway.core.policies import KINDS, Policy, expires_s_of, kept_by, policy_of
 from caraway.core.publish import describe
 from caraway.core.signing import FIELD
 from caraway.core.stored import DESCRIBED_LIMIT, Stored
@@ -99,8 +99,6 @@ _OCCURRENCE: Final = "every occurrence is a task of its own, with an id that its
 _NO_OPTIONS: Final = {
     "countdown": "an occurrence is sent when it is due; move the schedule instead",
     "eta": "an occurrence is sent when it is due; move the schedule instead",
-    "expires": "EventBridge sends the same message every time, so it cannot carry a later time; "
-    "'misfire_grace_s' of the entry says how late it may begin",
     "retry": "EventBridge sends it, and tries for up to 24 hours",
     "retry_policy": "EventBridge sends it, and tries for up to 24 hours",
     "task_id": _OCCURRENCE,
@@ -270,6 +268,7 @@ def _stored(
         raise ImproperlyConfigured(
             f"the name of an entry is printable text of 1 to {NAME_IN_MESSAGE_LIMIT} characters"
         )
+    expires_s = expires_s_of(options.pop("expires", None))
     when = entry.schedule.in_zone(zone) if isinstance(entry.schedule, crontab) else entry.schedule
     timing = Timing(when, entry.start, entry.end)
     fired = firing(timing, now)
@@ -277,7 +276,8 @@ def _stored(
     described = describe(
         site, entry.task, args, kwargs, options, now=now, new_id=lambda _digest: ""
     )
-    policy = kept_by(kind, entry.policy, fifo=described.queue.fifo)
+    policy = replace(entry.policy, expires_s=expires_s)
+    policy = kept_by(kind, policy, fifo=described.queue.fifo)
     wire = to_json(timing, fired.covers_s, policy)
     message = replace(described.message, schedule=entry.name, when=wire)
     where = f" {when.tz}" if isinstance(when, crontab) else ""

@@ -104,13 +104,15 @@ def _occurrence(
     message: Message, policy: Policy, time: datetime, when: Mapping[str, Json]
 ) -> Message:
     """Return the message of an occurrence: due when its jitter says, and with what may miss it."""
-    eta = message.eta
-    if jitter := jitter_of(message.id, 0 if policy.in_window else policy.jitter_s):
-        try:
+    eta, expires = message.eta, message.expires
+    try:
+        if jitter := jitter_of(message.id, 0 if policy.in_window else policy.jitter_s):
             eta = time + jitter
-        except OverflowError as error:
-            raise InvalidMessage(f"when: {jitter} after {time} nothing can occur") from error
-    return replace(message, eta=eta, when=when if policy.may_miss else None)
+        if policy.expires_s is not None:
+            expires = time + timedelta(seconds=policy.jitter_s + policy.expires_s)
+    except OverflowError as error:
+        raise InvalidMessage(f"when: so long after {time} nothing can occur") from error
+    return replace(message, eta=eta, expires=expires, when=when if policy.may_miss else None)
 
 
 def _minute(time: datetime) -> datetime:

@@ -55,6 +55,9 @@ class Policy:
         ``skip``: an occurrence is missed while the run of another one goes on.
     jitter_s
         Each occurrence is due up to so many seconds later.
+    expires_s
+        An occurrence that has not begun so many seconds after that is revoked: the option
+        ``expires`` of the call.
     in_window
         Whether EventBridge Scheduler spreads them, in a flexible window as long as the jitter. Else
         the worker delays them.
@@ -65,6 +68,7 @@ class Policy:
     overlap: Overlap = "allow"
     jitter_s: int = 0
     in_window: bool = False
+    expires_s: float | None = None
 
     @property
     def late_ones(self) -> CatchUp:
@@ -88,6 +92,7 @@ class Policy:
             "catch_up": self.catch_up,
             "overlap": None if self.overlap == "allow" else self.overlap,
             _WINDOW if self.in_window else "jitter_s": self.jitter_s or None,
+            "expires_s": self.expires_s,
         }
         return {name: value for name, value in wire.items() if value is not None}
 
@@ -129,6 +134,7 @@ _HOLD: Final[dict[str, Callable[[Any], bool]]] = {
     "overlap": OVERLAPS.__contains__,
     "jitter_s": is_jitter,
     _WINDOW: is_jitter,
+    "expires_s": is_grace,
 }
 
 
@@ -235,6 +241,23 @@ def kept_by(kind: Kind, policy: Policy, *, fifo: bool) -> Policy:
             f"use that or less; {instead}"
         )
     return policy
+
+
+def expires_s_of(expires: Any) -> float | None:
+    """Return the seconds of the option ``expires``, None where it is not given.
+
+    Raises
+    ------
+    InvalidOption
+        If it is no number of seconds: every occurrence has a time of its own.
+    """
+    seconds: float | None = _seconds(expires)
+    if seconds is None or (is_grace(seconds) and seconds > 0):
+        return seconds
+    raise InvalidOption(
+        f"option 'expires' is {expires!r}: in a schedule it is seconds after the time of each "
+        "occurrence, above 0; what bounds all of them is 'end' of the entry"
+    )
 
 
 # -- as it is judged -------------------------------------------------------------------------------

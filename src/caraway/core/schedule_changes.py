@@ -165,7 +165,7 @@ def entry_in(site: Site, stored: Stored) -> Entry:
         If it cannot be read.
     """
     message = message_in(stored)
-    timing = timing_in(message)
+    timing, policy = timing_in(message), policy_in(message)
     options = {
         "queue": stored.queue.removeprefix(site.queue_prefix),
         "headers": dict(message.headers),
@@ -178,6 +178,7 @@ def entry_in(site: Site, stored: Stored) -> Entry:
         "serializer": message.serializer,
         "compression": message.compression,
         "message_group_id": stored.group_id,
+        "expires": policy.expires_s,
     }
     return Entry(
         name=stored.entry,
@@ -189,7 +190,7 @@ def entry_in(site: Site, stored: Stored) -> Entry:
         enabled=stored.enabled,
         start=timing.start,
         end=timing.end,
-        policy=policy_in(message),
+        policy=replace(policy, expires_s=None),
     )
 
 
