@@ -192,6 +192,19 @@ TIMINGS: Final[tuple[dict[str, Any], ...]] = (
 )
 """What a firing may say of when it counts."""
 
+POLICIES: Final[tuple[dict[str, Any], ...]] = (
+    {"grace_s": 60},
+    {"grace_s": 10**400, "jitter_s": 900},
+    {"grace_s": "soon"},
+    {"catch_up": "skip"},
+    {"catch_up": "latest", "overlap": "allow"},
+    {"catch_up": ["all"], "jitter_s": -1},
+    {"overlap": "skip"},
+    {"overlap": "skip", "grace_s": 300, "catch_up": "all", "jitter_s": 5},
+    {"overlap": None, "jitter_s": 0.5},
+)
+"""What it may say of its lateness."""
+
 
 def _scheduled(rng: Random) -> str:
     envelope: dict[str, Any] = {
@@ -203,6 +216,8 @@ def _scheduled(rng: Random) -> str:
     }
     if rng.random() < 0.4:
         envelope["when"] = {**rng.choice(TIMINGS), "covers_s": rng.choice((60, 900, 0, "60"))}
+    elif rng.random() < 0.4:
+        envelope["when"] = {**rng.choice(TIMINGS), **rng.choice(POLICIES)}
     if rng.random() < 0.3:
         envelope["id"] = "<aws.scheduler.execution-id>"
     text = json.dumps(_spoilt(rng, envelope, [*envelope, "id", "eta", "expires", "attempt"]))

@@ -28,6 +28,8 @@ class Config:
     requeue: int = 0
     drain: int = 0
     """Workers that release a running claim and go away."""
+    late: bool = False
+    """Whether it is an occurrence of a schedule that comes too late."""
     worn: int = 0
     """Deliveries of messages that have been received so often that they are to be copied."""
     late_heartbeat: int = 0
@@ -56,6 +58,8 @@ SMALL: Final = (
     Config("reject, replay, redrive", reject=1, replay=1, redrive=1),
     Config("fifo: failure, replay", fifo=True, failure=1, replay=1, ghost=1),
     Config("idempotent: failure, replay", idempotent=True, failure=1, replay=1),
+    Config("late, ghost, repeat", late=True, ghost=1, repeat=1),
+    Config("late, revoke", late=True, ghost=1, revoke=1),
     Config("worn, ghost", worn=1, ghost=1),
     Config("requeue, drain, ghost", requeue=1, drain=1, ghost=1),
     Config("late heartbeat", late_heartbeat=1, failure=1),

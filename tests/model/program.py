@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, cast
 
 from caraway.aws.user_code import call_blocking
@@ -98,12 +98,14 @@ class Program:
             "task": FakeTask("task", self._run, idempotent=config.idempotent),
             "errback": FakeTask("errback"),
         }
+        self.is_late = config.late
         self.outcome = ""
         self.now = datetime(2026, 1, 1, tzinfo=timezone.utc)
         self._known: dict[Execution, Next | Disposition] = {}
 
     def first_message(self) -> str:
         """Return the body with which it all begins."""
+        due = self.now - timedelta(hours=1) if self.is_late else None
         return Message(
             ID,
             "task",
@@ -112,6 +114,9 @@ class Program:
             group_id="g" if self.queue.fifo else None,
             link=(signature("callback", queue="callbacks"),),
             link_error=(signature("errback", queue="errbacks"),),
+            schedule="entry" if due else None,
+            scheduled_time=due,
+            when={"every_s": 3_600, "grace_s": 60} if due else None,
         ).to_body()
 
     def _run(self, request: Context) -> Any:

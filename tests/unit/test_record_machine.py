@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, ClassVar, Literal
 
 from hypothesis import note, settings
@@ -36,6 +37,7 @@ from tests.stepping import Execution, SteppedAws, UserCode
 from tests.support import FakeTask, World, signature
 
 LEASE_S = 30
+GRACE_S = 60
 MOST_WORKERS = 2
 MOST_TASKS = 2
 ENOUGH_DELIVERIES = 300
@@ -105,6 +107,7 @@ class RecordMachine(RuleBasedStateMachine):
         self.claims: list[tuple[str, str]] = []
         self.revoke_asked = False
         self.revoked: set[str] = set()
+        self.due: dict[str, datetime] = {}
 
     def run(self, request: Context) -> str:
         """End as the rule says that let this run begin; no two outcomes are alike."""
@@ -131,6 +134,7 @@ class RecordMachine(RuleBasedStateMachine):
         """Remember a run under a claim, and what it was asked for."""
         if request.token is not None and request.id is not None:
             self.claims.append((request.id, request.token))
+            assert not self._began_late(request.id), "an occurrence runs that began too late"
             # The first call of a task has a number; what has replaced it, or is retried, a text.
             if self.world.record(request.id).replaced and isinstance(request.args[0], int):
                 self.run_again.append(request.id)
@@ -138,6 +142,10 @@ class RecordMachine(RuleBasedStateMachine):
             known = self.attempts.setdefault((request.id, request.attempt), asked_for)
             if known != asked_for:  # said later: what a function raises is its task's failure
                 self.differing.append((request.id, known, asked_for))
+
+    def _began_late(self, id: str) -> bool:
+        begun_at = self.world.record(id).begun_at
+        return begun_at is not None and begun_at - self.due[id].timestamp() > GRACE_S
 
     def _replace(self, request: Context) -> None:
         """Let another call of the task take its place, at once or after a step."""
@@ -179,10 +187,16 @@ class RecordMachine(RuleBasedStateMachine):
             link_error=signature("errback", queue="errbacks"),
         )
         self.sent.append(message.id)
-        if data.draw(st.booleans()):  # early, as from EventBridge, which knows no delay
-            body = message.changed({"eta": "2026-01-01T00:00:50Z"}).to_body()
+        as_sent = message
+        if data.draw(st.booleans()):  # early, as one whose delay SQS did not take
+            message = message.changed({"eta": "2026-01-01T00:00:50Z"})
+        if data.draw(st.booleans()):
+            self.due[message.id] = due = self.world.aws.now()
+            when = {"every_s": 3_600, "grace_s": GRACE_S}
+            message = replace(message, schedule="entry", scheduled_time=due, when=when)
+        if message != as_sent:
             self.world.aws.queues[self.world.queue("default")].pop()
-            self.world.put(body)
+            self.world.put(message)
 
     def _something_is_visible(self) -> bool:
         at = self.world.aws.next_visible_at(self.world.queue("default"))
@@ -352,6 +366,8 @@ class RecordMachine(RuleBasedStateMachine):
     def _has_ended_with_its_follow_ups(self, id: str) -> None:
         record = self.world.record(id)
         assert record.phase in (DONE, FAILED), f"stuck: {record}"
+        if record.state == states.MISSED:
+            assert self._began_late(id), "an occurrence is missed that began in time"
         if record.state == states.SUCCESS:
             assert derived_id("link:0", id) in ids(self.world.messages("callbacks"))
         if record.state == states.FAILURE:

@@ -29,7 +29,8 @@ def explored(config: Config) -> Findings:
 def test_no_interleaving_loses_or_changes_an_ending(config: Config) -> None:
     findings = explored(config)
     assert findings.faults == {}, str(findings)
-    assert (DONE, states.SUCCESS) in findings.ends
+    assert ((DONE, states.SUCCESS) in findings.ends) is not config.late
+    assert ((DONE, states.MISSED) in findings.ends) is config.late
     assert ((DONE, states.FAILURE) in findings.ends) is bool(config.failure)
     assert ((DONE, states.REVOKED) in findings.ends) is bool(config.revoke or config.terminate)
     may_be_rejected = bool(config.reject or config.max_deliveries)
