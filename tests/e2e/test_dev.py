@@ -249,7 +249,7 @@ def test_a_saved_file_runs_on_both_doors_and_a_broken_one_leaves_the_old_code(
             .replace('"schedule": 3600', '"schedule": 7200')
         )
         reports.write_text(REPORTS.replace("report {", "new report {"))
-        assert wait_until(lambda: dev.reloads() >= 1, 60)
+        assert wait_until(lambda: dev.reloads() >= 1)
         assert wait_until(lambda: dev.report() == "new report 3")
         assert dev.send("more") == "more anew"
         rules = dev.run(
