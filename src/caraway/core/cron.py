@@ -33,7 +33,14 @@ from caraway.core.timing import Timing, no_rule
 from caraway.exceptions import ImproperlyConfigured
 from caraway.schedules import clocked, crontab, schedule, solar
 from caraway.schedules.base import EPOCH, UTC
-from caraway.schedules.crontab import DAY_OF_MONTH, DAY_OF_WEEK, HOUR, MINUTE, MONTH_OF_YEAR
+from caraway.schedules.crontab import (
+    DAY_OF_MONTH,
+    DAY_OF_WEEK,
+    HOUR,
+    MINUTE,
+    MONTH_OF_YEAR,
+    spell_runs,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -293,14 +300,4 @@ def _spell(numbers: AbstractSet[int], low: int, high: int, names: Sequence[str] 
     step = ordered[1] - ordered[0] if len(ordered) > 2 else 0
     if step > 1 and not names and ordered == list(range(ordered[0], high + 1, step)):
         return f"{ordered[0]}/{step}"
-    runs: list[list[int]] = []
-    for number in ordered:
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    text = [names[number] if names else str(number) for number in range(high + 1)]
-    return ",".join(
-        f"{text[run[0]]}-{text[run[-1]]}" if len(run) > 2 else ",".join(text[each] for each in run)
-        for run in runs
-    )
+    return spell_runs(ordered, lambda number: names[number] if names else str(number))

@@ -22,7 +22,7 @@ leaves out the second of two hours.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, tzinfo
 from itertools import product
@@ -45,6 +45,20 @@ _MONTHS: Final = (
     *("july", "august", "september", "october", "november", "december"),
 )
 _PART = re.compile(r"(?:\*|(?P<first>\w+)(?:-(?P<last>\w+))?)(?:/(?P<step>\w*))?")
+
+
+def spell_runs(ordered: Iterable[int], said: Callable[[int], str]) -> str:
+    """Return numbers in their order as a crontab has them: three in a row or more as a range."""
+    runs: list[list[int]] = []
+    for number in ordered:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ",".join(
+        f"{said(run[0])}-{said(run[-1])}" if len(run) > 2 else ",".join(map(said, run))
+        for run in runs
+    )
 
 
 @dataclass(frozen=True)
@@ -116,15 +130,7 @@ class _Field:
                 return f"*/{step}"
             if ordered == list(range(ordered[0], ordered[-1] + 1, step)):
                 return f"{ordered[0]}-{ordered[-1]}/{step}"
-        runs: list[list[int]] = []
-        for number in ordered:
-            if runs and number == runs[-1][-1] + 1:
-                runs[-1].append(number)
-            else:
-                runs.append([number])
-        return ",".join(
-            f"{run[0]}-{run[-1]}" if len(run) > 2 else ",".join(map(str, run)) for run in runs
-        )
+        return spell_runs(ordered, str)
 
     def _number(self, text: str, spec: str) -> int:
         if text.isdecimal():
