@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Generic
 
 from typing_extensions import TypeVar
@@ -12,12 +11,13 @@ from caraway import states
 from caraway.core import results, trail
 from caraway.core.codec import decode
 from caraway.core.port import run_now
-from caraway.core.record import DONE
+from caraway.core.record import DONE, utc
 from caraway.exceptions import TimeoutError  # noqa: A004 - Celery's name
 from caraway.result_base import ResultBase
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from caraway.core.port import Aws
     from caraway.core.results import Seen
@@ -80,7 +80,7 @@ class Looks(ResultBase, Generic[R_co]):
     @property
     def date_done(self) -> datetime | None:
         """When the task ended, in UTC."""
-        return _utc(self._look().record.done_at)
+        return utc(self._look().record.done_at)
 
     @property
     def name(self) -> str | None:
@@ -196,7 +196,7 @@ class Looks(ResultBase, Generic[R_co]):
             "status": seen.state,
             "result": self._value(seen),
             "traceback": record.traceback,
-            "date_done": _utc(record.done_at),
+            "date_done": utc(record.done_at),
         }
         if record.call is not None:
             meta |= {name: self._called_with(seen, name) for name in ("args", "kwargs", "worker")}
@@ -239,7 +239,3 @@ class Looks(ResultBase, Generic[R_co]):
 
     def _own_ids(self) -> list[str]:
         return [] if self.known is not None and self.known.state == states.SUCCESS else [self.id]
-
-
-def _utc(at: float | None) -> datetime | None:
-    return None if at is None else datetime.fromtimestamp(at, timezone.utc)

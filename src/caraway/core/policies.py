@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from caraway.core.record import HORIZON_S
 from caraway.exceptions import ImproperlyConfigured, InvalidMessage, InvalidOption, nearest
 from caraway.requests.sqs import DELAY_LIMIT_S
+from caraway.schedules.base import TICK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,7 +37,6 @@ its User Guide; the same is said of rules)."""
 WINDOW_LIMIT_S: Final = 86_400
 """The longest jitter of a schedule ("FlexibleTimeWindow", EventBridge Scheduler API Reference)."""
 _WINDOW_STEP_S: Final = 60
-_TICK: Final = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -281,7 +281,7 @@ def why_missed(policy: Policy, timing: Timing, due: datetime, begun: datetime) -
         return f"{why}: its grace is {grace_s:g} s"
     # What is older than messages live would not be run, and is not looked at.
     since = max(due, begun - timedelta(seconds=HORIZON_S))
-    later = timing.after(since, begun + _TICK)
+    later = timing.after(since, begun + TICK)
     return None if later is None else f"{why}: a later one was due, {later.isoformat()}"
 
 

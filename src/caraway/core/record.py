@@ -8,6 +8,7 @@ its next attempt, absent when done.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from caraway import states
@@ -163,3 +164,8 @@ class Written:
     def missing(self) -> tuple[str, ...]:
         """Return the attributes to remove: what an earlier ending may have left."""
         return tuple(name for name in OF_AN_ENDING[:5] if getattr(self, name) is None)
+
+
+def utc(at: float | None) -> datetime | None:
+    """Return a record's time, in seconds since the epoch, as a datetime in UTC; None if unset."""
+    return None if at is None else datetime.fromtimestamp(at, timezone.utc)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from itertools import islice
+from statistics import median
 from typing import TYPE_CHECKING, Final
 
 from caraway import states
@@ -18,12 +18,13 @@ from caraway.core.errors import in_short
 from caraway.core.ids import occurrence_id
 from caraway.core.listing import seen_or_missing, state_of
 from caraway.core.reading import get_items
-from caraway.core.record import Record
+from caraway.core.record import Record, utc
 from caraway.core.results import is_over
 from caraway.core.run_times import each_before, last_times
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
 
     from caraway.core.port import Aws
     from caraway.core.publish import Site
@@ -158,15 +159,9 @@ async def last_runs(aws: Aws, site: Site, entries: Mapping[str, Timing]) -> dict
 def summary(runs: Iterable[Run]) -> Summary:
     """Return runs in numbers."""
     begun = [run for run in runs if run.has_begun]
-    durations = sorted(run.duration_s for run in begun if run.duration_s is not None)
-    return Summary(Counter(run.state for run in begun), _median(durations))
-
-
-def _median(ordered: Sequence[float]) -> float | None:
-    if not ordered:
-        return None
-    middle = len(ordered) // 2
-    return (ordered[middle] + ordered[-middle - 1]) / 2
+    durations = [run.duration_s for run in begun if run.duration_s is not None]
+    middle = median(durations) if durations else None
+    return Summary(Counter(run.state for run in begun), middle)
 
 
 async def _runs(aws: Aws, site: Site, occurrences: Sequence[tuple[str, datetime]]) -> list[Run]:
@@ -189,14 +184,10 @@ async def _run(aws: Aws, site: Site, id: str, time: datetime, record: Record) ->
         id=id,
         scheduled_time=time,
         state=state_of(record),
-        started_at=_utc(record.started_at),
-        ended_at=_utc(record.done_at) if is_over(record) else None,
+        started_at=utc(record.started_at),
+        ended_at=utc(record.done_at) if is_over(record) else None,
         retries=record.retries,
         reason=in_short(error) if isinstance(error, BaseException) else None,
         door=record.door,
         worker=json.loads(record.call or "{}").get("worker"),
     )
-
-
-def _utc(at: float | None) -> datetime | None:
-    return None if at is None else datetime.fromtimestamp(at, timezone.utc)

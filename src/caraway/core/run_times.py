@@ -7,6 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from caraway.core.record import HORIZON_S
+from caraway.schedules.base import TICK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 LOOK_BACK: Final = timedelta(seconds=HORIZON_S)
 """As long as the record of a run is kept, whose time it is."""
 _FIRST_LOOK: Final = timedelta(minutes=1)
-_TICK: Final = timedelta(microseconds=1)
 
 
 def next_times(timing: Timing, moment: datetime, count: int) -> list[datetime]:
@@ -43,7 +43,7 @@ def each_before(
     """
     # A timing is asked forwards only, so looks lie one before another, each twice as long: what
     # occurs every second is found in the first, and what does once a year costs few looks.
-    until, earliest, length = moment + _TICK, moment - back, _FIRST_LOOK
+    until, earliest, length = moment + TICK, moment - back, _FIRST_LOOK
     while until > earliest:
         since = max(until - length, earliest)
         yield from reversed(timing.during(since, until - since))

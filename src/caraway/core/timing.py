@@ -8,21 +8,19 @@ EventBridge cannot say everything, the worker asks the timing which occurrences 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from caraway.core.fields import read_time
 from caraway.exceptions import CarawayError, ImproperlyConfigured, InvalidMessage
 from caraway.schedules import BaseSchedule, clocked, crontab, schedule, solar
-from caraway.schedules.base import EPOCH, FOREVER
+from caraway.schedules.base import EPOCH, FOREVER, TICK
 from caraway.schedules.zones import zone_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from datetime import datetime, timedelta
 
     from caraway.requests.base import Json
-
-_TICK: Final = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -49,16 +47,16 @@ class Timing:
     def each_after(self, moment: datetime, until: datetime = FOREVER) -> Iterator[datetime]:
         """Give the occurrences after a moment and before ``until``, in order, in UTC."""
         if self.start is not None and moment < self.start:
-            moment = self.start - _TICK
+            moment = self.start - TICK
         if self.end is not None:
-            until = min(until, self.end + _TICK)
+            until = min(until, self.end + TICK)
         if isinstance(self.when, schedule):
             return self.when.each_since(self.start or EPOCH, moment, until)
         return self.when.each_after(moment, until)
 
     def during(self, first: datetime, length: timedelta) -> list[datetime]:
         """Return the occurrences from a moment on, for so long, in order."""
-        return list(self.each_after(first - _TICK, first + length))
+        return list(self.each_after(first - TICK, first + length))
 
     def to_json(self) -> dict[str, Json]:
         """Return it as a message carries it."""

@@ -32,7 +32,6 @@ _WEEKDAYS: Final = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 _FIRST_YEAR: Final = 1970
 _LAST_YEAR: Final = 2199
 _UNITS_S: Final = {"minute": 60, "hour": 3_600, "day": 86_400}
-_TICK: Final = timedelta(microseconds=1)
 
 
 class Expression(Protocol):

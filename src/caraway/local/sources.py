@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from caraway.exceptions import CarawayError, ImproperlyConfigured
 from caraway.local.expressions import At, Expression, read_expression
 from caraway.local.payloads import rule_payload, schedule_payload
-from caraway.schedules.base import EPOCH
+from caraway.schedules.base import EPOCH, TICK
 from caraway.schedules.zones import zone_named
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ Told: TypeAlias = Callable[[str, Exception], None]
 """Is told of what failed, and whose firing it was."""
 _PAGE: Final = 100
 _EVERYTHING: Final = 100_000
-_TICK: Final = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ class Source:
     def between(self, since: datetime, until: datetime) -> Iterator[datetime]:
         """Return the times for which it fires: after one moment, and not after another one."""
         if self.start is not None:
-            since = max(since, self.start - _TICK)
+            since = max(since, self.start - TICK)
         if self.end is not None:
             until = min(until, self.end)
         at = self.expression.after(since)

@@ -13,6 +13,8 @@ UTC: Final = timezone.utc
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """What intervals are counted from, where nothing else is said."""
 FOREVER: Final = datetime.max.replace(tzinfo=UTC)
+TICK: Final = timedelta(microseconds=1)
+"""From a moment to the next one."""
 
 Nowfun: TypeAlias = Callable[[], datetime]
 """What tells the time; a moment without a zone is in UTC."""
