@@ -52,7 +52,11 @@ class AiobotocoreWire:
     def __init__(self, settings: ClientSettings) -> None:
         from aiobotocore.session import AioSession
 
-        self._new_session: Callable[[], Any] = lambda: AioSession(profile=settings.profile)
+        from caraway.aws.sdk_data import lightened
+
+        self._new_session: Callable[[], Any] = lambda: lightened(
+            AioSession(profile=settings.profile)
+        )
         self._session = self._new_session()
         self._settings = settings
         self._retired: list[tuple[float, Any]] = []

@@ -49,17 +49,25 @@ class Boto3:
     def _client(self, service: str) -> Any:
         with self._lock:  # making a client is not thread-safe, using one is
             if service not in self._clients:
-                import boto3
                 from botocore.config import Config
 
-                self._session = self._session or boto3.session.Session(
-                    profile_name=self._settings.profile
-                )
+                self._session = self._session or self._new_session()
                 self._clients[service] = self._session.client(
                     **self._settings.client_arguments(service),
                     config=self._settings.config(Config),
                 )
             return self._clients[service]
+
+    def _new_session(self) -> Any:
+        import boto3
+        import botocore.session
+
+        from caraway.aws.sdk_data import lightened
+
+        core = botocore.session.get_session()
+        session = boto3.session.Session(profile_name=self._settings.profile, botocore_session=core)
+        lightened(core)
+        return session
 
     def renew(self) -> None:
         """Read the credentials anew; other threads may still use the old clients."""

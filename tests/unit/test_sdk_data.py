@@ -1,0 +1,108 @@
+"""The SDK's data files are read lightly, and say what the SDK itself reads in them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.config import Config
+from botocore.exceptions import DataNotFoundError
+from botocore.session import Session, get_session
+
+from caraway.aws.asyncio_aws import AiobotocoreWire
+from caraway.aws.blocking_aws import Boto3
+from caraway.aws.clients import ClientSettings
+from caraway.aws.sdk_data import lightened
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SERVICES = ("cloudwatch", "dynamodb", "events", "lambda", "s3", "scheduler", "sqs", "sts")
+OF_CREDENTIALS = ("sso", "sso-oidc")
+REGIONS = ("us-east-1", "eu-central-1", "cn-north-1", "us-gov-west-1", "eu-nowhere-9")
+
+
+@pytest.fixture(autouse=True)
+def _no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no endpoint be given from outside."""
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+
+
+@pytest.fixture(scope="module")
+def sessions() -> tuple[Session, Session]:
+    """Return a session of ours, and one that is the SDK's own."""
+    return lightened(get_session()), get_session()
+
+
+def place_of(session: Session, service: str, region: str, config: Config | None = None) -> Any:
+    """Return where a client sends requests, and how they are signed."""
+    client: Any = session.create_client(
+        service,
+        region_name=region,
+        config=config,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+    meta = client.meta
+    signer = client._request_signer
+    return (
+        meta.endpoint_url,
+        meta.partition,
+        signer.region_name,
+        signer.signing_name,
+        signer.signature_version,
+    )
+
+
+@pytest.mark.parametrize("region", REGIONS)
+@pytest.mark.parametrize("service", [*SERVICES, *OF_CREDENTIALS])
+def test_clients_go_where_the_sdk_sends_them(
+    sessions: tuple[Session, Session], service: str, region: str
+) -> None:
+    ours, theirs = (place_of(each, service, region) for each in sessions)
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_endpoints_for_ip_version_6_and_for_authorities_are_the_same(
+    sessions: tuple[Session, Session], service: str
+) -> None:
+    for config in (Config(use_dualstack_endpoint=True), Config(use_fips_endpoint=True)):
+        ours, theirs = (place_of(each, service, "us-east-1", config) for each in sessions)
+        assert ours == theirs
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_model_is_what_the_sdk_reads_in_the_same_order(
+    sessions: tuple[Session, Session], service: str
+) -> None:
+    ours, theirs = (
+        each.get_component("data_loader").load_service_model(service, "service-2")
+        for each in sessions
+    )
+    assert ours == theirs
+    assert all(
+        list(ours["shapes"][name].get("members", ())) == list(shape.get("members", ()))
+        for name, shape in theirs["shapes"].items()
+    )
+
+
+def test_models_of_ones_own_are_found_where_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "ours.json").write_text('{"of": "our own"}')
+    monkeypatch.setenv("AWS_DATA_PATH", str(tmp_path))
+    loader = lightened(get_session()).get_component("data_loader")
+    assert loader.load_data("ours") == {"of": "our own"}
+    with pytest.raises(DataNotFoundError):
+        loader.load_data("theirs")
+
+
+def test_both_wires_read_lightly() -> None:
+    settings = ClientSettings("us-east-1", "http://127.0.0.1:9")
+    blocking = Boto3(settings)
+    blocking._client("sqs")
+    for session in (blocking._session._session, AiobotocoreWire(settings)._session):
+        endpoints = session.get_component("data_loader").load_data("endpoints")
+        assert all(len(each["services"]) <= 10 for each in endpoints["partitions"])
+    blocking.close()
