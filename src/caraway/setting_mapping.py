@@ -25,6 +25,7 @@ _NO_SETTINGS: Final = frozenset(
     {
         "CARAWAY_APP",
         "CARAWAY_CACHE",
+        "CARAWAY_DEV_PORT",
         "CARAWAY_FOLDER",
         "CARAWAY_HEALTH_HOST",
         "CARAWAY_HEALTH_PORT",

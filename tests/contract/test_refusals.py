@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +26,11 @@ from caraway.requests.sqs import (
     ReceiveMessages,
     SendMessage,
 )
+from tests.ports import closed_port
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from caraway.requests.base import Request
     from tests.contract.conftest import Harness
 
@@ -90,20 +92,20 @@ def without_back_off(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def closed_port() -> str:
-    """Return an endpoint where nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+def nowhere() -> Iterator[str]:
+    """Yield an endpoint where nobody listens."""
+    with closed_port() as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.mark.usefixtures("without_back_off")
-def test_an_endpoint_that_is_down_is_named(harness: Harness, closed_port: str) -> None:
-    settings = replace(harness.settings, endpoint_url=closed_port)
+def test_an_endpoint_that_is_down_is_named(harness: Harness, nowhere: str) -> None:
+    settings = replace(harness.settings, endpoint_url=nowhere)
     cut_off = harness.another_port(settings)
     for request in (GetQueueUrl("q"), GetItem("t", "i"), GetObject("b", "k")):
         with pytest.raises(EndpointUnreachable) as refused:
             cut_off.perform(request)
-        assert said_in_one_line(refused.value, closed_port, "AWS_ENDPOINT_URL")
+        assert said_in_one_line(refused.value, nowhere, "AWS_ENDPOINT_URL")
     sends = [SendMessage("http://q/1/q", "1"), SendMessage("http://q/1/q", "2")]
     for answer in cut_off.run(cut_off.aws.perform_all(sends)):
         assert isinstance(answer, EndpointUnreachable)

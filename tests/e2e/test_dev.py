@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import pytest
 
 from caraway.local.provision import TEMPLATE
 from tests.e2e.conftest import PATIENCE_S, ROOT, wait_until
+from tests.ports import engine_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,7 +87,8 @@ class Project:
 
     @property
     def environ(self) -> dict[str, str]:
-        return os.environ | {"TMPDIR": str(self.temporary), "NO_COLOR": "1"}
+        own = {"TMPDIR": str(self.temporary), "NO_COLOR": "1", "CARAWAY_DEV_PORT": "0"}
+        return os.environ | own
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -116,6 +117,8 @@ class Dev:
     project: Project
     process: subprocess.Popen[bytes]
     log: Path
+    engine: str | None = None
+    """The name of its engine, once it is ready."""
 
     def text(self) -> str:
         return self.log.read_text(errors="replace")
@@ -152,15 +155,14 @@ class Dev:
     def reloads(self) -> int:
         return self.text().count(" Reloaded in ")
 
-    def answers(self) -> bool:
-        place = urlsplit(self.exports()["AWS_ENDPOINT_URL"])
-        with socket.socket() as probe:
-            return probe.connect_ex((place.hostname, place.port)) == 0
+    def engine_there(self) -> str | None:
+        """Return the name of the engine that answers where its own did."""
+        return engine_at(self.exports()["AWS_ENDPOINT_URL"])
 
     def left_nothing(self) -> bool:
         return (
             self.project.is_let_go()
-            and not self.answers()
+            and self.engine_there() != self.engine
             and not list(self.project.temporary.iterdir())
         )
 
@@ -194,6 +196,8 @@ def dev_of(project: Project, *arguments: str) -> Iterator[Dev]:
     try:
         assert wait_until(lambda: "Ready." in dev.text() or process.poll() is not None, 300)
         assert "Ready." in dev.text(), dev.text()
+        dev.engine = dev.engine_there()
+        assert dev.engine
         yield dev
     finally:
         if process.poll() is None:

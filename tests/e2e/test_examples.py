@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -23,6 +22,7 @@ import pytest
 from caraway.local.engine import LocalEngine
 from tests.e2e.conftest import ROOT
 from tests.e2e.conftest import wait_until as wait_for
+from tests.ports import engine_at, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -104,8 +104,8 @@ class Example:
     @property
     def environ(self) -> dict[str, str]:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        kept = {"PATH": path, "TMPDIR": str(self.temporary), "NO_COLOR": "1"}
-        return os.environ | kept | self.exports
+        own = {"PATH": path, "TMPDIR": str(self.temporary), "NO_COLOR": "1"}
+        return os.environ | own | {"CARAWAY_DEV_PORT": "0"} | self.exports
 
     @property
     def second(self) -> str:
@@ -176,13 +176,6 @@ def answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
 @pytest.fixture
 def example(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Example]:
     """Start the example of that name by the first command of its README."""
@@ -198,9 +191,11 @@ def example(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Example]
         assert wait_until(lambda: "Ready." in dev.text() or dev.process.poll() is not None)
         assert "Ready." in dev.text(), dev.text()
         running.exports = dict(re.findall(r"^export (\w+)=(.*)$", dev.text(), re.MULTILINE))
+        engine = engine_at(running.exports["AWS_ENDPOINT_URL"])
+        assert engine
         yield running
     assert dev.process.returncode == 0, dev.text()
-    assert not answers(urlsplit(running.exports["AWS_ENDPOINT_URL"]).port or 0)
+    assert engine_at(running.exports["AWS_ENDPOINT_URL"]) != engine
     assert list(temporary.iterdir()) == []
 
 

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -25,6 +24,7 @@ from caraway.local.deploy import deploy
 from caraway.local.engine import LocalEngine
 from caraway.local.environment import environment
 from caraway.local.package import build_package
+from tests.ports import engine_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -158,12 +158,6 @@ def is_free(lock: Path) -> bool:
     return True
 
 
-def answers(endpoint_url: str) -> bool:
-    place = urlsplit(endpoint_url)
-    with socket.socket() as probe:
-        return probe.connect_ex((place.hostname, place.port)) == 0
-
-
 def test_a_deployed_function_answers_and_nothing_runs_after_the_engine_was_stopped(
     project: Project,
 ) -> None:
@@ -171,12 +165,14 @@ def test_a_deployed_function_answers_and_nothing_runs_after_the_engine_was_stopp
     engine.start()
     try:
         outputs = project.deploy(engine, "stopped")
+        name = engine_at(engine.endpoint_url)
+        assert name
         assert ask(engine, outputs, "hello")["got"] == "hello"
         assert not is_free(project.held)
     finally:
         engine.stop()
     assert wait_until(lambda: is_free(project.held))
-    assert not answers(engine.endpoint_url)
+    assert engine_at(engine.endpoint_url) != name
     assert not engine.log.parent.exists()
     engine.stop()
 
@@ -192,6 +188,8 @@ def test_the_engine_and_its_functions_die_with_a_process_that_is_killed(project:
     ) as asker:
         assert asker.stdout is not None
         endpoint_url, folder = asker.stdout.readline().split()
+        name = engine_at(endpoint_url)
+        assert name
         engine = LocalEngine()
         engine.endpoint_url = endpoint_url
         outputs = project.deploy(engine, "killed")
@@ -200,7 +198,7 @@ def test_the_engine_and_its_functions_die_with_a_process_that_is_killed(project:
         os.kill(asker.pid, signal.SIGKILL)
     assert wait_until(lambda: is_free(project.held))
     assert wait_until(lambda: not Path(folder).exists())
-    assert not answers(endpoint_url)
+    assert engine_at(endpoint_url) != name
 
 
 def test_a_function_sees_its_package_and_nothing_of_the_engine_or_of_its_caller(
@@ -283,9 +281,11 @@ def test_an_engine_that_does_not_start_says_why() -> None:
 def test_two_engines_run_side_by_side(engine: LocalEngine) -> None:
     with LocalEngine() as other:
         other.client("sqs").create_queue(QueueName="here")
-        assert other.endpoint_url != engine.endpoint_url
+        name = engine_at(other.endpoint_url)
+        assert name
+        assert name != engine_at(engine.endpoint_url)
         assert "here" not in str(engine.client("sqs").list_queues().get("QueueUrls"))
-    assert not answers(other.endpoint_url)
+    assert engine_at(other.endpoint_url) != name
 
 
 def test_the_environment_leads_boto3_to_the_engine(engine: LocalEngine) -> None:

@@ -14,6 +14,7 @@ import pytest
 from caraway import Queue
 from caraway.aws.asyncio_aws import AiobotocoreWire
 from caraway.exceptions import CredentialsMissing, EndpointUnreachable, ResourceMissing
+from tests.ports import closed_port
 
 if TYPE_CHECKING:
     from caraway import Caraway
@@ -172,10 +173,9 @@ def test_a_queue_that_is_not_there_is_said_to_the_producer(local: Place) -> None
 def test_an_endpoint_that_is_down_is_said_to_the_producer(
     local: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
+    with closed_port() as port:
         app = local.app()
-        app.conf.aws_endpoint_url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        app.conf.aws_endpoint_url = f"http://127.0.0.1:{port}"
         with pytest.raises(EndpointUnreachable, match="127"):
             app.task(add).apply_async((1,), retry=False)
 

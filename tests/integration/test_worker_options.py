@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import subprocess
 import sys
 from contextlib import closing
@@ -139,14 +138,14 @@ def shutdown_timeout(shop: Shop) -> None:
 
 
 def health_port(shop: Shop) -> None:
-    port = free_port()
-    with shop.worker("--health-port", str(port)):
+    with shop.worker("--health-port", "0"):
         shop.get("where")
+        served = r"/health is served on 127\.0\.0\.1:(\d+)"
+        port = int(wait_until(lambda: re.search(served, "\n".join(shop.lines)))[1])
         status, told = health(port)
         assert (status, told["status"], told["stopping"]) == (200, "ok", False)
         assert set(told["queues"]) == {"default", "reports"}
         assert told["aws_answered_s_ago"] is not None
-    assert shop.said(f"/health is served on 127.0.0.1:{port}")
 
 
 def health_host(shop: Shop) -> None:
@@ -166,12 +165,6 @@ def health(port: int) -> tuple[int, Any]:
         connection.request("GET", "/health")
         response = connection.getresponse()
         return response.status, json.loads(response.read())
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 SCENES: Final[dict[str, Callable[[Shop], Any]]] = {

@@ -49,6 +49,15 @@ def test_the_options_are_handed_on(seen: list[Options], tmp_path: Path) -> None:
     ]
 
 
+def test_the_port_may_be_a_variable_and_the_option_is_stronger(
+    seen: list[Options], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CARAWAY_DEV_PORT", "0")
+    assert invoke("-A", "shop:app").exit_code == 0
+    assert invoke("-A", "shop:app", "--port", "4567").exit_code == 0
+    assert [options.port for options in seen] == [0, 4567]
+
+
 def test_the_app_may_be_named_before_the_command(seen: list[Options]) -> None:
     assert CliRunner().invoke(main, ["-A", "shop:app", "dev"]).exit_code == 0
     assert seen[0].app_name == "shop:app"

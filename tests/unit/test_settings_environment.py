@@ -117,6 +117,7 @@ def test_variables_of_others_and_the_name_of_the_app_are_left_alone(
     environ = {
         "CARAWAY_APP": "shop:app",
         "CARAWAY_CACHE": "/x",
+        "CARAWAY_DEV_PORT": "0",
         "CELERY_TIMEZONE": "Asia/Seoul",
         "TIMEZONE": "x",
     }

@@ -33,7 +33,12 @@ def _speed(_ctx: click.Context, _param: click.Parameter, text: str | None) -> fl
 @click.command("dev")
 @app_option
 @color_option
-@click.option("--port", type=int, help="Port of the local AWS; by default 4566 if it is free.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    envvar="CARAWAY_DEV_PORT",
+    help="Port of the local AWS, 0 for any; CARAWAY_DEV_PORT by default, else 4566 if it is free.",
+)
 @click.option("--template", type=_FILE, help="Your SAM template; by default Caraway's own.")
 @click.option(
     "--requirements",
