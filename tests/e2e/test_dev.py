@@ -256,12 +256,15 @@ def test_a_saved_file_runs_on_both_doors_and_a_broken_one_leaves_the_old_code(
         assert wait_until(lambda: dev.reloads() >= 1)
         assert wait_until(lambda: dev.report() == "new report 3")
         assert dev.send("more") == "more anew"
-        rules = dev.run(
+        kept = dev.run(
             "import boto3\n"
-            "for rule in boto3.client('events').list_rules()['Rules']:\n"
-            "    print(rule['ScheduleExpression'])"
+            "scheduler = boto3.client('scheduler')\n"
+            "for each in scheduler.list_schedules(GroupName='caraway-schedules')['Schedules']:\n"
+            "    at = {'Name': each['Name'], 'GroupName': each['GroupName']}\n"
+            "    print(scheduler.get_schedule(**at)['ScheduleExpression'])\n"
+            "print(len(boto3.client('events').list_rules(NamePrefix='caraway-shop')['Rules']))"
         )
-        assert rules == "cron(0 0/2 * * ? *)"
+        assert kept.split("\n") == ["cron(0 0/2 * * ? *)", "0"]
 
         # What Lambda alone cannot import is taken back.
         done = dev.reloads()

@@ -288,25 +288,25 @@ def test_a_service_knows_only_names(example: Example) -> None:
 
 
 @of("nightly_report")
-def test_a_rule_makes_a_report_of_its_own_day(example: Example) -> None:
+def test_a_schedule_makes_a_report_of_its_own_day(example: Example) -> None:
     (shown,) = outputs(section(example.readme, "Start it"))
     assert says(shown, example.type(example.second))
-    events, sqs, s3 = (example.client(each) for each in ("events", "sqs", "s3"))
+    scheduler, sqs, s3 = (example.client(each) for each in ("scheduler", "sqs", "s3"))
     prefix, bucket = (
         example.exports[f"CARAWAY_{each}"] for each in ("QUEUE_NAME_PREFIX", "PAYLOAD_BUCKET")
     )
-    (rule,) = events.list_rules()["Rules"]
-    assert rule["ScheduleExpression"] == "cron(30 17 * * ? *)"
-    assert rule["ScheduleExpression"] in example.readme
+    (listed,) = scheduler.list_schedules()["Schedules"]
+    schedule = scheduler.get_schedule(Name=listed["Name"], GroupName=listed["GroupName"])
+    assert schedule["ScheduleExpression"] == "cron(30 17 * * ? *)"
+    assert schedule["ScheduleExpression"] in example.readme
     assert "nightly" in example.type("caraway beat list -A reports:app")
-    (target,) = events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
-    assert target["Arn"].endswith(f":{prefix}default")
+    assert schedule["Target"]["Arn"].endswith(f":{prefix}default")
 
-    # What the rule will send at 02:30 in Seoul, and once more, as EventBridge may.
+    # What the schedule will send at 02:30 in Seoul, and once more, as EventBridge may.
     due = datetime(2026, 11, 22, 17, 30, tzinfo=timezone.utc)
-    message = target["InputTransformer"]["InputTemplate"]
-    for name in target["InputTransformer"]["InputPathsMap"]:
-        message = message.replace(f"<{name}>", due.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    message = schedule["Target"]["Input"].replace(
+        "<aws.scheduler.scheduled-time>", due.strftime("%Y-%m-%dT%H:%M:%SZ")
+    )
     url = sqs.get_queue_url(QueueName=f"{prefix}default")["QueueUrl"]
     for _ in range(2):
         sqs.send_message(QueueUrl=url, MessageBody=message)

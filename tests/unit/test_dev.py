@@ -12,9 +12,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from caraway import Queue
+from caraway.core.schedule_store import ScheduleStore
+from caraway.core.scheduling import Scheduling
+from caraway.core.stored import Owner
+from caraway.core.stores import Stores
 from caraway.exceptions import LocalError
 from caraway.local.engine import LocalEngine
-from caraway.local.environ import exports, surroundings
+from caraway.local.environ import exports, foreseen, surroundings
 from caraway.local.logs import FunctionLog, Record, readable
 from caraway.local.project import Project
 from caraway.local.provision import TEMPLATE, deploy_project, function_of, prefix_of, template_for
@@ -26,6 +30,10 @@ if TYPE_CHECKING:
 
 PREFIX = "caraway-"
 OUTPUTS = {"Prefix": "caraway-", "TaskTable": "caraway-tasks", "PayloadBucket": "payloads"}
+SCHEDULER = {
+    "SchedulerRoleArn": "arn:aws:iam::000000000000:role/stack-SchedulerRole-1",
+    "ScheduleGroup": "caraway-schedules",
+}
 
 
 def with_queues(*queues: Queue) -> dict[str, Any]:
@@ -239,15 +247,86 @@ def test_a_template_without_the_outputs_is_told() -> None:
         exports(started_engine(), {"Prefix": "x-"})
 
 
+def test_a_producer_needs_the_role_and_the_group_of_schedules_where_the_template_makes_them() -> (
+    None
+):
+    exported = exports(started_engine(), OUTPUTS | SCHEDULER)
+    assert exported["CARAWAY_SCHEDULER_ROLE_ARN"] == SCHEDULER["SchedulerRoleArn"]
+    assert exported["CARAWAY_SCHEDULER_GROUP_NAME"] == "caraway-schedules"
+    assert not [name for name in exports(started_engine(), OUTPUTS) if "SCHEDULER" in name]
+
+
+SCHEDULED = APP + "celery.conf.beat_schedule = {'hourly': {'task': 'x', 'schedule': 3600}}\n"
+
+
+def loaded_before_the_stack(
+    in_folder: Callable[[dict[str, str], str], Project],
+    monkeypatch: pytest.MonkeyPatch,
+    module: str,
+    template: dict[str, Any],
+    said: str = "",
+) -> Project:
+    """Load an app as it is before there is a stack, of that template."""
+    for name in [each for each in os.environ if each.startswith("CARAWAY_SCHEDULER")]:
+        monkeypatch.delenv(name)
+    for name, value in foreseen(template).items():
+        monkeypatch.setenv(name, value)
+    return in_folder({f"{module}.py": SCHEDULED + said}, f"{module}:celery")
+
+
+def test_an_apps_schedules_are_kept_by_the_scheduler_that_the_template_makes(
+    in_folder: Callable[[dict[str, str], str], Project], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = loaded_before_the_stack(in_folder, monkeypatch, "time_shop", load_template(TEMPLATE))
+    stores = project.stores_in(OUTPUTS | SCHEDULER)
+    assert stores is not None
+    role = SCHEDULER["SchedulerRoleArn"]
+    assert stores.current == ScheduleStore(Owner("shop"), "caraway-schedules", role)
+    assert stores.other.kind == "rule"  # what an earlier start has kept there is moved
+
+
+def test_an_apps_schedules_are_rules_where_the_template_makes_no_scheduler(
+    in_folder: Callable[[dict[str, str], str], Project], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = loaded_before_the_stack(in_folder, monkeypatch, "rule_shop", {"Outputs": OUTPUTS})
+    stores = project.stores_in(OUTPUTS)
+    assert stores is not None
+    assert stores.current.kind == "rule"
+
+
+def test_the_role_and_the_group_of_the_stack_win_over_those_in_the_code(
+    in_folder: Callable[[dict[str, str], str], Project], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = loaded_before_the_stack(
+        in_folder,
+        monkeypatch,
+        "group_shop",
+        load_template(TEMPLATE),
+        "celery.conf.scheduler_role_arn = 'arn:aws:iam::111111111111:role/production'\n"
+        "celery.conf.scheduler_group_name = 'production'\n",
+    )
+    assert project.stores_in(OUTPUTS | SCHEDULER) == Stores.of(
+        Owner("shop"), Scheduling(SCHEDULER["SchedulerRoleArn"], "caraway-schedules")
+    )
+
+
 def test_nothing_of_the_callers_aws_settings_holds_locally(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("AWS_PROFILE", "production")
     monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", "http://elsewhere")
     monkeypatch.setenv("CARAWAY_TASK_TABLE", "of-an-earlier-run")
+    monkeypatch.setenv("CARAWAY_SCHEDULER_ROLE_ARN", "arn:aws:iam::000000000000:role/of-another")
     monkeypatch.setenv("CARAWAY_WORKER_CONCURRENCY", "3")
     found = surroundings({"AWS_REGION": "eu-west-1"})
-    assert found.keys().isdisjoint({"AWS_PROFILE", "AWS_ENDPOINT_URL_SQS", "CARAWAY_TASK_TABLE"})
+    assert found.keys().isdisjoint(
+        {
+            "AWS_PROFILE",
+            "AWS_ENDPOINT_URL_SQS",
+            "CARAWAY_TASK_TABLE",
+            "CARAWAY_SCHEDULER_ROLE_ARN",
+        }
+    )
     assert found["CARAWAY_WORKER_CONCURRENCY"] == "3"
     assert found["AWS_REGION"] == "eu-west-1"
     assert found["PATH"] == os.environ["PATH"]

@@ -96,7 +96,7 @@ def command(
     caraway dev -A shop:app -P prefork -- --autoscale 1,4 --max-tasks-per-child 100
 
     A Lambda function with your code consumes the app's queues, an ECS-style worker those with
-    consumer="ecs", and rules fire as beat_schedule says. When a Python file of the app changes,
+    consumer="ecs", and schedules fire as beat_schedule says. When a Python file of the app changes,
     both run the new code. What a producer needs is printed. No account and no Docker are needed,
     and nothing is left running. Options after -- are the worker's: see caraway worker --help.
     """  # noqa: D301 - \b is click's

@@ -18,12 +18,13 @@ from caraway.exceptions import CarawayError, ImproperlyConfigured, LocalError
 from caraway.local.console import Console
 from caraway.local.describe import describe
 from caraway.local.engine import LocalEngine
-from caraway.local.environ import enter, exports, surroundings
+from caraway.local.environ import enter, exports, foreseen, surroundings
 from caraway.local.keep import kept
 from caraway.local.logs import Record
 from caraway.local.provision import prefix_of
 from caraway.local.reload import Watched, Watcher
 from caraway.local.stage import Stage
+from caraway.local.template import load_template
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,7 +90,8 @@ class Dev:
         self._console = console
         self._cleaning = cleaning
         self._region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-        enter(surroundings({}))  # from here on nothing reaches AWS itself
+        # From here on nothing reaches AWS itself.
+        enter(surroundings(foreseen(load_template(options.template))))
         self._prefix = prefix_of(options.template)
         self._watching = cleaning.enter_context(ExitStack())
         self._watcher: Watcher | None = None

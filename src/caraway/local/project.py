@@ -10,18 +10,21 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from caraway.beat import schedules_of, stores_of
+from caraway.beat import owner_of, schedules_of
+from caraway.core.stores import Stores
 from caraway.exceptions import LocalError
 from caraway.loader import load_app
+from caraway.local.environ import scheduling_of
 from caraway.local.package import project_sources
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import ModuleType
 
     from caraway.app import Caraway
     from caraway.core.routing import Queue
-    from caraway.core.stored import Stored
-    from caraway.core.stores import Stores
+    from caraway.core.scheduling import Scheduling
+    from caraway.core.stored import Owner, Stored
 
 REQUIREMENTS: Final = "requirements.txt"
 
@@ -43,8 +46,10 @@ class Project:
         What the code needs: ``requirements.txt`` beside it, None if there is none.
     queues
         Those that the app declares or names.
-    stores, schedules
-        The app's schedules, and where they are stored; None for an app without a name.
+    owner, schedules
+        The app's schedules, and whose they are; None for an app without a name.
+    scheduling, schedule_group
+        Where it keeps them by its own settings; not so on a stack that has a place for them.
     region, endpoint_url
         The settings ``aws_region`` and ``aws_endpoint_url``.
     patience_s
@@ -59,7 +64,9 @@ class Project:
     sources: tuple[Path, ...]
     requirements: Path | None
     queues: tuple[Queue, ...]
-    stores: Stores | None
+    owner: Owner | None
+    scheduling: Scheduling | None
+    schedule_group: str
     schedules: tuple[Stored, ...]
     region: str | None
     endpoint_url: str | None
@@ -111,7 +118,9 @@ class Project:
             tuple(sources),
             requirements if requirements.is_file() else None,
             queues=tuple(app.site.router.queues.values()),
-            stores=stores_of(app) if app.main or has_schedule else None,
+            owner=owner_of(app) if app.main or has_schedule else None,
+            scheduling=app.site.scheduling,
+            schedule_group=app.conf.scheduler_group_name,
             schedules=tuple(schedules_of(app, datetime.now(timezone.utc)) if has_schedule else ()),
             region=app.conf.aws_region,
             endpoint_url=app.conf.aws_endpoint_url,
@@ -119,6 +128,19 @@ class Project:
             folders=folders,
             flat_folders=flat_folders,
         )
+
+    def stores_in(self, outputs: Mapping[str, str]) -> Stores | None:
+        """Return where its schedules are stored; None for an app without a name.
+
+        Parameters
+        ----------
+        outputs
+            Those of the stack that it runs on.
+        """
+        if self.owner is None:
+            return None
+        scheduling = scheduling_of(outputs) or self.scheduling
+        return Stores.of(self.owner, scheduling, self.schedule_group)
 
 
 def _code_of(top: ModuleType) -> tuple[Path, list[Path]]:

@@ -201,11 +201,12 @@ class Stage:
 
     def _sync_schedules(self, project: Project) -> None:
         """Make what is stored the app's schedule."""
-        if project.stores is None or not (project.schedules or self._may_have_schedules):
+        stores = project.stores_in(self.outputs)
+        if stores is None or not (project.schedules or self._may_have_schedules):
             return
         self._may_have_schedules = True
         aws = BlockingAws(ClientSettings(self._engine.region, self._engine.endpoint_url))
-        run_now(sync(aws, project.stores, project.schedules))
+        run_now(sync(aws, stores, project.schedules))
 
     def _start_schedules(self) -> None:
         """Fire rules and schedules, from now on."""
