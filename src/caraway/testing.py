@@ -99,7 +99,7 @@ class Clock:
         self._call = Boto3(app.client_settings)
         is_here = workers == "here"
         self._port = ClockPort(app.client_settings, self.now) if is_here else None
-        virtual = Virtual(None if is_here else self._at, app.site.signing)
+        virtual = Virtual(None if is_here else self._at, lambda: app.site.signing)
         self._firing = Firing(self._call, self._time, virtual=virtual, seed=seed)
         self._worker = InProcessWorker(app, self._port) if self._port else None
 

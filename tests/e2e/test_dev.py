@@ -357,6 +357,9 @@ def test_a_worker_that_cannot_start_is_told_at_once(project: Project) -> None:
 CLOCKED = """
 from caraway.schedules import crontab
 
+# What is sent at another time than the real one is signed anew.
+app.conf.update(task_signing_keys={"dev": "s" * 40}, task_signing_key_id="dev",
+                task_require_signature=True)
 app.conf.update(beat_schedule={
     "hourly": {"task": "shop.stamp", "schedule": crontab(minute=0), "args": ("hourly",)},
     "half": {"task": "reports.stamp", "schedule": crontab(minute=30, tz="Asia/Kolkata"),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 
+from caraway.core.signing import Signing
 from caraway.exceptions import ImproperlyConfigured, LocalError
 from caraway.local.describe import describe
 
@@ -38,6 +40,23 @@ def test_queues_rules_and_folders_are_told_and_what_the_code_prints(shop: Path) 
     assert shop.parent in project.flat_folders
     assert lines == ["being imported"]
     assert "shop" not in sys.modules
+
+
+def test_what_signs_the_apps_messages_is_told_and_no_other_key(shop: Path) -> None:
+    assert describe("shop:app", os.environ, "").signing is None
+    keys = {"old": "o" * 40, "new": "n" * 40}
+    shop.write_text(
+        f"{APP}\napp.conf.update(task_signing_keys={keys!r}, task_signing_key_id='new')\n"
+    )
+    project = describe("shop:app", os.environ, "")
+    envelope = {"caraway": 1, "id": "i", "task": "shop.x"}
+    assert project.signing is not None
+    signed = {**envelope, "signature": project.signing.value_of(envelope)}
+    of_the_app = Signing.of(keys, None, required=True)
+    assert of_the_app is not None
+    of_the_app.verify(signed, datetime.now(timezone.utc))
+    assert "n" * 40 not in repr(project)
+    assert "o" * 40 not in str(vars(project))
 
 
 def test_a_change_is_seen_by_the_next_one(shop: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -11,6 +12,7 @@ from botocore.exceptions import EndpointConnectionError
 from click.testing import CliRunner
 
 from caraway.cli import main
+from caraway.core.signing import Signing
 from caraway.exceptions import ImproperlyConfigured
 from caraway.local.clock import RunningClock, read_speed, real_now
 from caraway.local.firing import Fired
@@ -64,12 +66,12 @@ def test_a_minute_of_a_fast_clock_is_short() -> None:
 class Watch:
     """Something that ticks by a fast clock, and what it says."""
 
-    def __init__(self, call: Any) -> None:
+    def __init__(self, call: Any, signing: Signing | None = None) -> None:
         self.fired: list[Fired] = []
         self.told: list[str] = []
         self.enough = threading.Event()
         clock = RunningClock(3600, real_now())
-        self.ticking = Ticking(call, clock, self.has_fired, self.tell)
+        self.ticking = Ticking(call, clock, self.has_fired, self.tell, lambda: signing)
 
     def has_fired(self, fired: list[Fired]) -> None:
         self.fired += fired
@@ -96,6 +98,22 @@ def test_what_is_stored_fires_as_the_clock_goes_each_once() -> None:
     assert times == [times[0] + timedelta(minutes=each) for each in range(len(times))]
     assert len(account.sent) == len(times)
     assert watch.told == []
+
+
+def test_a_signed_message_is_signed_for_the_time_at_which_it_fires() -> None:
+    signing = Signing.of({"k": "s" * 32}, "k", required=True)
+    assert signing is not None
+    envelope = {"caraway": 1, "task": "tick", "schedule": "entry", "when": {"every_s": 60}}
+    text = json.dumps({**envelope, "signature": signing.value_of(envelope)})
+    account = Account()
+    account.schedule(
+        "s", "rate(1 minute)", f'{text[:-1]}, "scheduled_time": "<aws.scheduler.scheduled-time>"}}'
+    )
+    watch = Watch(account, signing)
+    watch.run()
+    assert watch.told == []
+    for sent in account.sent:
+        signing.verify(json.loads(sent["MessageBody"]), real_now())  # hours ahead, for all it knows
 
 
 def test_a_failure_is_told_once_and_nothing_that_was_due_is_lost() -> None:

@@ -410,11 +410,13 @@ def test_a_signed_message_is_signed_anew_or_told() -> None:
     body = f'{text[:-1]}, "scheduled_time": "<aws.scheduler.scheduled-time>"}}'
     account = Account()
     account.schedule("s", "rate(1 minute)", body)
-    Firing(account, NOON, virtual=Virtual(same, signing)).fire(NOON + MINUTE)
+    Firing(account, NOON, virtual=Virtual(same, lambda: signing)).fire(NOON + MINUTE)
     sent = json.loads(account.sent[0]["MessageBody"])
     signing.verify(sent, NOON - timedelta(days=400))  # of a worker whose clock is another one
-    with pytest.raises(ImproperlyConfigured, match="leave task_signing_keys out"):
-        Firing(account, NOON, virtual=Virtual(same)).fire(NOON + MINUTE)
+    only_reads = Signing.of({"k": "s" * 32}, None, required=False)
+    for virtual in (Virtual(same), Virtual(same, lambda: only_reads)):
+        with pytest.raises(ImproperlyConfigured, match="set task_signing_key_id, or leave"):
+            Firing(account, NOON, virtual=virtual).fire(NOON + MINUTE)
 
 
 # -- whatever the looks are -----------------------------------------------------------------------

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from caraway.beat import owner_of, schedules_of
+from caraway.core.signing import Signing
 from caraway.core.stores import Stores
 from caraway.exceptions import LocalError
 from caraway.loader import load_app
@@ -50,6 +51,8 @@ class Project:
         The app's schedules, and whose they are; None for an app without a name.
     scheduling, schedule_group
         Where it keeps them by its own settings; not so on a stack that has a place for them.
+    signing_key
+        Id and text of the key that signs what the app sends; None if nothing is signed.
     region, endpoint_url
         The settings ``aws_region`` and ``aws_endpoint_url``.
     patience_s
@@ -68,6 +71,7 @@ class Project:
     scheduling: Scheduling | None
     schedule_group: str
     schedules: tuple[Stored, ...]
+    signing_key: tuple[str, str] | None = field(repr=False)
     region: str | None
     endpoint_url: str | None
     patience_s: float
@@ -122,12 +126,21 @@ class Project:
             scheduling=app.site.scheduling,
             schedule_group=app.conf.scheduler_group_name,
             schedules=tuple(schedules_of(app, datetime.now(timezone.utc)) if has_schedule else ()),
+            signing_key=_signing_key_of(app),
             region=app.conf.aws_region,
             endpoint_url=app.conf.aws_endpoint_url,
             patience_s=app.conf.worker_soft_shutdown_timeout,
             folders=folders,
             flat_folders=flat_folders,
         )
+
+    @property
+    def signing(self) -> Signing | None:
+        """What signs a message as the app would; None if nothing is signed."""
+        if self.signing_key is None:
+            return None
+        id, text = self.signing_key
+        return Signing.of({id: text}, id, required=False)
 
     def stores_in(self, outputs: Mapping[str, str]) -> Stores | None:
         """Return where its schedules are stored; None for an app without a name.
@@ -141,6 +154,12 @@ class Project:
             return None
         scheduling = scheduling_of(outputs) or self.scheduling
         return Stores.of(self.owner, scheduling, self.schedule_group)
+
+
+def _signing_key_of(app: Caraway) -> tuple[str, str] | None:
+    # As its text: keys themselves cannot be given to another process.
+    keys, id = app.conf.task_signing_keys, app.conf.task_signing_key_id
+    return (id, keys[id]) if keys and id is not None else None
 
 
 def _code_of(top: ModuleType) -> tuple[Path, list[Path]]:

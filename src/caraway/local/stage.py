@@ -216,6 +216,7 @@ class Stage:
             RunningClock(self._options.speed),
             self._show_fired,
             lambda text: self._console.tell(text, "ERROR"),
+            lambda: self._project.signing,
         )
         self._ticking.start()
 

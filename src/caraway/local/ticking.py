@@ -14,6 +14,7 @@ from caraway.local.virtual import Virtual
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from caraway.core.signing import Signing
     from caraway.local.clock import RunningClock
     from caraway.local.firing import Fired
     from caraway.local.sources import Call
@@ -36,6 +37,8 @@ class Ticking:
         Is handed what was fired, after each look.
     told
         Is told of what failed, and whose firing it was; of the same only once. It goes on.
+    signing
+        Returns what signs messages that a clock of its own changes.
     """
 
     def __init__(
@@ -44,13 +47,14 @@ class Ticking:
         clock: RunningClock,
         fired: Callable[[list[Fired]], None],
         told: Callable[[str], None],
+        signing: Callable[[], Signing | None] = lambda: None,
     ) -> None:
         self._clock = clock
         self._fired = fired
         self._told = told
         self._known: set[str] = set()
         self._over = threading.Event()
-        virtual = None if clock.is_real else Virtual(clock.at)
+        virtual = None if clock.is_real else Virtual(clock.at, signing)
         self._firing = Firing(call, clock.now(), virtual=virtual, told=self._tell)
         self._thread = threading.Thread(target=self._run, name="schedules", daemon=True)
 

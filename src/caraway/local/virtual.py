@@ -64,11 +64,11 @@ class Virtual:
         Returns where the clock stood at a moment of real time. None: the workers are on the other
         clock, too.
     signing
-        Signs anew what is changed in a signed message.
+        Returns what signs anew what is changed in a signed message.
     """
 
     at: Callable[[datetime], datetime] | None = None
-    signing: Signing | None = None
+    signing: Callable[[], Signing | None] = lambda: None
 
     def occurrences(self, body: str, fired: datetime) -> list[Occurrence]:
         """Return what a firing stands for, each as a message that a worker runs at once.
@@ -119,12 +119,14 @@ class Virtual:
         changed = {**kept, **given}
         if FIELD not in envelope:
             return dumps(changed)
-        if self.signing is None:
+        signing = self.signing()
+        if signing is None or signing.key_id is None:
             raise ImproperlyConfigured(
-                "its message is signed, and cannot be sent at another time than it says: leave "
-                "task_signing_keys out while the clock is not the real one"
+                "its message is signed, and cannot be sent at another time than it says without a "
+                "key that signs it anew: set task_signing_key_id, or leave task_signing_keys out "
+                "while the clock is not the real one"
             )
-        return sealed(self.signing, changed, dumps(changed))
+        return sealed(signing, changed, dumps(changed))
 
 
 def covered_by(body: str) -> timedelta:
