@@ -177,6 +177,23 @@ def test_looks_come_early_and_then_less_and_less_often() -> None:
     assert 600 <= len(world.asked(GetItem)) <= 600 / LONGEST_WAIT_S + 20
 
 
+@pytest.mark.parametrize(("lasts_s", "looks"), [(0.003, 2), (0.01, 3), (1.0, 15), (60.0, 75)])
+def test_a_wait_takes_few_looks_however_long_the_task(lasts_s: float, looks: int) -> None:
+    world = world_with(5)
+    sent, began = world.send("task"), world.aws.now()
+    waiting = [sent]
+
+    async def sleep(seconds: float) -> None:
+        world.aws.pass_time(seconds + 0.0015)  # the time of a look, too
+        if waiting and (world.aws.now() - began).total_seconds() >= lasts_s:
+            waiting.clear()
+            world.deliver()
+
+    world.aws.sleep = sleep  # type: ignore[method-assign]
+    run_now(wait(world.aws, world.site, sent.id, None, None))
+    assert len(world.asked(GetItem)) == looks
+
+
 def test_looks_may_come_at_an_interval() -> None:
     world = world_with(5)
     with pytest.raises(ResultTimeoutError):

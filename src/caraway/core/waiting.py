@@ -24,7 +24,6 @@ from caraway.core.results import (
     shown,
 )
 from caraway.exceptions import ChainStopped, TimeoutError  # noqa: A004 - Celery's name
-from caraway.requests.dynamodb import READ_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
@@ -34,12 +33,14 @@ if TYPE_CHECKING:
     from caraway.core.record import Record
     from caraway.requests.items import Item
 
-FIRST_WAIT_S: Final = 0.02
+FIRST_WAIT_S: Final = 0.004
 LONGEST_WAIT_S: Final = 1.0
 GROWTH: Final = 1.4
-"""A short task is seen soon, a long one is cheap."""
-WAIT_OF_A_REQUEST_S: Final = 0.05
-"""A look of many requests comes less often: one who waits makes at most 20 a second."""
+"""A short task is seen soon, a long one is cheap. One that ends at once is seen with the second
+look, which comes when an idle worker can have ended it; one of a second takes 15, one of a minute
+75."""
+ITEMS_A_SECOND: Final = 2_000
+"""A look at many tasks comes less often, as each is billed: who waits asks for no more of them."""
 WINDOW: Final = 10_000
 """Tasks of a group that a look asks for: those behind them are asked for as these end."""
 
@@ -161,7 +162,7 @@ class _Pace:
             self._on_interval()
         wait_s = self._wait_s
         if self._interval_s is None:
-            wait_s = max(wait_s, WAIT_OF_A_REQUEST_S * (asked // READ_LIMIT))
+            wait_s = max(wait_s, asked / ITEMS_A_SECOND)
             self._wait_s = min(self._wait_s * GROWTH, LONGEST_WAIT_S)
         if self._timeout_s is not None:
             left_s = self._timeout_s - (self._aws.now() - self._began).total_seconds()
