@@ -28,7 +28,12 @@ class UserCode:
     function: Callable[..., Any]
 
 
-Next: TypeAlias = "Request[Any] | UserCode"
+@dataclass(frozen=True)
+class TurnToCome:
+    """What an execution stands before that was claimed ahead of its run."""
+
+
+Next: TypeAlias = "Request[Any] | UserCode | TurnToCome"
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,8 @@ class Config:
     """Whether it is an occurrence of a schedule that comes too late."""
     worn: int = 0
     """Deliveries of messages that have been received so often that they are to be copied."""
+    ahead: int = 0
+    """Deliveries that are claimed ahead of their run, and may be given back before it."""
     late_heartbeat: int = 0
     max_deliveries: int | None = None
     """None leaves lost workers uncounted."""
@@ -62,8 +64,14 @@ SMALL: Final = (
     Config("late, revoke", late=True, ghost=1, revoke=1),
     Config("worn, ghost", worn=1, ghost=1),
     Config("requeue, drain, ghost", requeue=1, drain=1, ghost=1),
+    Config("ahead, ghost", ahead=2, ghost=1),
+    Config("ahead, retry", ahead=1, retry=1),
+    Config("ahead, revoke", ahead=1, revoke=1),
+    Config("ahead, terminate", ahead=1, terminate=1),
     Config("late heartbeat", late_heartbeat=1, failure=1),
     Config("quarantine", redrive=1, max_deliveries=2),
+    Config("ahead, quarantine", ahead=1, max_deliveries=2),
+    Config("fifo: ahead, retry", fifo=True, ahead=1, retry=1),
     Config("fifo: retry, ghost", fifo=True, retry=1, ghost=1),
     Config("fifo: reject, redrive", fifo=True, reject=1, redrive=1),
     Config("fifo: retry, requeue", fifo=True, retry=1, requeue=1),

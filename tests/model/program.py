@@ -14,14 +14,15 @@ from caraway.core.publish import Site
 from caraway.core.replay import replay
 from caraway.core.routing import Queue, Router
 from caraway.core.transitions import Records
+from caraway.core.turns import Terms
 from caraway.exceptions import NotReplayable, Reject, Retry
 from caraway.requests.dynamodb import ConditionFailed
 from caraway.requests.sqs import GetQueueUrl
-from tests.stepping import StandStill, UserCode
+from tests.stepping import StandStill, TurnToCome, UserCode
 from tests.support import FakeTask, signature
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from caraway.core.context import Context
     from caraway.core.disposition import Disposition
@@ -45,7 +46,27 @@ class Execution(NamedTuple):
 
     body: str
     worn: bool = False
+    ahead: bool = False
     answers: tuple[Answer, ...] = ()
+
+
+class _Ahead:
+    """The turn of a delivery that is claimed ahead of its run."""
+
+    def __init__(self, answers: Iterator[Answer]) -> None:
+        self._answers = answers
+
+    async def admit(self, task: str, *, alone: bool) -> Terms:
+        return Terms(LEASE_S, counts=False)
+
+    async def comes(self) -> bool:
+        answer = next(self._answers, None)
+        if answer is None:
+            await StandStill(TurnToCome())
+        return answer == "comes"
+
+    async def is_over(self) -> None:
+        """Let nobody wait."""
 
 
 class _Replay:
@@ -54,6 +75,7 @@ class _Replay:
     def __init__(self, program: Program, answers: Sequence[Answer]) -> None:
         self._program = program
         self._answers = iter(answers)
+        self.ahead = _Ahead(self._answers)
 
     async def perform(self, request: Request[Any]) -> Any:
         if isinstance(request, GetQueueUrl):
@@ -147,14 +169,15 @@ class Program:
         return known
 
     def _replay(self, execution: Execution) -> Next | Disposition:
+        port = _Replay(self, execution.answers)
         delivery = Delivery(
             execution.body,
             self.queue,
             LEASE_S,
             receive_count=1_000 if execution.worn else 1,
             group_id="g",
+            turn=port.ahead if execution.ahead else None,
         )
-        port = _Replay(self, execution.answers)
         executor = Executor(port, self.site, self.tasks, door="explored")
         if execution.body == REPLAY:
             coroutine = self._asked_for(port)

@@ -11,7 +11,7 @@ from caraway.core.record import RUNNING, Written
 from caraway.requests.dynamodb import GetItem, UpdateItem
 from caraway.requests.sqs import SendMessage
 from tests.model.program import ID, LEASE_S, REPLAY, Execution, Program
-from tests.stepping import UserCode
+from tests.stepping import TurnToCome, UserCode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,6 +116,9 @@ class Steps:
             if self.may(state, "worn"):
                 worn = self._works(self._spend(state, "worn"), idle, Execution(body, worn=True))
                 yield f"attempt {attempt} is received, worn", worn
+            if self.may(state, "ahead"):
+                ahead = self._works(self._spend(state, "ahead"), idle, Execution(body, ahead=True))
+                yield f"attempt {attempt} is received, to be claimed ahead", ahead
         if self.may(state, "ghost"):
             for body in state.received:
                 ghost = self._works(self._spend(state, "ghost"), idle, Execution(body))
@@ -139,6 +142,9 @@ class Steps:
                 yield self._asked(state, number, execution, request)
             case UserCode():
                 yield from self._user_code(state, number, execution)
+            case TurnToCome():
+                yield "its turn comes", self._answered(state, number, execution, "comes")
+                yield "its turn is late", self._answered(state, number, execution, "late")
             case Delete():
                 yield (
                     "deletes",

@@ -93,6 +93,7 @@ async def _take(
         delivery.lease_s,
         fifo=delivery.queue.fifo,
         may_create=now - asked_for_s < HORIZON_S,
+        counts=job.counts,
         shown={
             "state": states.STARTED if job.task.track_started else states.PENDING,
             "task": message.task,

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from caraway.core.routing import Queue
+    from caraway.core.turns import Turn
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Delivery:
         How often SQS handed it out. Never a count of failures.
     sent_at_s
         When SQS took it, in seconds since the epoch; 0 when unknown.
+    turn
+        When it is claimed, begun and told to have ended; None is at once.
     """
 
     body: str
@@ -33,6 +36,7 @@ class Delivery:
     sent_at_s: float = 0.0
     group_id: str | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
+    turn: Turn | None = None
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from caraway.core.settle import Failed, Rejected, Succeeded
 from caraway.exceptions import ImproperlyConfigured, TaskError
 
 if TYPE_CHECKING:
+    from caraway.core.job import Claimed
     from caraway.core.message import Message
     from caraway.core.port import Aws
     from caraway.core.publish import Site
@@ -89,6 +90,26 @@ class Recorded:
             message = replace(message, attempt=record.attempt - failed)
         value, traceback = json.loads(result), record.traceback
         return cls(message, record.state, value, traceback, failed, added)
+
+
+def keeps_value(site: Site, claimed: Claimed) -> bool:
+    """Say whether the value is kept: a callback takes it, whatever ignore_result says."""
+    wanted = site.keeps_results and not claimed.context.ignore_result
+    message = claimed.message
+    return wanted or bool(message.link or message.chain or message.chord)
+
+
+def has_record(claimed: Claimed, ending: Ending) -> bool:
+    """Say whether an idempotent task without a result has a record all the same.
+
+    An errback needs one, as another run of the task may end otherwise; so does a dead letter.
+    """
+    if isinstance(ending, Failed) and claimed.job.task.store_errors_even_if_ignored:
+        return True
+    message = claimed.message
+    waited_for = message.link_error or message.chord or goes_on_as_another(message)
+    # The record of a task that was replaced says that another one is to end.
+    return isinstance(ending, Rejected) or bool(waited_for) or message.replaced_at is not None
 
 
 async def write_down(

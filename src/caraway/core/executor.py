@@ -1,6 +1,6 @@
 """The executor: one delivery in, one disposition out; the same code behind every door.
 
-    decode > resolve > claim > run > settle > record > follow up
+    decode > resolve > admit > claim > begin > run > settle > record > follow up
 
 Each step takes what the step before it made and returns a new value. A step that finds that the
 message needs nothing further raises :class:`Decided`, with the disposition.
@@ -20,7 +20,7 @@ from caraway.core.claiming import claim
 from caraway.core.codec import dumps
 from caraway.core.disposition import Delete, Delivery, Disposition
 from caraway.core.early import hold_if_early
-from caraway.core.endings import Recorded, goes_on_as_another, write_down
+from caraway.core.endings import Recorded, has_record, keeps_value, write_down
 from caraway.core.events import (
     Ended,
     Event,
@@ -44,7 +44,6 @@ from caraway.core.sending import request_to_send, send_all
 from caraway.core.settle import (
     Again,
     Failed,
-    Rejected,
     Replaced,
     Requeued,
     Revoked,
@@ -128,8 +127,8 @@ class Executor:
         try:
             message = await self._occurring(delivery, await self._decode(delivery))
             job = await self._resolve(delivery, message)
-            claimed = await self._claim(job)
-            outcome = await self._run(claimed)
+            claimed = await self._begin(await self._claim(await job.admitted()))
+            claimed, outcome = await self._run(claimed)
             ending = self._settle(claimed, outcome)
             done, ending = await self._record(claimed, ending)
             return await self._follow_up(claimed, done, ending)
@@ -185,28 +184,47 @@ class Executor:
         await self.revoked_stamps.look(job.message.stamps)
         return await claim(self._aws, self._site, self._tasks, job, self._door, self._hostname)
 
-    async def _refused(self, delivery: Delivery, message: Message, record: Record) -> Disposition:
-        return await refused(self._aws, self._site, self._tasks, delivery, message, record)
+    # -- begin: when its turn has come ----------------------------------------------------------
+
+    async def _begin(self, claimed: Claimed) -> Claimed:
+        """Wait for its turn; give back what was claimed ahead of a turn that does not come."""
+        delivery, message = claimed.job.delivery, claimed.message
+        if delivery.turn is None:
+            return claimed
+        if await delivery.turn.comes():
+            return replace(claimed, began=self._aws.now())
+        await self._release(claimed)
+        why = "those before it take longer than expected"
+        raise Decided(await leave(self._aws, self._site, delivery, message, 0, why))
+
+    async def _release(self, claimed: Claimed) -> None:
+        if claimed.token is not None:
+            id, now = claimed.message.id, self._now()
+            await self._write(claimed, self._site.records.release(id, claimed.token, now))
 
     # -- run: the function, unless the claim shows that it must not run ------------------------
 
-    async def _run(self, claimed: Claimed) -> Returned[Product] | Raised | Ending:
+    async def _run(self, claimed: Claimed) -> tuple[Claimed, Returned[Product] | Raised | Ending]:
         """Return the outcome of user code, or the ending of an attempt that has none."""
         is_revoked = self.revoked_stamps.mode_for(claimed.message.stamps) is not None
         ending = await kept_from_running(self._aws, self._site, claimed, is_revoked=is_revoked)
         if ending is not None:
-            return ending
+            return claimed, ending
         if claimed.token is not None:
             self.running[claimed.token] = claimed
         try:
             outcome = await self._aws.call(claimed.job.task.runner, claimed.context)
         finally:
             self.running.pop(claimed.token or "", None)
+        runtime_s = (self._aws.now() - claimed.began).total_seconds()
+        claimed = replace(claimed, runtime_s=runtime_s)
+        if claimed.job.delivery.turn is not None:
+            await claimed.job.delivery.turn.is_over()
         if isinstance(outcome, Lost):
-            return await self._lost(claimed, outcome.why)
+            return claimed, await self._lost(claimed, outcome.why)
         if isinstance(outcome, Stopped):
-            return Revoked("terminated", outcome.signal)
-        return outcome
+            return claimed, Revoked("terminated", outcome.signal)
+        return claimed, outcome
 
     async def _lost(self, claimed: Claimed, why: str) -> Ending:
         """Let the task be taken over at once, as it would be when the lease runs out."""
@@ -238,8 +256,8 @@ class Executor:
             ending = await self._go_on(claimed, ending)
         message, records, now = claimed.message, self._site.records, self._now()
         is_claimed, token = claimed.token is not None, claimed.token or new_token()
-        keeps, sensitive = self._keeps(claimed), bool(claimed.job.task.sensitive)
-        if not (is_claimed or keeps or self._has_record(claimed, ending)):
+        keeps, sensitive = keeps_value(self._site, claimed), bool(claimed.job.task.sensitive)
+        if not (is_claimed or keeps or has_record(claimed, ending)):
             self._ended(claimed, ending)
             return Recorded.of(message, ending), ending
         ending, done, kept = await write_down(
@@ -282,30 +300,10 @@ class Executor:
             kept = replace(kept, added=text)
         return done, kept
 
-    def _keeps(self, claimed: Claimed) -> bool:
-        """Say whether the value is kept: a callback takes it, whatever ignore_result says."""
-        wanted = self._site.keeps_results and not claimed.context.ignore_result
-        message = claimed.message
-        return wanted or bool(message.link or message.chain or message.chord)
-
-    def _has_record(self, claimed: Claimed, ending: Ending) -> bool:
-        """Say whether an idempotent task without a result has a record all the same.
-
-        An errback needs one, as another run of the task may end otherwise; so does a dead letter.
-        """
-        if isinstance(ending, Failed) and claimed.job.task.store_errors_even_if_ignored:
-            return True
-        message = claimed.message
-        waited_for = message.link_error or message.chord or goes_on_as_another(message)
-        # The record of a task that was replaced says that another one is to end.
-        return isinstance(ending, Rejected) or bool(waited_for) or message.replaced_at is not None
-
     async def _requeue(self, claimed: Claimed, ending: Requeued) -> Disposition:
         """Give the claim back, and the message to its queue."""
         delivery, message = claimed.job.delivery, claimed.message
-        if claimed.token is not None:
-            request = self._site.records.release(message.id, claimed.token, self._now())
-            await self._write(claimed, request)
+        await self._release(claimed)
         self._ended(claimed, ending)
         return await leave(self._aws, self._site, delivery, message, 0, ending.reason)
 
@@ -357,12 +355,14 @@ class Executor:
                 return failed.item  # the first answer was lost, and the SDK asked again
             if found_revoked(record) is None:
                 self._observe(Fenced(claimed.message))
-            disposition = await self._refused(claimed.job.delivery, claimed.message, record)
+            delivery, message = claimed.job.delivery, claimed.message
+            disposition = await refused(
+                self._aws, self._site, self._tasks, delivery, message, record
+            )
             raise Decided(disposition, record) from failed
 
     def _ended(self, claimed: Claimed, ending: Ending) -> None:
-        runtime_s = (self._aws.now() - claimed.began).total_seconds()
-        self._observe(Ended(claimed.message, ending, runtime_s))
+        self._observe(Ended(claimed.message, ending, claimed.runtime_s))
 
     # -- follow up: what the ending leads to, then the hooks ------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,11 +32,28 @@ class Decided(Exception):  # noqa: N818 - an early exit, not an error
 
 @dataclass(frozen=True)
 class Job:
-    """A message that can be run, and the task it names."""
+    """A message that can be run, and the task it names.
+
+    ``counts`` is that of its :class:`~caraway.core.turns.Terms`.
+    """
 
     delivery: Delivery
     message: Message
     task: Definition
+    counts: bool = True
+
+    async def admitted(self) -> Job:
+        """Return it when it is to be claimed: at once, where no other has to do with it.
+
+        A message that comes back may have killed who ran it, and a task that may begin once only
+        must not be claimed in vain: they are by themselves.
+        """
+        delivery = self.delivery
+        if delivery.turn is None:
+            return self
+        alone = delivery.receive_count > 1 or self.task.at_most_once
+        terms = await delivery.turn.admit(self.task.name, alone=alone)
+        return replace(self, delivery=replace(delivery, lease_s=terms.lease_s), counts=terms.counts)
 
 
 @dataclass(frozen=True)
@@ -49,6 +66,8 @@ class Claimed:
         The job's, or on FIFO the attempt that the record is at.
     token
         None for an idempotent task, which takes no claim.
+    runtime_s
+        What its function took; 0 until it has ended.
     """
 
     job: Job
@@ -57,3 +76,4 @@ class Claimed:
     record: Record | None
     context: Context
     began: datetime
+    runtime_s: float = 0.0

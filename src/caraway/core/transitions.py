@@ -97,6 +97,7 @@ class Records:
         *,
         fifo: bool = False,
         may_create: bool = True,
+        counts: bool = True,
         shown: Mapping[str, Any] | None = None,
     ) -> UpdateItem:
         """Take the record for an attempt: first run, takeover after a lost lease, or redrive.
@@ -105,6 +106,8 @@ class Records:
         ----------
         may_create
             False for a message so old that its record may have expired: it must not run again.
+        counts
+            Whether the next claim counts this one as lost if it ends without a finish.
         shown
             What users may see of the claim: state, task, queue, door, started_at.
         """
@@ -114,7 +117,7 @@ class Records:
             "attempt": OrElse("attempt", message.attempt) if fifo else message.attempt,
             "open_at": now + lease_s,
             "lost": Sum(OrElse("lost", 0), OrElse("held", 0)),
-            "held": 1,
+            "held": int(counts),
             "digest": OrElse("digest", message.digest),
             **_place(message),
             **_replaced(message),

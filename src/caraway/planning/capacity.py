@@ -90,7 +90,8 @@ def _function(work: Workload) -> Capacity:
     tasks = work.batch_size
     turns = ceil(tasks / work.lambda_concurrency)
     share = min(1.0, work.memory_mb / MB_OF_A_VCPU)  # one process: one vCPU at most
-    waiting_ms = turns * (work.mean_ms + waits_ms(work))
+    requests = tasks * counts(work, "lambda").write_requests / (1 + work.retries)
+    waiting_ms = turns * work.mean_ms + ROUND_TRIP_MS * requests  # one after the other
     computing_ms = tasks * cpu_ms(work, "lambda") / share
     unit_ms = INVOCATION_MS + max(waiting_ms, computing_ms)
     unit_per_second = 1_000 * tasks / unit_ms

@@ -38,6 +38,8 @@ ENDING_BYTES: Final = 280
 MEMBER_RECORD_BYTES: Final = 150
 """An item of the table when its task has begun, when it has ended, without its result, and what
 it has besides where the task is a member of a chord."""
+ENDING_WAITS_MS: Final = 100
+"""How long an invocation waits for the endings of other tasks, to write them together."""
 NODE_WIDTH: Final = 100
 """Members that are counted in one item; each item is itself counted in the one above."""
 
@@ -112,7 +114,7 @@ def counts(work: Workload, door: Door) -> Counts:
         receives=attempts / got,
         deletes=attempts / got,
         writes=writes,
-        write_requests=writes / writes_together(work, door),
+        write_requests=_write_requests(work, door, writes),
         reads=reads,
         puts=in_bucket * attempts + large_result,
         gets=in_bucket * attempts + large_result * reads,
@@ -140,13 +142,17 @@ def chunks(size_bytes: float) -> int:
     return max(1, ceil(size_bytes / BILLED_BYTES))
 
 
-def writes_together(work: Workload, door: Door) -> int:
-    """Return how many writes of records share a request: those of the tasks that run together.
+def _write_requests(work: Workload, door: Door, writes: float) -> float:
+    """Return the requests that carry a task's writes.
 
-    A worker takes on what it has received together; a function runs so many tasks at a time.
+    A worker takes on what it has received together. In an invocation the endings of tasks that end
+    soon after each other share a request, which takes the next claims along; the first go alone.
     """
-    at_a_time = work.worker_concurrency if door == "ecs" else work.lambda_concurrency
-    return min(work.batch_size, at_a_time, STATEMENT_LIMIT)
+    if door == "ecs":
+        return writes / min(work.batch_size, work.worker_concurrency, STATEMENT_LIMIT)
+    claims = 0.0 if work.idempotent or not writes else 1 + work.retries
+    soon = max(1, int(ENDING_WAITS_MS / max(work.mean_ms, 1))) * work.lambda_concurrency
+    return claims / work.batch_size + (writes - claims) / min(work.batch_size, soon)
 
 
 def _message(work: Workload) -> tuple[float, int]:

@@ -231,9 +231,10 @@ dollars are a month's.
 - **DynamoDB bills each write by its kilobytes**, batched or not. A claim and an ending are a
   kilobyte each while the result is small. `idempotent=True` spares the claim, and with
   `ignore_result=True` the table is not asked at all.
-- **In an invocation** tasks run one after the other, and each waits for its claim and its ending.
-  With `lambda_handler(app, concurrency=10)` they run together and share these requests; that pays
-  for tasks that wait.
+- **In an invocation** tasks run one after the other. Ten of a few milliseconds share their claims
+  and their endings: two requests. Of longer ones the ending of each travels with the claim of the
+  next: eleven. With `lambda_handler(app, concurrency=10)` ten run together and share both; that
+  pays for tasks that wait.
 - **Logs** are a large line of the bill. Two lines a task are {lambda_log} bytes on Lambda and
   {ecs_log} on ECS; `LogLevel` of the template and `-l warning` leave them out.
 

@@ -12,6 +12,7 @@ import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +30,7 @@ from caraway.aws.user_code import call_blocking
 from caraway.core.claiming import LAMBDA
 from caraway.core.disposition import Delivery, Leave
 from caraway.core.executor import Executor
+from caraway.core.job import Decided
 from caraway.core.port import Lost, Raised
 from caraway.core.routing import Queue
 from caraway.core.sending import queue_url
@@ -37,6 +39,7 @@ from caraway.loader import load_app
 from caraway.requests.sqs import ChangeMessageVisibility
 from caraway.workers.function_time import ADVISED_S, MARGIN_S, Share, left_s, shortage
 from caraway.workers.limits import NO_LIMITS, call_async_within, limits_of
+from caraway.workers.line import Line
 from caraway.workers.logs import announce_loggers, announce_set_up
 from caraway.workers.main_thread import MainThread
 from caraway.workers.observing import observer
@@ -79,8 +82,9 @@ class LambdaWorker:
     """Runs the messages of one event after the other, within the time that is left.
 
     One event loop, its threads and its connections are kept between invocations. Tasks run one by
-    one (``concurrency`` at a time), each claimed immediately before it runs and its ending durable
-    before the next is claimed, so that a crash in the tenth does not run the nine again.
+    one (``concurrency`` at a time). Quick ones share their requests; any other is claimed by
+    itself, and begins when the endings before it are durable, so that a crash in it does not run
+    those again (:mod:`caraway.workers.line`).
 
     A cold start is a worker's start, and the process that of its tasks: the signals say so.
     """
@@ -97,10 +101,11 @@ class LambdaWorker:
         self._loop = asyncio.new_event_loop()
         self._main = MainThread(self._loop)
         self._is_main = False
-        self._turns = asyncio.Semaphore(concurrency)
+        self._line = Line(concurrency, self._main.busy)
         self._has_begun = False
         self._concurrency = concurrency
         self._tasks_threads = self._new_threads()
+        self._hooks_threads = self._new_threads()
         self._limited: set[str | None] = set()
         self._invocation: Any = None
         self._budget_s = 0.0
@@ -172,22 +177,29 @@ class LambdaWorker:
             self._logger.exception("a message could not be handled; it comes back")
 
     async def _one(self, received: _Received, context: Any) -> Disposition:
-        async with self._turns:
-            await self._main.is_free()
-            record, lasts_s = received.record, left_s(context)
-            if lasts_s <= MARGIN_S and self._has_begun:
-                return Leave(0, f"only {lasts_s:.1f} s are left")
-            self._has_begun = True
-            attributes = record.attributes
-            delivery = Delivery(
-                body=record.body,
-                queue=received.queue,
-                lease_s=lasts_s + MARGIN_S,
-                receive_count=_whole(attributes.get("ApproximateReceiveCount")) or 1,
-                sent_at_s=_whole(attributes.get("SentTimestamp")) / 1000,
-                group_id=attributes.get("MessageGroupId"),
-            )
+        record, attributes = received.record, received.record.attributes
+        turn = self._line.turn(partial(self._lease_s, context))
+        delivery = Delivery(
+            body=record.body,
+            queue=received.queue,
+            lease_s=0.0,  # its turn says when it comes
+            receive_count=_whole(attributes.get("ApproximateReceiveCount")) or 1,
+            sent_at_s=_whole(attributes.get("SentTimestamp")) / 1000,
+            group_id=attributes.get("MessageGroupId"),
+            turn=turn,
+        )
+        try:
             return await self._executor.execute(delivery)
+        finally:
+            turn.leave()
+
+    def _lease_s(self, context: Any) -> float:
+        """Return the lease of a message that is claimed now, if there is time for it."""
+        lasts_s = left_s(context)
+        if lasts_s <= MARGIN_S and self._has_begun:
+            raise Decided(Leave(0, f"only {lasts_s:.1f} s are left"))
+        self._has_begun = True
+        return lasts_s + MARGIN_S
 
     def _queue(self, record: SQSRecord) -> Queue:
         """Return the queue that a record came from, as the app declares it if it does."""
@@ -220,17 +232,22 @@ class LambdaWorker:
         record says so. One that did not have most of its invocation comes back, to have more time.
         """
         if args[1:]:  # hooks: the ending is recorded, and what they miss a redelivery brings back
-            return await self._within(NO_LIMITS, function, *args)
+            return await self._within(NO_LIMITS, self._hooks_threads, function, *args)
         own_s, soft_s = limits_of(args)
         share = Share.of(self._budget_s, left_s(self._invocation), own_s)
-        outcome = await self._within((share.hard_s, soft_s), function, *args)
+        limits = share.hard_s, soft_s
+        outcome = await self._within(limits, self._tasks_threads, function, *args)
         is_cut_off = isinstance(outcome, Raised) and isinstance(outcome.error, TimeLimitExceeded)
         if is_cut_off and share.is_the_functions and not share.is_a_chance:
             return Lost(f"the function's time was over after {share.hard_s:.0f} s")
         return outcome
 
     async def _within(
-        self, limits: tuple[float | None, float | None], function: Callable[..., Any], *args: Any
+        self,
+        limits: tuple[float | None, float | None],
+        threads: ThreadPoolExecutor,
+        function: Callable[..., Any],
+        *args: Any,
     ) -> Outcome[Any]:
         if inspect.iscoroutinefunction(function):
             return await call_async_within(limits, function, *args)
@@ -239,7 +256,7 @@ class LambdaWorker:
         hard_s, soft_s = limits
         if soft_s is not None:
             self._say_that_a_thread_is_not_told(args[0])
-        running = self._loop.run_in_executor(self._tasks_threads, call_blocking, function, *args)
+        running = self._loop.run_in_executor(threads, call_blocking, function, *args)
         await asyncio.wait([running], timeout=hard_s)
         if running.done():
             return running.result()
@@ -266,6 +283,7 @@ class LambdaWorker:
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
         self._tasks_threads.shutdown()
+        self._hooks_threads.shutdown()
         self._requests_threads.shutdown()
         signals.worker_process_shutdown.send(None, pid=os.getpid(), exitcode=0)
         signals.worker_shutdown.send(self)
@@ -341,7 +359,8 @@ def lambda_handler(
     concurrency
         Functions that run at a time within one invocation; above 1 they must be thread-safe.
         ``async def`` tasks share the event loop then. Ten that run together share the requests for
-        their records: two, where one after the other takes twenty.
+        their records: two, as for ten that take a few milliseconds one after the other. Of longer
+        ones it is eleven, one after the other.
 
     Raises
     ------

@@ -72,10 +72,9 @@ class MainThread:
         await asyncio.wait([answer], timeout=None if hard_s is None else hard_s + PARTING_S)
         return answer.result() if answer.done() else Raised(TimeLimitExceeded(hard_s))
 
-    async def is_free(self) -> None:
-        """Wait until no function runs: a next one could not begin."""
-        if self._running is not None:
-            await asyncio.wait([self._running])
+    def busy(self) -> asyncio.Future[Any] | None:
+        """Return what is done when no function runs; until then a next one could not begin."""
+        return None if self._running is None or self._running.done() else self._running
 
     def close(self) -> None:
         """End the loop's thread."""
