@@ -73,8 +73,8 @@ format: $(READY) ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## Measure requests per task and per workflow, schedules, codecs, start-up
-	$(BIN)/python -m benchmarks
+bench: $(READY) ## Measure speed and cost beside others, and write benchmarks/RESULTS.md (half an hour)
+	$(BIN)/python -m benchmarks $(ARGS)
 	$(BIN)/python -m benchmarks.canvases
 	$(BIN)/python -m benchmarks.schedules
 

@@ -1,112 +1,97 @@
-"""Run all measurements and write ``benchmarks/RESULTS.md``."""
+"""``python -m benchmarks [NAME ...]``: measure, and write ``benchmarks/RESULTS.md``.
+
+Without names everything is measured, in half an hour on two idle cores. The figures of each section
+are kept in ``benchmarks/results``; the page and its plots are written from there.
+"""
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
-import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from benchmarks import app as bench
-from benchmarks import codecs, pools, start_up, work
+from benchmarks import figures, page
+from benchmarks.measures import (
+    Scale,
+    growth,
+    handler,
+    latency,
+    producers,
+    say,
+    start_up,
+    work,
+)
+from benchmarks.redis_server import is_installed
+from benchmarks.systems import BY_NAME, versions
 from caraway import __version__
-from caraway.local.engine import LocalEngine
-from caraway.local.environment import environment
 
-HERE = Path(__file__).parent
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
+    from benchmarks.measures import Row
 
-def say(line: str) -> None:
-    """Tell the person who waits."""
-    print(line, file=sys.stderr, flush=True)
-
-
-def row(measured: work.Measured) -> str:
-    """Return a run as a line of a table."""
-    counted = {**measured.sent}
-    for name, count in measured.worked.items():
-        counted[name] = counted.get(name, 0) + count
-    detail = ", ".join(f"{name} {count:,}" for name, count in sorted(counted.items()))
-    return (
-        f"| `{measured.task}` | {measured.tasks:,} | {measured.per_task:.3f} | "
-        f"{measured.worker_cpu_s / measured.tasks * 1000:.2f} | {detail} |"
-    )
+SECTIONS: dict[str, Callable[[Scale], list[Row]]] = {
+    "work": work.measure,
+    "producers": producers.measure,
+    "latency": latency.measure,
+    "growth": growth.measure,
+    "handler": handler.measure,
+    "start_up": start_up.measure,
+}
 
 
-def first_of(speeds: dict[pools.Pool, float], pool: pools.Pool) -> float:
-    """Return the speed of the first pool that ran the same task."""
-    return next(speed for each, speed in speeds.items() if each.task == pool.task)
-
-
-def pool_row(pool: pools.Pool, speed: float, first: float) -> str:
-    """Return the speed of a pool as a line of a table."""
-    return f"| `{pool.task}` | `{pool.options}` | {speed:.1f} | {speed / first:.2f} |"
+def machine() -> dict[str, object]:
+    """Return what the figures were taken on."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return {
+        "caraway": __version__,
+        "python": platform.python_version(),
+        "versions": versions(),
+        "system": platform.system(),
+        "cpu": models[0] if models else platform.machine(),
+        "cores": os.cpu_count(),
+        "redis": is_installed(),
+        "load": round(os.getloadavg()[0], 1),
+    }
 
 
 def main() -> None:
-    """Measure, and write the page."""
-    bench.count_requests()
-    celery = environment(HERE / "celery.lock", progress=say)
-    say("start-up ...")
-    ours, theirs = start_up.compare(sys.executable, celery)
-    with LocalEngine(port=0, progress=say) as engine:
-        os.environ.update(engine.environ())
-        work.prepare(engine)
-        runs = []
-        for task, tasks in (("cheapest", 1_000), ("usual", 1_000), ("cheapest", 10_000)):
-            say(f"{tasks:,} x {task} ...")
-            runs.append(work.measure(task, tasks))
-        speeds = {}
-        for pool in pools.POOLS:
-            say(f"{pool.tasks:,} x {pool.task} {pool.options} ...")
-            speeds[pool] = pools.per_second(pool)
-    memory = runs[-1].rss_kb
-    lines = [
-        "# Results",
-        "",
-        "Written by `make bench`.",
-        "",
-        f"Caraway {__version__}, Python {platform.python_version()}, {os.cpu_count()} cores.",
-        "The local engine runs on the same machine.",
-        "",
-        "## Requests per task",
-        "",
-        f"Enqueued in one go with `adelay`, consumed by one worker (`-c {work.CONCURRENCY}`).",
-        "Producer and worker together; empty receives are not counted. `cheapest` is",
-        "`idempotent=True, ignore_result=True`; `usual` has a claim and a result.",
-        "",
-        "| task | tasks | AWS requests per task | worker CPU ms per task | requests |",
-        "|---|---|---|---|---|",
-        *map(row, runs),
-        "",
-        "## Pools",
-        "",
-        f"`compute` keeps a CPU busy for {pools.CPU_S:g} s, `sleep` sleeps for",
-        f"{pools.SLEEP_S:g} s; one worker, its queue full, tasks without claim and result.",
-        "",
-        "| task | worker | tasks per second | against the first |",
-        "|---|---|---|---|",
-        *map(pool_row, speeds, speeds.values(), [first_of(speeds, each) for each in speeds]),
-        "",
-        *codecs.lines(),
-        "## Start-up",
-        "",
-        "`import`, an app and one task in fresh processes, medians, in turn.",
-        "",
-        "| | ms |",
-        "|---|---|",
-        f"| Caraway | {ours * 1000:.0f} |",
-        f"| Celery | {theirs * 1000:.0f} |",
-        "",
-        "## Memory of a worker",
-        "",
-        "| tasks run | resident MB |",
-        "|---|---|",
-        *(f"| {done:,} | {kb / 1024:.1f} |" for done, kb in sorted(memory.items())),
-        "",
-    ]
-    (HERE / "RESULTS.md").write_text("\n".join(lines))
-    print("\n".join(lines))
+    """Measure what is asked for, and write the page."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(SECTIONS))
+    parser.add_argument("--rounds", type=int, default=3, help="3 by default")
+    parser.add_argument("--part", type=float, default=1.0, help="of the usual numbers of tasks")
+    parser.add_argument(
+        "--only", default="", metavar="SYSTEM,...", help=f"of these systems: {', '.join(BY_NAME)}"
+    )
+    parser.add_argument(
+        "--to", type=Path, default=figures.FOLDER, help="folder of the figures; results by default"
+    )
+    parser.add_argument("--page", type=Path, default=page.PAGE, help="RESULTS.md by default")
+    given = parser.parse_args()
+    only = tuple(filter(None, given.only.split(",")))
+    for kind, names, known in (("section", given.names, SECTIONS), ("system", only, BY_NAME)):
+        if unknown := [name for name in names if name not in known]:
+            parser.error(f"no {kind} {unknown[0]!r}; there are: {', '.join(known)}")
+    if not is_installed():
+        say("redis-server is not on PATH: Celery on Redis is left out")
+        only = tuple(name for name in only or BY_NAME if BY_NAME[name].broker != "redis")
+    scale = Scale(given.rounds, given.part, only)
+    given.to.mkdir(exist_ok=True)
+    for name in given.names or SECTIONS:
+        began = machine()
+        rows = SECTIONS[name](scale)
+        kept = {"machine": began, "rounds": scale.rounds, "part": scale.part, "rows": rows}
+        figures.save(given.to, name, kept)
+    page.write(given.to, given.page)
+    say("done")
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ from tempfile import TemporaryDirectory
 from benchmarks.beside.cases import BY_NAME, Case
 from benchmarks.beside.run import Came, run
 from benchmarks.beside.systems import ROOT, System, caraway, celery
+from benchmarks.systems import CELERY_LOCK, installed
 from caraway import __version__
-from caraway.local.environment import environment
 
 PAGE = ROOT / "docs" / "reliability.md"
 BEGIN, END = "<!-- written by make beside -->", "<!-- end of make beside -->"
@@ -81,7 +81,7 @@ def main() -> None:
     unknown = [name for name in given.names if name not in BY_NAME]
     if unknown:
         parser.error(f"no case {unknown[0]!r}; there are: {', '.join(BY_NAME)}")
-    python = environment(ROOT / "benchmarks" / "celery.lock", progress=say)
+    python = installed(CELERY_LOCK)
     systems = [celery(python), caraway()]
     for name in given.names or BY_NAME:
         case = BY_NAME[name]
