@@ -13,6 +13,7 @@ import json
 import subprocess
 import sys
 import urllib.request
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +38,7 @@ class Counts:
     Attributes
     ----------
     requests
-        By operation, such as ``sqs:SendMessageBatch``.
+        By operation, such as ``sqs:SendMessageBatch``; 0 for what was not asked.
     entries
         Likewise: what travelled in them (messages, statements, keys), 1 for each that is no batch.
         Of a receive they are the messages that came.
@@ -49,8 +50,8 @@ class Counts:
         CPU that the engine has used since its start.
     """
 
-    requests: Mapping[str, int]
-    entries: Mapping[str, int]
+    requests: Counter[str]
+    entries: Counter[str]
     empty_receives: int
     latency_ms: float
     cpu_s: float
@@ -58,7 +59,7 @@ class Counts:
     @property
     def total(self) -> int:
         """All requests but the empty receives."""
-        return sum(self.requests.values()) - self.empty_receives
+        return self.requests.total() - self.empty_receives
 
 
 class Engine:
@@ -85,6 +86,20 @@ class Engine:
     def stub(cls, latency_ms: float = 0.0) -> Self:
         """Return SQS and DynamoDB in memory; see :mod:`benchmarks.engine.stub`."""
         return cls("stub", f"--latency-ms={latency_ms}")
+
+    @classmethod
+    def proxy(cls, target: str, latency_ms: float = 0.0) -> Self:
+        """Return a counting proxy in front of a real engine, such as the local engine's URL.
+
+        Before a ``redis://`` its :attr:`address` is what a client is given, and it counts turns.
+        See :mod:`benchmarks.engine.proxy`.
+        """
+        return cls("proxy", f"--target={target}", f"--latency-ms={latency_ms}")
+
+    @property
+    def address(self) -> str:
+        """``HOST:PORT`` of it, once started."""
+        return self.url.removeprefix("http://")
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
@@ -118,7 +133,9 @@ class Engine:
 
     def counts(self) -> Counts:
         """Return what it has been asked."""
-        return Counts(**self._ask("GET", "counts"))
+        told = self._ask("GET", "counts")
+        requests, entries = Counter(told.pop("requests")), Counter(told.pop("entries"))
+        return Counts(requests, entries, **told)
 
     def reset(self) -> None:
         """Begin to count anew; queues and tables stay as they are."""

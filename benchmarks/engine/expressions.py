@@ -6,13 +6,13 @@ What is compiled is a function of a :class:`Scope`.
 from __future__ import annotations
 
 import operator
-import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from benchmarks.engine import values
 from benchmarks.engine.refused import Refused
+from benchmarks.engine.tokens import Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +25,6 @@ Condition: TypeAlias = "Callable[[Scope], bool]"
 Operand: TypeAlias = "Callable[[Scope], Value | None]"
 Action: TypeAlias = "Callable[[Scope, Item], str]"
 
-_TOKEN: Final = re.compile(r"""\s*("[^"]*"|'[^']*'|[#:]?\w+|<>|<=|>=|[()\[\]{}=<>,+\-?:.*])""")
 _ORDERS: Final[dict[str, Callable[[Any, Any], bool]]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -99,8 +98,8 @@ def update(text: str) -> Update:
     return Update(tuple(actions))
 
 
-class Parser:
-    """Reads a text from its beginning to its end.
+class Parser(Tokens):
+    """Compiles what it reads.
 
     Attributes
     ----------
@@ -109,73 +108,9 @@ class Parser:
     """
 
     def __init__(self, text: str) -> None:
-        self._text = text
-        self._tokens = _TOKEN.findall(text)
-        self._place = 0
+        super().__init__(text)
         self._parameters = 0
         self.equal: dict[str, Operand] = {}
-
-    # -- tokens -------------------------------------------------------------------------------
-
-    @property
-    def is_over(self) -> bool:
-        """Whether everything is read."""
-        return self._place == len(self._tokens)
-
-    def peek(self) -> str:
-        """Return the next token in capitals, empty at the end."""
-        return "" if self.is_over else self._tokens[self._place].upper()
-
-    def next(self) -> str:
-        """Return the next token, and go on."""
-        if self.is_over:
-            raise self.wrong()
-        self._place += 1
-        token: str = self._tokens[self._place - 1]
-        return token
-
-    def skip(self, *tokens: str) -> bool:
-        """Go on if these come next; say whether they did."""
-        coming = [each.upper() for each in self._tokens[self._place : self._place + len(tokens)]]
-        found = coming == list(tokens)
-        self._place += len(tokens) * found
-        return found
-
-    def expect(self, *tokens: str) -> None:
-        """Go on behind what has to come next."""
-        if not self.skip(*tokens):
-            raise self.wrong()
-
-    def end(self) -> None:
-        """Refuse what is left."""
-        if not self.is_over:
-            raise self.wrong()
-
-    def wrong(self) -> Refused:
-        """Return the error for what is not understood here."""
-        before = " ".join(self._tokens[: self._place])
-        return Refused(
-            "ValidationException",
-            f"The benchmarks' stub does not understand {self._text!r} behind {before!r}",
-        )
-
-    def listed(self, read: Callable[[], Any]) -> list[Any]:
-        """Read one or more, with commas between them."""
-        found = [read()]
-        while self.skip(","):
-            found.append(read())
-        return found
-
-    def name(self) -> str:
-        """Read the name of an attribute, or of a placeholder for one."""
-        token = self.next()
-        if token[0] in "\"'":
-            return token[1:-1]
-        if not (token[0] == "#" or token[0] == "_" or token[0].isalnum()):
-            raise self.wrong()
-        if self.peek() in {".", "["}:  # a path into a document
-            raise self.wrong()
-        return token
 
     # -- operands -----------------------------------------------------------------------------
 
@@ -275,7 +210,7 @@ class Parser:
         return self._comparison()
 
     def _comparison(self) -> Condition:
-        place = self._place
+        name = self.coming.strip("\"'")
         left = self.operand()
         token = self.next().upper()
         if token == "IN":
@@ -289,7 +224,7 @@ class Parser:
             return _both(_ordered(low, left, "<="), _ordered(left, self.operand(), "<="))
         right = self.operand()
         if token == "=":
-            self.equal.setdefault(self._tokens[place].strip("\"'"), right)
+            self.equal.setdefault(name, right)
             return _equal(left, right)
         if token == "<>":
             equal = _equal(left, right)

@@ -39,7 +39,7 @@ class Asked(NamedTuple):
 
 
 class Inbox:
-    """What has come over a connection, until it makes up requests."""
+    """What has come over a connection, until it is all of a request, or of an answer."""
 
     def __init__(self) -> None:
         self._come = bytearray()

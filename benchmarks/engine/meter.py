@@ -33,7 +33,8 @@ def entries_of(params: Mapping[str, Any]) -> int:
         if name in params:
             return len(params[name])
     if "RequestItems" in params:
-        return sum(len(each["Keys"]) for each in params["RequestItems"].values())
+        of_tables = params["RequestItems"].values()  # keys to read, or items to write
+        return sum(len(each["Keys"] if isinstance(each, dict) else each) for each in of_tables)
     return 1
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import traceback
 from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.engine.dynamodb import DynamoDb
@@ -94,7 +95,8 @@ class Connection(asyncio.Protocol):
         except Refused as refused:
             self._reply(_refusal(operation, refused))
             return
-        except Exception as error:  # noqa: BLE001 - the client is to be told
+        except Exception as error:  # noqa: BLE001 - the client is to be told too
+            traceback.print_exc()
             wrong = Refused("InternalFailure", f"The benchmarks' stub failed: {error!r}")
             self._reply(_refusal(operation, wrong))
             return
