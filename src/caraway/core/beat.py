@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from caraway.core.arguments import untyped_to_wire
 from caraway.core.cron import firing
-from caraway.core.fields import NAME_LIMIT as NAME_IN_MESSAGE_LIMIT
-from caraway.core.fields import is_name
+from caraway.core.fields import NAME_LIMIT, is_name
 from caraway.core.occurrences import to_json
 from caraway.core.policies import KINDS, Policy, expires_s_of, kept_by, policy_of
 from caraway.core.publish import describe
@@ -44,8 +43,6 @@ if TYPE_CHECKING:
     from caraway.core.stores import Store
     from caraway.requests.base import Json
 
-NAME_LIMIT: Final = 256
-"""Longest name of an entry: as long as the tag may be that says it of a rule."""
 _A_WHILE: Final = timedelta(days=1)
 """As long as EventBridge tries to send what was due ("Event retry policy", its User Guide)."""
 
@@ -180,7 +177,7 @@ def _bounds(given: Mapping[str, Any]) -> tuple[datetime | None, datetime | None]
 
 
 def _check_name(name: str, where: str) -> None:
-    if not (0 < len(name) <= NAME_LIMIT and name.isprintable()):
+    if not is_name(name):  # nor would workers read its messages
         raise ImproperlyConfigured(
             f"{where:.{NAME_LIMIT}}: the name of an entry has 1 to {NAME_LIMIT} printable "
             "characters: name it (add_periodic_task takes name=...)"
@@ -264,10 +261,6 @@ def _stored(
             raise InvalidOption(
                 f"option {option!r} has no meaning in a schedule: {_NO_OPTIONS[option]}"
             )
-    if not is_name(entry.name):  # workers would not read its messages
-        raise ImproperlyConfigured(
-            f"the name of an entry is printable text of 1 to {NAME_IN_MESSAGE_LIMIT} characters"
-        )
     expires_s = expires_s_of(options.pop("expires", None))
     when = entry.schedule.in_zone(zone) if isinstance(entry.schedule, crontab) else entry.schedule
     timing = Timing(when, entry.start, entry.end)
