@@ -19,8 +19,9 @@ from caraway import Caraway
 from caraway.beat import schedules_of, stores_of
 from caraway.core.beat_sync import compare
 from caraway.core.port import run_now
-from caraway.requests.eventbridge import ListRules, RulePage
-from caraway.requests.scheduler import PAGE_LIMIT, ListSchedules, SchedulePage, ScheduleSummary
+from caraway.requests.base import Listed
+from caraway.requests.eventbridge import ListRules
+from caraway.requests.scheduler import PAGE_LIMIT, ListSchedules, ScheduleSummary
 from caraway.schedules import crontab, schedule
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Listing:
         """Answer a list."""
         self.asked[request.operation] += 1
         if isinstance(request, ListRules):
-            return RulePage((), None)
+            return Listed((), None)
         assert isinstance(request, ListSchedules)
         first = int(request.next_token or 0)
         names = self._names[first : first + PAGE_LIMIT]
@@ -54,7 +55,7 @@ class Listing:
             for name in names
         )
         more = first + PAGE_LIMIT < len(self._names)
-        return SchedulePage(page, str(first + PAGE_LIMIT) if more else None)
+        return Listed(page, str(first + PAGE_LIMIT) if more else None)
 
     async def perform_all(self, requests: Sequence[Any]) -> list[Any]:
         """Answer lists."""

@@ -13,7 +13,7 @@ from caraway.core.scheduling import Scheduling
 from caraway.core.stored import Owner, Stored
 from caraway.core.stores import Stores
 from caraway.exceptions import ResourceMissing, Throttled
-from caraway.requests.base import Request
+from caraway.requests.base import Listed, Request
 from caraway.requests.eventbridge import (
     DeleteRule,
     DisableRule,
@@ -24,7 +24,7 @@ from caraway.requests.eventbridge import (
     PutRule,
     PutTargets,
     RemoveTargets,
-    RulePage,
+    RuleSummary,
     Target,
 )
 from caraway.requests.scheduler import (
@@ -35,7 +35,7 @@ from caraway.requests.scheduler import (
     Schedule,
     ScheduleExists,
     ScheduleMissing,
-    SchedulePage,
+    ScheduleSummary,
     UpdateSchedule,
 )
 from caraway.requests.sqs import GetQueueAttributes, GetQueueUrl
@@ -135,7 +135,7 @@ class Timekeepers:
         name = request.queue_url.rpartition("/")[2]
         return {"QueueArn": f"arn:aws:sqs:eu-central-1:1:{name}", **self.queues[name]}
 
-    def _list_rules(self, request: ListRules) -> RulePage:
+    def _list_rules(self, request: ListRules) -> Listed[RuleSummary]:
         names = sorted(name for name in self.rules if name.startswith(request.name_prefix))
         shown, more = self._page(names, request.next_token)
         page = [{"Arn": f"arn:rule/{name}", **self.rules[name].params()} for name in shown]
@@ -171,7 +171,7 @@ class Timekeepers:
     def _disable_rule(self, request: DisableRule) -> None:
         self.rules[request.name] = replace(self.rules[request.name], state="DISABLED")
 
-    def _list_schedules(self, request: ListSchedules) -> SchedulePage:
+    def _list_schedules(self, request: ListSchedules) -> Listed[ScheduleSummary]:
         if request.group not in self.groups:
             raise ResourceMissing(f"schedule group {request.group!r} does not exist")
         of_group = sorted(name for group, name in self.schedules if group == request.group)

@@ -58,8 +58,8 @@ def stores(request: pytest.FixtureRequest, harness: Harness) -> Stores:
 def there(harness: Harness, stores: Stores) -> int:
     """Count what is stored of an owner, in both services."""
     owner = stores.current.owner
-    rules = harness.perform(ListRules(owner.rule_prefix)).rules
-    kept = harness.perform(ListSchedules("default", owner.schedule_prefix("code"))).schedules
+    rules = harness.perform(ListRules(owner.rule_prefix)).items
+    kept = harness.perform(ListSchedules("default", owner.schedule_prefix("code"))).items
     return len(rules) + len(kept)
 
 
@@ -141,10 +141,10 @@ def test_two_apps_and_two_environments_share_an_account(harness: Harness) -> Non
         wanted = made(stores, queue, {"clean": {"task": "t", "schedule": 3_600}})
         harness.run(sync(harness.aws, stores, wanted))
     harness.run(sync(harness.aws, all_stores[0], []))
-    assert len(harness.perform(ListRules(app)).rules) == 2
+    assert len(harness.perform(ListRules(app)).items) == 2
     for stores in all_stores:
         harness.run(sync(harness.aws, stores, []))
-    assert harness.perform(ListRules(app)).rules == ()
+    assert harness.perform(ListRules(app)).items == ()
 
 
 def test_a_rule_of_another_maker_is_left_alone(harness: Harness) -> None:
@@ -155,7 +155,7 @@ def test_a_rule_of_another_maker_is_left_alone(harness: Harness) -> None:
     with pytest.raises(ImproperlyConfigured, match="exists and is not of app"):
         harness.run(sync(harness.aws, stores, wanted))
     harness.run(sync(harness.aws, stores, []))
-    (seen,) = harness.perform(ListRules(name)).rules
+    (seen,) = harness.perform(ListRules(name)).items
     assert seen.expression == "rate(1 day)"
     harness.ask("events", "delete_rule", Name=name)
 

@@ -76,7 +76,7 @@ def test_a_schedule_is_switched_off_and_on_by_giving_it_back(
     for state in ("DISABLED", "ENABLED"):
         whole = harness.perform(GetSchedule(schedule.name, "default"))
         harness.perform(UpdateSchedule(replace(whole, state=state)))
-        (listed,) = harness.perform(ListSchedules("default", schedule.name)).schedules
+        (listed,) = harness.perform(ListSchedules("default", schedule.name)).items
         assert (listed.name, listed.group, listed.state) == (schedule.name, "default", state)
         assert listed.target_arn == schedule.target_arn
     assert harness.perform(GetSchedule(schedule.name, "default")) == schedule
@@ -119,7 +119,7 @@ def test_a_list_of_names_comes_in_pages(harness: Harness) -> None:
     pages, token = 0, None
     while not pages or token:
         page = harness.perform(ListSchedules("default", prefix, token, page_size=2))
-        found += [each.name for each in page.schedules]
+        found += [each.name for each in page.items]
         pages, token = pages + 1, page.next_token
     assert (sorted(found), pages) == (names, 3)
     for name in (*names, f"x-{prefix}"):

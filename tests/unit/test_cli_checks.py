@@ -26,11 +26,12 @@ from caraway.exceptions import (
     RequestFailed,
     ResourceMissing,
 )
+from caraway.requests.base import Listed
 from caraway.requests.dynamodb import DescribeTable, DescribeTimeToLive
-from caraway.requests.eventbridge import ListRules, RulePage
+from caraway.requests.eventbridge import ListRules
 from caraway.requests.lambda_ import EventSource, Function, GetFunction, ListEventSources
 from caraway.requests.s3 import HeadBucket
-from caraway.requests.scheduler import ListSchedules, SchedulePage
+from caraway.requests.scheduler import ListSchedules
 from caraway.requests.sqs import GetQueueAttributes, GetQueueUrl
 from caraway.requests.sts import GetCallerIdentity, Identity
 
@@ -77,8 +78,8 @@ class MadeUpAws:
             DescribeTimeToLive.operation: "ttl",
             HeadBucket.operation: None,
             GetCallerIdentity.operation: Identity("1", "arn:aws:iam::1:user/me"),
-            ListRules.operation: RulePage((), None),
-            ListSchedules.operation: SchedulePage((), None),
+            ListRules.operation: Listed((), None),
+            ListSchedules.operation: Listed((), None),
             **changes,
         }
         self._skew = timedelta(seconds=skew_s)

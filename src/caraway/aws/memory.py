@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
 
 from caraway.aws.user_code import call_blocking
 from caraway.exceptions import EndpointUnreachable, PayloadMissing, RequestFailed
+from caraway.requests.base import Listed
 from caraway.requests.dynamodb import (
     BatchGetItem,
     ConditionFailed,
@@ -30,7 +31,6 @@ from caraway.requests.scheduler import (
     ListSchedules,
     ScheduleExists,
     ScheduleMissing,
-    SchedulePage,
     ScheduleSummary,
     UpdateSchedule,
 )
@@ -281,7 +281,7 @@ class MemoryAws:
             left = [name for name in names if name > (request.next_token or "")]
             page = left[: request.page_size]
             listed = [_summary(self.schedules[request.group, name]) for name in page]
-            return SchedulePage(tuple(listed), page[-1] if page != left else None)
+            return Listed(tuple(listed), page[-1] if page != left else None)
         key = request.where()
         if isinstance(request, CreateSchedule):
             if key in self.schedules:

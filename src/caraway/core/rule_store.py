@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from caraway.core.outcomes import all_done
+from caraway.core.paging import all_of
 from caraway.core.patience import in_turn, unhurried
 from caraway.core.stored import ENTRY_TAG, Held, Kept, Mark, Put, Stored, entry_of, made_at_run_time
 from caraway.exceptions import ImproperlyConfigured, InvalidOption
@@ -171,14 +172,7 @@ def _target(put: Put) -> Target:
 
 
 async def _summaries(aws: Aws, prefix: str) -> list[RuleSummary]:
-    found: list[RuleSummary] = []
-    token: str | None = None
-    while True:
-        page = await aws.perform(ListRules(prefix, token))
-        found += page.rules
-        token = page.next_token
-        if token is None:
-            return found
+    return await all_of(aws, lambda token: ListRules(prefix, token))
 
 
 def _kept(rule: RuleSummary, owner: Owner) -> Kept | None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from caraway.core.paging import all_of
 from caraway.core.patience import in_turn, unhurried
 from caraway.core.stored import Held, Kept, Mark, Put, Stored, entry_of, made_at_run_time
 from caraway.exceptions import InvalidOption
@@ -92,14 +94,8 @@ class ScheduleStore:
         origins: tuple[Origin, ...] = ("code", "data") if origin is None else (origin,)
         found: list[Kept] = []
         for each in origins:
-            token: str | None = None
-            prefix = self.owner.schedule_prefix(each, entry)
-            while True:
-                page = await aws.perform(ListSchedules(self.group, prefix, token))
-                found += [_kept(schedule) for schedule in page.schedules]
-                token = page.next_token
-                if token is None:
-                    break
+            page = partial(ListSchedules, self.group, self.owner.schedule_prefix(each, entry))
+            found += [_kept(schedule) for schedule in await all_of(aws, page)]
         return found
 
     async def read(self, aws: Aws, kept: Sequence[Kept]) -> list[Held | None]:
@@ -121,7 +117,7 @@ class ScheduleStore:
         """
         at_run_time = self.owner.schedule_prefix("data")
         page = await aws.perform(ListSchedules(self.group, at_run_time, page_size=1))
-        for stored in new if page.schedules else ():
+        for stored in new if page.items else ():
             for held in await self.read(aws, await self.kept(aws, "data", stored.entry)):
                 if held is not None and held.stored.entry == stored.entry:
                     raise made_at_run_time(stored.entry)

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 R_co = TypeVar("R_co", covariant=True)
+T_co = TypeVar("T_co", covariant=True)
 
 Json: TypeAlias = Any
 """What ``json.loads`` can return."""
+
+
+@dataclass(frozen=True)
+class Listed(Generic[T_co]):
+    """Some of what a list has, and the token that asks for those after them, None at the end."""
+
+    items: tuple[T_co, ...]
+    next_token: str | None
 
 
 class Request(ABC, Generic[R_co]):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias
 
 from caraway.exceptions import RequestFailed
-from caraway.requests.base import Request
+from caraway.requests.base import Listed, Request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,14 +26,6 @@ class RuleSummary:
     expression: str
     state: str
     description: str
-
-
-@dataclass(frozen=True)
-class RulePage:
-    """Some rules, and the token that asks for those after them, None at the end."""
-
-    rules: tuple[RuleSummary, ...]
-    next_token: str | None
 
 
 @dataclass(frozen=True)
@@ -226,7 +218,7 @@ class ListTargetsByRule(_OnRule, Request["list[Target]"]):
 
 
 @dataclass(frozen=True)
-class ListRules(Request[RulePage]):
+class ListRules(Request[Listed[RuleSummary]]):
     """List the rules of the bus, or those whose names begin with a prefix, a page at a time."""
 
     service: ClassVar[str] = "events"
@@ -241,8 +233,8 @@ class ListRules(Request[RulePage]):
             params["NextToken"] = self.next_token
         return params
 
-    def answer(self, response: Mapping[str, Any]) -> RulePage:
-        return RulePage(
+    def answer(self, response: Mapping[str, Any]) -> Listed[RuleSummary]:
+        return Listed(
             tuple(
                 RuleSummary(
                     name=wire["Name"],

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias
 
 from caraway.exceptions import AccessDenied, RequestFailed, ResourceMissing, Throttled
-from caraway.requests.base import Request
+from caraway.requests.base import Listed, Request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -300,15 +300,7 @@ class ScheduleSummary:
 
 
 @dataclass(frozen=True)
-class SchedulePage:
-    """Some schedules, and the token that asks for those after them, None at the end."""
-
-    schedules: tuple[ScheduleSummary, ...]
-    next_token: str | None
-
-
-@dataclass(frozen=True)
-class ListSchedules(Request[SchedulePage]):
+class ListSchedules(Request[Listed[ScheduleSummary]]):
     """List the schedules of a group whose names begin with a prefix, a page at a time."""
 
     service: ClassVar[str] = "scheduler"
@@ -327,8 +319,8 @@ class ListSchedules(Request[SchedulePage]):
             params["NextToken"] = self.next_token
         return params
 
-    def answer(self, response: Mapping[str, Any]) -> SchedulePage:
-        return SchedulePage(
+    def answer(self, response: Mapping[str, Any]) -> Listed[ScheduleSummary]:
+        return Listed(
             tuple(
                 ScheduleSummary(
                     name=wire["Name"],
