@@ -11,8 +11,11 @@ import pytest
 from botocore.exceptions import ClientError
 
 from caraway import Caraway, Queue, chord
+from caraway.beat import schedules_of, stores_of
+from caraway.core.beat_sync import sync
 from caraway.core.envelope import parse_envelope
 from caraway.core.message import read_message
+from caraway.core.port import run_now
 from caraway.core.scheduling import eta_name
 from caraway.exceptions import AccessDenied
 from caraway.local.deploy import deploy
@@ -43,13 +46,14 @@ BATCHES = {
 ROLES = {
     "producer": "ProducerRole",
     "revoker": "RevokerRole",
+    "keeper": "KeeperRole",
     "lambda": "WorkerRole",
     "ecs": "TaskRole",
 }
 
 
 def template_with_all_roles() -> dict[str, Any]:
-    """Return template.yaml with the role of infra/ecs.yaml and those of two who send tasks."""
+    """Return template.yaml with the role of infra/ecs.yaml and those of three who send tasks."""
     template, ecs = load_template(SAM), load_template(ECS)
     template["Parameters"]["Queue"] = ecs["Parameters"]["Queue"]
     # Its parameter is an output of the other stack: here the two are one.
@@ -61,6 +65,7 @@ def template_with_all_roles() -> dict[str, Any]:
     for name, policies in (
         ("ProducerRole", ["ProducerPolicy"]),
         ("RevokerRole", ["ProducerPolicy", "RevokerPolicy"]),
+        ("KeeperRole", ["ProducerPolicy", "SchedulesPolicy"]),
     ):
         trust: dict[str, Any] = {"Version": "2012-10-17", "Statement": []}
         attached = [{"Ref": policy} for policy in policies]
@@ -213,7 +218,8 @@ def test_sam_adds_nobody_who_may_do_anything(stack: Deployed) -> None:
         for each in resources["StackResourceSummaries"]
         if each["ResourceType"].startswith("AWS::IAM::") or "Permission" in each["ResourceType"]
     }
-    assert found == {*ROLES.values(), "SchedulerRole", "ProducerPolicy", "RevokerPolicy"}
+    policies = {"ProducerPolicy", "RevokerPolicy", "SchedulesPolicy"}
+    assert found == {*ROLES.values(), "SchedulerRole", *policies}
     roles = stack.engine.client("iam").list_roles()["Roles"]
     assert len(roles) == len(ROLES) + 1
 
@@ -368,16 +374,39 @@ def make(scheduler: Any, name: str) -> None:
 @pytest.mark.parametrize(
     ("who", "call", "name"),
     [
-        *((who, make, "c0ffee-nightly-1") for who in ROLES),
-        *((who, take_away, "c0ffee-nightly-1") for who in ROLES),
-        *((who, look_at, "eta-1") for who in ("producer", "lambda", "ecs")),
-        *((who, take_away, "eta-1") for who in ("producer", "lambda", "ecs")),
+        *((who, make, "c0ffee-nightly-1") for who in ROLES if who != "keeper"),
+        *((who, take_away, "c0ffee-nightly-1") for who in ROLES if who != "keeper"),
+        *((who, look_at, "eta-1") for who in ROLES if who != "revoker"),
+        *((who, take_away, "eta-1") for who in ROLES if who != "revoker"),
     ],
 )
-def test_schedules_of_entries_are_for_nobody_and_those_of_etas_for_who_revokes(
+def test_schedules_of_entries_are_for_who_keeps_them_and_those_of_etas_for_who_revokes(
     stack: Deployed, who: str, call: Callable[[Any, str], None], name: str
 ) -> None:
     denied(call, client_of(stack, who, "scheduler"), name)
+
+
+def test_looking_after_schedules_needs_its_own_policy(
+    producer: Caraway, stack: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(AccessDenied):
+        producer.schedules.list()
+    keeper = app_of(stack, "keeper", monkeypatch)
+    keeper.conf.beat_schedule = {"hourly": {"task": "tests.e2e.corridor.add", "schedule": 3600}}
+    run_now(sync(keeper.aws, stores_of(keeper), schedules_of(keeper, keeper.aws.now())))
+    schedules = keeper.schedules
+    schedules.create("nightly", "tests.e2e.corridor.add", "0 2 * * *", args=(2, 3))
+    assert [each.name for each in schedules.list()] == ["hourly", "nightly"]
+    assert [schedules.pause(name).status for name in ("hourly", "nightly")] == ["paused"] * 2
+    assert schedules.resume("hourly").status == "active"
+    assert schedules.edit("nightly", args=(3, 4)).args == [3, 4]
+    assert schedules.run_now("nightly").get(timeout=PATIENCE_S) == 7
+    assert schedules.history("nightly", 2)
+    schedules.delete("nightly")
+    keeper.conf.beat_schedule = {}
+    run_now(sync(keeper.aws, stores_of(keeper), []))
+    assert schedules.list() == []
+    keeper.close()
 
 
 # -- what nobody may -----------------------------------------------------------------------------

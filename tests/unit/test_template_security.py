@@ -61,6 +61,9 @@ def far_etas(group: str, role: str) -> list[Any]:
     ]
 
 
+LISTS_ALL = "ListSchedules"
+"""AWS has no resource for this right ("Actions, resources, and condition keys for Amazon
+EventBridge Scheduler", Service Authorization Reference)."""
 FAR_ETAS = ("ScheduleFarEtas", "HandRoleToScheduler")
 _SCHEDULES = f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule"
 
@@ -127,6 +130,16 @@ REVOKER_POLICY = [
     (WITH_A_KEY, ["kms:Decrypt"], KEY, through("dynamodb")),
 ]
 
+# Those of entries, from the code (c...) and made at run time (d...): none that holds an ETA.
+SCHEDULES_POLICY = [
+    (LISTS_ALL, "scheduler:ListSchedules", "*"),
+    (
+        "ChangeSchedules",
+        [f"scheduler:{verb}Schedule" for verb in ("Get", "Create", "Update", "Delete")],
+        [f"{_SCHEDULES}/ScheduleGroup/c*", f"{_SCHEDULES}/ScheduleGroup/d*"],
+    ),
+]
+
 _SQS = f"arn:aws:sqs:{REGION}:{ACCOUNT}:caraway-"
 _BUCKET = f"arn:aws:s3:::caraway-payloads-{ACCOUNT}-{REGION}"
 SCHEDULERS_ROLE = [
@@ -161,6 +174,7 @@ ALLOWED: dict[Path, dict[str, list[Any]]] = {
         "WorkerRole": WORKER_ROLE,
         "ProducerPolicy": PRODUCER_POLICY,
         "RevokerPolicy": REVOKER_POLICY,
+        "SchedulesPolicy": SCHEDULES_POLICY,
     },
     # The tasks do not have the role with which ECS reads the secret.
     ECS: {"TaskRole": TASK_ROLE, "ExecutionRole": [READ_SECRET]},
@@ -257,7 +271,9 @@ def test_what_is_not_there_needs_no_right(path: Path) -> None:
 def test_a_wildcard_is_the_end_of_a_name(path: Path) -> None:
     # An action's for the sake of batches; a resource's within one bucket, cluster, or the app.
     for rights in ALLOWED[path].values():
-        for _, actions, resources, *_ in rights:
+        for sid, actions, resources, *_ in rights:
+            if sid == LISTS_ALL:
+                continue
             listed = [actions] if isinstance(actions, str) else actions
             starred = {action for action in listed if "*" in action}
             assert starred <= {
@@ -265,7 +281,7 @@ def test_a_wildcard_is_the_end_of_a_name(path: Path) -> None:
                 for verb in ("SendMessage", "DeleteMessage", "ChangeMessageVisibility")
             }
             for resource in [resources] if isinstance(resources, str) else resources:
-                assert re.fullmatch(r"[^*]+(/\*|/eta-\*|:caraway-\*)?", resource)
+                assert re.fullmatch(r"[^*]+(/\*|/(eta-|c|d)\*|:caraway-\*)?", resource)
 
 
 @BOTH
