@@ -14,6 +14,7 @@ from caraway.cli.checks.declarations import check_declarations
 from caraway.cli.checks.findings import Finding, Patient
 from caraway.cli.checks.place import check_place
 from caraway.cli.checks.queues import check_queues
+from caraway.cli.checks.scheduler import check_scheduler
 from caraway.cli.checks.schedules import allows_events, check_schedules, key_of_queue
 from caraway.cli.checks.store import check_bucket, check_table
 from caraway.cli.depths import ages_of
@@ -29,6 +30,7 @@ from caraway.exceptions import (
 from caraway.requests.base import Listed
 from caraway.requests.dynamodb import DescribeTable, DescribeTimeToLive
 from caraway.requests.eventbridge import ListRules
+from caraway.requests.iam import GetTrustPolicy
 from caraway.requests.lambda_ import EventSource, Function, GetFunction, ListEventSources
 from caraway.requests.s3 import HeadBucket
 from caraway.requests.scheduler import ListSchedules
@@ -65,6 +67,21 @@ def attributes(**changes: str) -> dict[str, str]:
     }
 
 
+def trust(service: str = "scheduler.amazonaws.com", group: str = "shop") -> dict[str, Any]:
+    """Return the trust policy of a role as template.yaml makes it."""
+    arn = f"arn:aws:scheduler:eu-west-1:1:schedule-group/{group}"
+    return {
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"Service": service},
+                "Action": "sts:AssumeRole",
+                "Condition": {"StringEquals": {"aws:SourceAccount": "1", "aws:SourceArn": arn}},
+            }
+        ]
+    }
+
+
 class MadeUpAws:
     """Answers each kind of request with what it is given: a value, or an exception to raise."""
 
@@ -79,6 +96,7 @@ class MadeUpAws:
             HeadBucket.operation: None,
             GetCallerIdentity.operation: Identity("1", "arn:aws:iam::1:user/me"),
             ListRules.operation: Listed((), None),
+            GetTrustPolicy.operation: trust(),
             ListSchedules.operation: Listed((), None),
             **changes,
         }
@@ -120,6 +138,68 @@ def the_problem(check: Any, app: Caraway | None = None, **aws: Any) -> Finding:
     (finding,) = found(check, app, **aws)
     assert finding.level == "problem"
     return finding
+
+
+# -- EventBridge Scheduler --------------------------------------------------------------------
+
+
+def with_scheduler(account: str = "1") -> Caraway:
+    role = f"arn:aws:iam::{account:0>12}:role/of/shop/scheduler"
+    return app_with(scheduler_role_arn=role, scheduler_group_name="shop")
+
+
+ME = {GetCallerIdentity.operation: Identity("000000000001", "arn:aws:iam::000000000001:user/me")}
+
+
+def test_a_group_that_is_there_and_a_role_that_scheduler_may_assume_are_no_problem() -> None:
+    assert found(check_scheduler, with_scheduler(), **ME) == []
+    unbound = trust()
+    del unbound["Statement"][0]["Condition"]
+    assert found(check_scheduler, with_scheduler(), **ME, get_role=unbound) == []
+    any_group = trust(group="*")
+    assert found(check_scheduler, with_scheduler(), **ME, get_role=any_group) == []
+
+
+def test_without_a_role_nothing_is_asked_of_scheduler() -> None:
+    assert run_now(check_scheduler(Patient(app_with(), MadeUpAws()))) == []
+
+
+def test_a_schedule_group_that_is_not_there_is_told() -> None:
+    missing = ListSchedules("shop").refusal("ResourceNotFoundException", {})
+    problem = the_problem(check_scheduler, with_scheduler(), **ME, list_schedules=missing)
+    assert problem.subject == "schedule group shop"
+    assert "check scheduler_group_name" in problem.text
+
+
+@pytest.mark.parametrize(
+    ("answer", "text", "remedy"),
+    [
+        (GetTrustPolicy("scheduler").refusal("NoSuchEntity", {}), "not exist", "SchedulerRoleArn"),
+        (trust("events.amazonaws.com"), "may not assume it", "let scheduler.amazonaws.com"),
+        (trust(group="others"), "schedule-group/others, and schedules are", "scheduler_group_name"),
+    ],
+)
+def test_a_role_that_scheduler_cannot_use_is_told(answer: Any, text: str, remedy: str) -> None:
+    problem = the_problem(check_scheduler, with_scheduler(), **ME, get_role=answer)
+    assert problem.subject == "role scheduler"
+    assert text in problem.text
+    assert remedy in problem.remedy
+
+
+def test_a_role_of_another_account_is_told() -> None:
+    problem = the_problem(check_scheduler, with_scheduler(account="2"), **ME)
+    assert "it is of account 000000000002, and these credentials are of 000000000001" in (
+        problem.text
+    )
+
+
+def test_who_may_not_look_at_the_group_or_the_role_is_told_so_and_no_more() -> None:
+    denied = AccessDenied("not allowed: iam:GetRole")
+    findings = found(
+        check_scheduler, with_scheduler(), **ME, get_role=denied, list_schedules=denied
+    )
+    assert [finding.level for finding in findings] == ["note", "note"]
+    assert "who may assume it was not looked at: not allowed" in findings[1].text
 
 
 # -- queues -----------------------------------------------------------------------------------

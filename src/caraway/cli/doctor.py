@@ -11,6 +11,7 @@ from caraway.cli.checks.declarations import check_declarations
 from caraway.cli.checks.findings import Finding, Patient
 from caraway.cli.checks.place import check_place
 from caraway.cli.checks.queues import check_queues
+from caraway.cli.checks.scheduler import check_scheduler
 from caraway.cli.checks.schedules import check_schedules
 from caraway.cli.checks.store import check_bucket, check_table
 from caraway.cli.errors import NOT_WELL
@@ -22,7 +23,7 @@ from caraway.core.port import run_now
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_CHECKS: Final = (check_queues, check_table, check_bucket, check_schedules)
+_CHECKS: Final = (check_queues, check_table, check_bucket, check_scheduler, check_schedules)
 _COLORS: Final = {"ok": "green", "note": "yellow", "problem": "red"}
 _WIDTH: Final = len("problem")
 
@@ -39,8 +40,8 @@ def command(session: Session) -> None:
     caraway doctor -A shop:app --json
 
     It looks at region, endpoint, credentials and clock; at each queue, its dead-letter queue, its
-    visibility timeout and who consumes it; at table, bucket and schedule. It changes nothing. Exit
-    code 1 says that it found a problem.
+    visibility timeout and who consumes it; at table, bucket, schedule, and the group and role of
+    EventBridge Scheduler. It changes nothing. Exit code 1 says that it found a problem.
     """  # noqa: D301 - \b is click's
     app = session.app()
     findings = []
