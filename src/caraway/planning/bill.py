@@ -143,5 +143,5 @@ def _network(work: Workload, having: Capacity, each: Counts, prices: Prices) -> 
         ]
     return [
         _line("VPC", "endpoint-hours", INTERFACES * ZONES * MONTH_H, prices.endpoint_h),
-        _line("VPC", "endpoint GB", through_gb, prices.endpoint_gb),
+        Line("VPC", "endpoint GB", through_gb, prices.endpoint_gb.cost(through_gb)),
     ]

@@ -19,7 +19,8 @@ IN_FLIGHT: Final = 120_000
 FIFO_CALLS: Final = 300
 FIFO_FAST_CALLS: Final = 70_000
 """Of SQS: messages of a queue that are received and not deleted; API calls a second and action
-of a FIFO queue, and of one with high throughput in us-east-1 ("Amazon SQS message quotas")."""
+of a FIFO queue, and of one with high throughput in us-east-1, us-west-2 and eu-west-1; elsewhere it
+is less. A call has up to ten messages ("Amazon SQS message quotas")."""
 RETENTION_S: Final = 14 * 86_400
 """Of the templates' queues, the longest that SQS has."""
 INVOCATION_S: Final = 900

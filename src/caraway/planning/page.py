@@ -297,8 +297,8 @@ its life.
   worker computes {task_cpu} ms for a task of its own, and {request_cpu} ms for each request (`make
   bench`). A function has a vCPU at 1,769 MB, and a part of it below.
 - Workers are used to {used}% by the average load (`--utilisation`).
-- Left out: the image in ECR, Container Insights, alarms, traffic between zones or out of AWS, KMS
-  keys of your own, storage of logs.
+- Left out: what fair queues cost on top, the image in ECR, Container Insights, alarms, traffic
+  between zones or out of AWS, KMS keys of your own, storage of logs.
 
 The code is `caraway.planning`: plain arithmetic, a module for each of counts, capacity, bill and
 limits.

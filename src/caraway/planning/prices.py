@@ -1,9 +1,6 @@
 """Prices of AWS: list prices of us-east-1, without the free tier, savings plans and taxes.
 
-Looked up in 2026-06 on the pages "Amazon SQS pricing", "AWS Lambda pricing", "AWS Fargate
-pricing", "Amazon DynamoDB pricing for on-demand capacity", "Amazon S3 pricing", "Amazon
-EventBridge pricing", "Amazon CloudWatch pricing", "Amazon VPC pricing" and "AWS PrivateLink
-pricing".
+Looked up in 2026-06; the title of its page stands beside each.
 """
 
 from __future__ import annotations
@@ -17,8 +14,9 @@ if TYPE_CHECKING:
 
     from caraway.planning.workload import Architecture
 
-MILLION: Final = 1e6
 BILLION: Final = 1e9
+TB: Final = 1_024
+"""In GB."""
 
 
 @dataclass(frozen=True)
@@ -44,28 +42,34 @@ class Tiers:
 
 @dataclass(frozen=True)
 class Prices:
-    """What AWS asks for, in dollars.
+    """What AWS asks for, in dollars; each with the page that says so.
 
     Attributes
     ----------
     sqs, sqs_fifo
-        A request, or each 64 KiB of it.
+        A request, or each 64 KiB of it ("Amazon SQS pricing"). Messages with a group on a standard
+        queue, which make it fair, cost something on top, which is not here.
     invocation, gb_s
-        Of Lambda: a request; a GB-second by architecture.
+        Of Lambda: a request; a GB-second by architecture ("AWS Lambda pricing").
     vcpu_h, gb_h
-        Of Fargate by architecture, by the hour.
+        Of Fargate by architecture, by the hour ("AWS Fargate pricing").
     spot
-        What Fargate Spot costs of that; it changes with demand.
+        What Fargate Spot costs of that; it changes with demand (same page: up to 70% off).
     write, read, table_gb
-        Of DynamoDB on demand: a write request unit (1 KB), a read request unit (4 KB), a GB-month.
+        Of DynamoDB on demand: a write request unit (1 KB), a read request unit (4 KB), a GB-month
+        ("Amazon DynamoDB pricing for on-demand capacity"; half of what it was until October 2024).
     s3_put, s3_get, s3_gb
-        Of S3 Standard: requests, and a GB-month.
+        Of S3 Standard: requests, and a GB-month ("Amazon S3 pricing").
     scheduler
-        An invocation by EventBridge Scheduler. Rules with a schedule cost nothing.
+        An invocation by EventBridge Scheduler ("Amazon EventBridge pricing"). Rules with a schedule
+        cost nothing.
     lambda_logs_gb, logs_gb
-        A GB taken in by CloudWatch Logs, from a function and from anything else.
-    address_h, nat_h, nat_gb, endpoint_h, endpoint_gb
-        Of the network: a public IPv4 address, a NAT gateway, an interface endpoint in one zone.
+        A GB taken in by CloudWatch Logs, from a function, with tiers since May 2025, and from
+        anything else ("Amazon CloudWatch pricing").
+    address_h, nat_h, nat_gb
+        Of the network: a public IPv4 address, a NAT gateway ("Amazon VPC pricing").
+    endpoint_h, endpoint_gb
+        An interface endpoint in one zone ("AWS PrivateLink pricing").
     """
 
     region: str = "us-east-1"
@@ -97,13 +101,13 @@ class Prices:
     s3_get: float = 0.4e-6
     s3_gb: float = 0.023
     scheduler: float = 1.0e-6
-    lambda_logs_gb: Tiers = Tiers(((10_240, 0.50), (30_720, 0.25), (51_200, 0.10), (inf, 0.05)))
+    lambda_logs_gb: Tiers = Tiers(((10 * TB, 0.50), (30 * TB, 0.25), (50 * TB, 0.10), (inf, 0.05)))
     logs_gb: Tiers = Tiers(((inf, 0.50),))
     address_h: float = 0.005
     nat_h: float = 0.045
     nat_gb: float = 0.045
     endpoint_h: float = 0.01
-    endpoint_gb: float = 0.01
+    endpoint_gb: Tiers = Tiers(((1_024 * TB, 0.01), (5_120 * TB, 0.006), (inf, 0.004)))
 
 
 US_EAST_1: Final = Prices()
