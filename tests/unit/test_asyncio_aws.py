@@ -24,6 +24,7 @@ from caraway.core.port import Returned, run_now
 from caraway.exceptions import EndpointUnreachable
 from caraway.requests.s3 import GetObject
 from caraway.requests.sqs import GetQueueUrl, SendMessage
+from caraway.settings import SETTINGS
 
 LOOK_UP = GetQueueUrl("orders")
 WIRES = ("AiobotocoreWire", "ThreadWire")
@@ -310,6 +311,16 @@ def test_a_wire_is_made_once_per_service_and_may_be_closed_unused(wire: str, end
         return [answer["QueueUrl"].rpartition("/")[2] for answer in answers]
 
     assert asyncio.run(main()) == [f"{number}" for number in range(8)]
+
+
+def test_a_connection_stays_open_between_two_heartbeats_of_a_worker() -> None:
+    async def main() -> Any:
+        wire = AiobotocoreWire(ClientSettings("us-east-1", "http://127.0.0.1:9"))
+        client = await wire._client("dynamodb")
+        await wire.close()
+        return client.meta.config.connector_args["keepalive_timeout"]
+
+    assert asyncio.run(main()) > SETTINGS["worker_heartbeat_interval"].default
 
 
 def test_requests_in_threads_may_have_threads_of_their_own() -> None:

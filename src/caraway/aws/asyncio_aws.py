@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from caraway.aws.blocking_aws import Boto3
-from caraway.aws.clients import GIVEN_UP_S, RENEWED_EVERY_S, ClientSettings
+from caraway.aws.clients import GIVEN_UP_S, IDLE_S, RENEWED_EVERY_S, ClientSettings
 from caraway.aws.clock import Clock
 from caraway.aws.coalesce import Load, keeps_order
 from caraway.aws.failures import answer_of, translate, wants_other_credentials
@@ -80,7 +80,9 @@ class AiobotocoreWire:
             if service not in self._clients:
                 opening = self._session.create_client(
                     **self._settings.client_arguments(service),
-                    config=self._settings.config(AioConfig),
+                    config=self._settings.config(
+                        AioConfig, connector_args={"keepalive_timeout": IDLE_S}
+                    ),
                 )
                 self._clients[service] = await opening.__aenter__()
                 self._opened.append(opening)

@@ -14,6 +14,10 @@ CONNECT_TIMEOUT_S: Final = 5
 READ_TIMEOUT_S: Final = 40
 """Above the longest long poll (20 s): a receive that is given up on may still take a message with
 it."""
+IDLE_S: Final = 60
+"""How long aiobotocore keeps a connection that nothing uses: 12 s by itself. A worker tells of
+itself every 30 s, so that the claim of a lone task finds a connection open, and needs no handshake.
+One that AWS has closed is seen to be, and is not used."""
 RENEWED_EVERY_S: Final = 30.0
 """How often credentials are read anew at most, while AWS refuses those that there are."""
 GIVEN_UP_S: Final = ATTEMPTS * (CONNECT_TIMEOUT_S + READ_TIMEOUT_S)
@@ -35,8 +39,8 @@ class ClientSettings:
     profile: str | None = None
     connections: int = 32
 
-    def config(self, config_class: type[Config]) -> Config:
-        """Return the SDK's configuration object, boto3's or aiobotocore's."""
+    def config(self, config_class: type[Config], **more: Any) -> Config:
+        """Return the SDK's configuration object, boto3's or aiobotocore's with ``more``."""
         return config_class(
             max_pool_connections=self.connections,
             # Three tries in all with jittered back-off; the caller decides about more.
@@ -49,6 +53,7 @@ class ClientSettings:
             response_checksum_validation="when_required",
             # An engine on localhost has no name in DNS for each of its buckets.
             s3={"addressing_style": "path"} if self._own_endpoint() else None,
+            **more,
         )
 
     def _own_endpoint(self) -> bool:
