@@ -1,7 +1,8 @@
 """The places where the contract is kept: each engine, through each port that reaches it.
 
 moto answers in this process (the blocking port only) or as a server in a thread; ministack is the
-local engine; :class:`~caraway.aws.memory.MemoryAws` is engine and port at once.
+local engine; :class:`~caraway.aws.memory.MemoryAws` is engine and port at once. The stub of the
+benchmarks keeps the parts of the contract that tasks and their records need.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import pytest
 from moto import mock_aws
 from moto.server import ThreadedMotoServer
 
+from benchmarks.engine.client import Engine as Stub
 from caraway.aws.asyncio_aws import AiobotocoreWire, AsyncioAws, ThreadWire
 from caraway.aws.blocking_aws import BlockingAws, Boto3
 from caraway.aws.clients import ClientSettings
@@ -46,6 +48,8 @@ PLACES = (
         for port in ("blocking", "aiobotocore", "threads")
     ),
 )
+PLACES_OF_TASKS = (*PLACES, ("stub", "blocking"), ("stub", "aiobotocore"))
+OF_TASKS = {"test_batches", "test_items", "test_queues", "test_records"}
 LONG_POLL_S = 5
 """Far longer than anything here takes to become visible."""
 
@@ -189,6 +193,13 @@ def moto_server() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def stub() -> Iterator[str]:
+    """Yield the endpoint of the benchmarks' stub in a process of its own."""
+    with Stub.stub() as started:
+        yield started.url
+
+
+@pytest.fixture(scope="session")
 def kept() -> Iterator[tuple[dict[Any, Any], ExitStack]]:
     """Yield the ports that are in use already: making a client takes far longer than using it."""
     with ExitStack() as closing:
@@ -220,7 +231,9 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "harness" in metafunc.fixturenames:
         absent = {mark.args[0] for mark in metafunc.definition.iter_markers("without")}
-        places = [(engine, port) for engine, port in PLACES if engine.split("-")[0] not in absent]
+        module = metafunc.module.__name__.rpartition(".")[2]
+        every = PLACES_OF_TASKS if module in OF_TASKS else PLACES
+        places = [(engine, port) for engine, port in every if engine.split("-")[0] not in absent]
         metafunc.parametrize("harness", places, indirect=True, ids="-".join)
 
 
@@ -238,6 +251,8 @@ def harness(
             closing.enter_context(mock_aws(config={"core": {"mock_credentials": False}}))
         elif engine == "moto-server":
             endpoint = request.getfixturevalue("moto_server")
+        elif engine == "stub":
+            endpoint = request.getfixturevalue("stub")
         elif engine == "ministack":
             local: LocalEngine = request.getfixturevalue("engine")
             endpoint = local.endpoint_url

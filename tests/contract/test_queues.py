@@ -120,6 +120,7 @@ def test_attributes_of_a_queue_are_text(harness: Harness) -> None:
 # -- FIFO -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.without("stub", because="it has standard queues only")
 def test_a_fifo_queue_keeps_the_order_of_a_group(harness: Harness) -> None:
     url = harness.queue(fifo=True)
     bodies = [f"{number}" for number in range(25)]
@@ -134,6 +135,7 @@ def test_a_fifo_queue_keeps_the_order_of_a_group(harness: Harness) -> None:
     assert {each.group_id for each in received} == {DEFAULT_GROUP}
 
 
+@pytest.mark.without("stub", because="it has standard queues only")
 def test_a_message_in_flight_holds_its_group_back_and_no_other(harness: Harness) -> None:
     url = harness.queue(fifo=True)
     for group, body in (("a", "a1"), ("a", "a2"), ("b", "b1")):
@@ -145,6 +147,7 @@ def test_a_message_in_flight_holds_its_group_back_and_no_other(harness: Harness)
     assert [each.body for each in harness.next_visible(url)] == ["a2"]
 
 
+@pytest.mark.without("stub", because="it has standard queues only")
 def test_a_fifo_queue_takes_the_same_attempt_once(harness: Harness) -> None:
     url = harness.queue(fifo=True)
     for body in ("first", "again"):
