@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from caraway.exceptions import ResourceMissing
+from caraway.requests.iam import GetTrustPolicy
 from caraway.requests.scheduler import (
     SCHEDULED_TIME,
     CreateSchedule,
@@ -138,3 +140,24 @@ def test_many_schedules_are_made_at_once_and_each_has_its_own_answer(harness: Ha
     assert is_there[7] or is_there[20]
     deletes = [DeleteSchedule(name, "default") for name in {each.name for each in several}]
     assert harness.run(harness.aws.perform_all(deletes)) == [None] * 29
+
+
+@pytest.mark.without("memory", "it has no IAM")
+def test_who_may_assume_a_role_is_read_and_a_role_that_is_not_there_is_missing(
+    harness: Harness,
+) -> None:
+    name = harness.unique_name()
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"Service": "scheduler.amazonaws.com"},
+                "Action": "sts:AssumeRole",
+            }
+        ],
+    }
+    harness.ask("iam", "create_role", RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))
+    assert harness.perform(GetTrustPolicy(name)) == trust
+    with pytest.raises(ResourceMissing, match=r"role 'absent' does not exist in this account"):
+        harness.perform(GetTrustPolicy("absent"))
