@@ -28,8 +28,8 @@ from caraway.core.schedule_entries import (
     with_last_runs,
 )
 from caraway.exceptions import ImproperlyConfigured, ScheduleNotFound, nearest
-from caraway.schedules import BaseSchedule, crontab, maybe_schedule
-from caraway.schedules.written import from_text, to_text
+from caraway.schedules import BaseSchedule, crontab
+from caraway.schedules.written import schedule_of, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -175,7 +175,7 @@ class Schedules:
         task
             The task's name; its arguments are checked if this app has it.
         tz
-            The zone of a schedule that is text; the app's by default.
+            The zone of a crontab or a moment that is text; the app's by default.
         fields
             As in ``beat_schedule``: ``args``, ``kwargs``, ``options``, ``enabled``, ``start``,
             ``end``, ``misfire_grace_s``, ``catch_up``, ``overlap``, ``jitter_s``.
@@ -211,7 +211,7 @@ class Schedules:
         tz: str | None,
         fields: Mapping[str, Any],
     ) -> Stored:
-        said = {"task": task, "schedule": self._schedule(when, tz), **fields}
+        said = {"task": task, "schedule": schedule_of(when, tz, self.app.timezone), **fields}
         (entry,) = entries({name: said}, "data")
         if name in self._code():
             raise ImproperlyConfigured(
@@ -321,7 +321,9 @@ class Schedules:
         """Send an entry's message at once, as a task of its own; returns its result.
 
         It is none of the entry's occurrences: its id is new, its ``scheduled_time`` is now, and it
-        runs also where the entry is paused, or would not run for its policies.
+        runs also where the entry is paused, or would not run for its policies. Nor does it keep
+        occurrences from running: with ``overlap="skip"`` pause the entry where the two must not
+        meet.
 
         Raises
         ------
@@ -370,15 +372,6 @@ class Schedules:
         said: Mapping[str, Any] = self.app.conf.beat_schedule
         return said
 
-    def _schedule(
-        self, when: When, tz: str | None, before: BaseSchedule | None = None
-    ) -> BaseSchedule:
-        """Return a schedule; text is meant in a zone: that named, that of before, or the app's."""
-        if not isinstance(when, str):
-            return maybe_schedule(when)
-        zone = before.tz if isinstance(before, crontab) else self.app.timezone
-        return from_text(when, tz or zone)
-
     def _edited(
         self, stored: Stored, tz: str | None, changes: Mapping[str, Any], now: datetime
     ) -> Stored:
@@ -386,7 +379,8 @@ class Schedules:
         given = dict(changes)
         before = entry_in(self.app.site, stored).schedule
         if given.get("schedule") is not None or tz is not None:
-            given["schedule"] = self._schedule(given.get("schedule") or to_text(before), tz, before)
+            zone = before.tz if isinstance(before, crontab) else self.app.timezone
+            given["schedule"] = schedule_of(given.get("schedule") or to_text(before), tz, zone)
         if options := given.get("options"):
             taken_back = {name: None for name, value in options.items() if value is None}
             given["options"] = {**options_to_json(options), **taken_back}

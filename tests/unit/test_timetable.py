@@ -292,6 +292,23 @@ def test_the_zone_of_a_crontab_stays_unless_another_is_named(shop: Shop) -> None
     assert shop.schedules.get("here").schedule == crontab(0, 9, tz="America/New_York")
 
 
+@pytest.mark.parametrize(
+    ("when", "problem"),
+    [
+        (crontab(0, 9), r"tz='Asia/Seoul' is the zone of a schedule that is text.*crontab\(hour=9"),
+        (600, "tz='Asia/Seoul' is the zone of a schedule that is text"),
+        ("every 10m", "'every 10m' has no zone, and Asia/Seoul would mean nothing: leave it out"),
+        ("solar sunset 48.86 2.35", "has no zone, and Asia/Seoul would mean nothing"),
+    ],
+)
+def test_a_zone_that_would_mean_nothing_is_refused(shop: Shop, when: Any, problem: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=problem):
+        shop.schedules.create("extra", "shop.clean", when, tz="Asia/Seoul", args=(1,))
+    shop.schedules.create("extra", "shop.clean", when, args=(1,))
+    with pytest.raises(ImproperlyConfigured, match=problem):
+        shop.schedules.edit("extra", schedule=when, tz="Asia/Seoul")
+
+
 def test_an_edit_leaves_a_pause_and_enabled_decides_what_fires(shop: Shop) -> None:
     shop.schedules.pause("clean")
     assert shop.schedules.edit("clean", args=[1]).status == "paused"

@@ -207,7 +207,8 @@ async def send_now(aws: Aws, site: Site, stored: Stored) -> Message:
     """Send the message of an entry at once, as a task of its own, and return it.
 
     Its id is a fresh one and its ``scheduled_time`` is now: it is none of the entry's occurrences,
-    and neither a guard, nor the policies, nor a pause keep it from running. A signature that the
+    and neither a guard, nor the policies, nor a pause keep it from running, as it keeps no
+    occurrence from running. A signature that the
     stored message has is looked at, as a worker would, and the message that is sent is signed anew.
 
     Raises

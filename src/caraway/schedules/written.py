@@ -15,10 +15,11 @@ text                                           schedule
 from __future__ import annotations
 
 import re
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Final
 
 from caraway.exceptions import ImproperlyConfigured
+from caraway.schedules import maybe_schedule
 from caraway.schedules.base import UTC, BaseSchedule, zone_of
 from caraway.schedules.clocked import clocked
 from caraway.schedules.crontab import crontab
@@ -60,6 +61,36 @@ def from_text(text: str, tz: tzinfo | str | None = None) -> BaseSchedule:
     if len(text.split()) != 5:
         raise ImproperlyConfigured(f"schedule {text!r}: {_EXPECTED}")
     return crontab.from_string(text, tz=zone)
+
+
+def schedule_of(
+    when: BaseSchedule | timedelta | float | str, tz: tzinfo | str | None, default: tzinfo
+) -> BaseSchedule:
+    """Return the schedule that is meant, in the zone that is asked for.
+
+    Parameters
+    ----------
+    tz
+        The zone of a crontab or a moment that is text, or its IANA name; None: the default.
+
+    Raises
+    ------
+    ImproperlyConfigured
+        If it is none, there is no such zone, or a zone has no meaning for it.
+    """
+    if not isinstance(when, str):
+        if tz is not None:
+            raise ImproperlyConfigured(
+                f"tz={tz!r} is the zone of a schedule that is text, and this is {when!r}: say it "
+                "there, as in crontab(hour=9, tz='Europe/Paris')"
+            )
+        return maybe_schedule(when)
+    found = from_text(when, default if tz is None else tz)
+    if tz is not None and not isinstance(found, crontab | clocked):
+        raise ImproperlyConfigured(
+            f"schedule {when!r} has no zone, and {tz!s} would mean nothing: leave it out"
+        )
+    return found
 
 
 def to_text(when: BaseSchedule) -> str:

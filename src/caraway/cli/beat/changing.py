@@ -60,7 +60,8 @@ def run_now_command(session: Session, name: str, waits: bool, timeout: float | N
     caraway beat run-now clean --wait --timeout 60 -A shop:app
 
     It is a task of its own and none of the entry's occurrences: its id is new, its scheduled_time
-    is now, and it runs also where the entry is paused. With --wait, exit code 1 says that the task
+    is now, and it runs also where the entry is paused. Occurrences do not wait for it: with overlap
+    'skip', pause the entry where the two must not meet. With --wait, exit code 1 says that the task
     failed, 5 that it had not ended in time (it goes on).
     """  # noqa: D301 - \b is click's
     app = session.app()
