@@ -21,8 +21,13 @@ _SERVICES: Final = {"AmazonSQS": "sqs", "DynamoDB_20120810": "dynamodb"}
 
 
 @lru_cache(maxsize=256)
-def operation_of(target: str) -> str:
-    """Return the operation of an ``X-Amz-Target``, such as ``sqs:SendMessage``."""
+def operation_of(target: str, method: str) -> str:
+    """Return the operation of an ``X-Amz-Target``, such as ``sqs:SendMessage``.
+
+    A request without one, such as S3's, goes by its method: ``rest:PUT``.
+    """
+    if not target:
+        return f"rest:{method}"
     service, _, operation = target.partition(".")
     return f"{_SERVICES.get(service, service)}:{operation}"
 

@@ -124,7 +124,7 @@ class HttpLink(Link):
             if asked.path.startswith(PATH):
                 self.control(asked)
                 continue
-            operation = operation_of(asked.target) if asked.target else f"rest:{asked.method}"
+            operation = operation_of(asked.target, asked.method)
             self._receive = Inbox() if operation == RECEIVE else None
             self._meter.count(operation, _entries(operation, asked.body))
             self.pass_on(asked.raw)

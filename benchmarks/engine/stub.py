@@ -82,7 +82,7 @@ class Connection(asyncio.Protocol):
             told = meter.control(asked.method, asked.path)
             self._write(response(404 if told is None else 200, _encode(told).encode()))
             return
-        operation = operation_of(asked.target)
+        operation = operation_of(asked.target, asked.method)
         perform = self._stub.operations.get(operation)
         try:
             if perform is None:

@@ -158,7 +158,8 @@ def test_what_travels_in_a_request_is_counted() -> None:
     assert entries_of({"Statements": [1, 2, 3]}) == 3
     assert entries_of({"RequestItems": {"a": {"Keys": [1, 2]}, "b": {"Keys": [3]}}}) == 3
     assert entries_of({"MessageBody": ""}) == 1
-    assert operation_of("DynamoDB_20120810.GetItem") == "dynamodb:GetItem"
+    assert operation_of("DynamoDB_20120810.GetItem", "POST") == "dynamodb:GetItem"
+    assert operation_of("", "PUT") == "rest:PUT"
 
 
 @pytest.mark.parametrize(
