@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from caraway.exceptions import InvalidOption
 from caraway.planning.capacity import SOURCE_STARTS, Capacity, burst, capacity
 from caraway.planning.estimate import DOORS, estimate
-from caraway.planning.prices import Tiers
+from caraway.planning.prices import TB, US_EAST_1, Tiers
 from caraway.planning.workload import Workload
 
 if TYPE_CHECKING:
@@ -78,6 +78,11 @@ def test_the_way_to_aws_is_billed_for_workers_only(network: Any, items: set[str]
     work = Workload(MILLION, network=network)
     assert {item for service, item in costs("ecs", work) if service == "VPC"} == items
     assert not [item for service, item in costs("lambda", work) if service == "VPC"]
+
+
+def test_traffic_through_endpoints_gets_cheaper_with_its_volume() -> None:
+    assert US_EAST_1.endpoint_gb.cost(1_000) == pytest.approx(10)
+    assert US_EAST_1.endpoint_gb.cost(2 * 1_024 * TB) == pytest.approx(1_024 * TB * 0.016)
 
 
 def test_a_payload_in_the_bucket_costs_a_write_a_read_and_a_month() -> None:

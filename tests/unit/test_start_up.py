@@ -71,6 +71,32 @@ def test_a_lambda_function_is_ready_without_what_it_may_never_need() -> None:
     assert not {each for each in modules if each.startswith(("caraway.cli", "caraway.local"))}
 
 
+A_WORKER = """
+import asyncio, sys
+sys.modules["httpx"] = None  # aiobotocore imports it where it is, for a backend that is not used
+from caraway.aws.asyncio_aws import AiobotocoreWire
+from caraway.aws.clients import ClientSettings
+from caraway.workers.ecs import Worker
+from caraway.workers.session import Session
+app.conf.task_queues = ["default"]
+Worker(app, ["default"])
+async def clients():
+    wire = AiobotocoreWire(ClientSettings("us-east-1", "http://127.0.0.1:9"))
+    for service in ("sqs", "dynamodb"):
+        await wire._client(service)
+    await wire.close()
+asyncio.run(clients())
+"""
+
+
+def test_a_worker_holds_nothing_that_it_may_never_need() -> None:
+    modules = imported_by(AN_APP + A_WORKER)
+    unused = {"boto3", "click", "cryptography", "moto", "multiprocessing", "pydantic", "rich"}
+    assert not {*unused, "s3transfer", "yaml"} & modules
+    rooms = ("caraway.cli", "caraway.demo", "caraway.local", "caraway.planning", "caraway.testing")
+    assert not {each for each in modules if each.startswith(rooms)}
+
+
 def test_the_handler_of_the_package_loads_the_app_at_its_first_event() -> None:
     modules = imported_by("from caraway.workers.aws_lambda import handler")
     assert not {"boto3", "aiobotocore", "click", "pydantic", "rich", "yaml"} & modules

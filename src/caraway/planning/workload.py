@@ -59,7 +59,8 @@ class Workload:
     idempotent, ignore_result
         The task's options of these names.
     result_reads
-        How often each result is read.
+        How often each result is read. One who waits for it reads it as often as it looks: twice for
+        a task that ends at once, 15 times in a second.
     retries
         Retries for each task, on average: 0.02 is one in fifty.
     chord_share
