@@ -335,6 +335,6 @@ NO_MEANING: Final = {
 def __getattr__(name: str) -> Any:
     if name in NO_MEANING:
         raise ImproperlyConfigured(f"signal {name!r} has no meaning here: {NO_MEANING[name]}")
-    raise AttributeError(
-        f"module 'caraway.signals' has no attribute {name!r}{nearest(name, SIGNALS)}"
-    )
+    # Each import from here asks for __path__, which nobody has misspelled.
+    near = "" if name.startswith("__") else nearest(name, SIGNALS)
+    raise AttributeError(f"module 'caraway.signals' has no attribute {name!r}{near}")

@@ -27,6 +27,7 @@ HEAVY = {
     "botocore",
     "click",
     "concurrent",
+    "difflib",
     "pydantic",
     "rich",
     "yaml",
