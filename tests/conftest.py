@@ -13,6 +13,7 @@ from hypothesis import settings
 
 from caraway.local.engine import LocalEngine
 from caraway.signals import SIGNALS
+from tests import measuring
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +45,16 @@ def _receivers_as_they_were() -> Iterator[None]:
     yield
     for each, receivers in before.items():
         each.receivers = receivers
+
+
+@pytest.fixture(scope="module")
+def unmeasured() -> Iterator[None]:
+    """Let coverage look away: for tests that go ways without number through code that others cover.
+
+    A module says so by ``pytestmark = pytest.mark.usefixtures("unmeasured")``.
+    """
+    with measuring.unmeasured():
+        yield
 
 
 @pytest.fixture
