@@ -117,7 +117,7 @@ class Schedules:
         return await self._get(self.app.aio, name)
 
     async def _get(self, aws: Aws, name: str) -> ScheduleEntry:
-        return await self._shown(aws, await self._held(aws, name))
+        return await self._shown(aws, (await self._held(aws, name))[0])
 
     def next(self, name: str, count: int = 1) -> Times:
         """Return when an entry's next occurrences are, in UTC; none while it is paused or off."""
@@ -128,7 +128,7 @@ class Schedules:
         return await self._next(self.app.aio, name, count)
 
     async def _next(self, aws: Aws, name: str, count: int) -> Times:
-        return shown(self.app.site, await self._held(aws, name), aws.now()).next(count)
+        return shown(self.app.site, (await self._held(aws, name))[0], aws.now()).next(count)
 
     def history(self, name: str, count: int = 20, before: datetime | None = None) -> Runs:
         """Return an entry's last occurrences, the latest first, as their records show them.
@@ -150,7 +150,7 @@ class Schedules:
         return await self._history(self.app.aio, name, count, before)
 
     async def _history(self, aws: Aws, name: str, count: int, before: datetime | None) -> Runs:
-        entry = shown(self.app.site, await self._held(aws, name), aws.now())
+        entry = shown(self.app.site, (await self._held(aws, name))[0], aws.now())
         if entry.timing is None:
             raise ImproperlyConfigured(
                 f"the message of {name!r} does not say when it is due: run 'caraway beat sync'"
@@ -224,7 +224,7 @@ class Schedules:
 
     async def _create(self, aws: Aws, stored: Stored) -> ScheduleEntry:
         stores = stores_of(self.app)
-        if await find_anywhere(aws, stores, stored.entry) is not None:
+        if await find_anywhere(aws, stores, stored.entry):
             raise ImproperlyConfigured(
                 f"schedule[{stored.entry!r}]: there is one of that name already: edit it, delete "
                 "it, or choose another name"
@@ -265,7 +265,7 @@ class Schedules:
         self, aws: Aws, name: str, tz: str | None, changes: Mapping[str, Any]
     ) -> ScheduleEntry:
         held = await self._held(aws, name)
-        stored = self._edited(held.stored, tz, changes, aws.now())
+        stored = self._edited(held[0].stored, tz, changes, aws.now())
         return await self._shown(aws, await write(aws, stores_of(self.app), stored, held))
 
     def pause(self, name: str) -> ScheduleEntry:
@@ -310,7 +310,7 @@ class Schedules:
 
     async def _delete(self, aws: Aws, name: str) -> None:
         held = await self._held(aws, name)
-        if held.stored.origin == "code":
+        if held[0].stored.origin == "code":
             raise ImproperlyConfigured(
                 f"{name!r} is an entry of beat_schedule: take it out there and run 'caraway beat "
                 "sync', or pause it"
@@ -339,14 +339,15 @@ class Schedules:
         return await self._run_now(self.app.aio, name)
 
     async def _run_now(self, aws: Aws, name: str) -> AsyncResult[Any]:
-        message = await send_now(aws, self.app.site, (await self._held(aws, name)).stored)
+        message = await send_now(aws, self.app.site, (await self._held(aws, name))[0].stored)
         return AsyncResult(message.id, self.app, message.task)
 
     # -- what they share ----------------------------------------------------------------------
 
-    async def _held(self, aws: Aws, name: str) -> Held:
+    async def _held(self, aws: Aws, name: str) -> Sequence[Held]:
+        """Return what is stored of an entry: at least one."""
         held = await find_anywhere(aws, stores_of(self.app), name)
-        if held is None:
+        if not held:
             raise await self._not_found(aws, name)
         return held
 

@@ -80,8 +80,7 @@ def test_schedules_are_created_changed_and_deleted(harness: Harness, stores: Sto
     )
     assert len(harness.run(sync(harness.aws, stores, wanted)).create) == 7
     assert not harness.run(sync(harness.aws, stores, wanted))
-    held = harness.run(find(harness.aws, stores.current, "clean"))
-    assert held is not None
+    (held,) = harness.run(find(harness.aws, stores.current, "clean"))
     assert held.stored == wanted[0]
     changed = made(
         stores,
@@ -124,8 +123,7 @@ def test_a_schedule_can_be_paused_and_resumed(harness: Harness, stores: Stores) 
     wanted = made(stores, harness.queue_name(), {"clean": {"task": "t", "schedule": 3_600}})
     harness.run(sync(harness.aws, stores, wanted))
     for on in (False, True):
-        held = harness.run(find(harness.aws, stores.current, "clean"))
-        assert held is not None
+        (held,) = harness.run(find(harness.aws, stores.current, "clean"))
         switched = stores.current.switch(harness.aws, [held], on=on)
         assert harness.run(switched) == [None]
         plan = harness.run(sync(harness.aws, stores, wanted))
@@ -172,8 +170,7 @@ def test_a_fifo_queue_is_a_target_with_its_group(harness: Harness, stores: Store
     queue = harness.queue_name(fifo=True, ContentBasedDeduplication="true")
     wanted = made(stores, queue, {"clean": {"task": "t", "schedule": 3_600}})
     harness.run(sync(harness.aws, stores, wanted))
-    held = harness.run(find(harness.aws, stores.current, "clean"))
-    assert held is not None
+    (held,) = harness.run(find(harness.aws, stores.current, "clean"))
     assert held.stored.group_id == "default"
     assert not harness.run(sync(harness.aws, stores, wanted))
     harness.run(sync(harness.aws, stores, []))

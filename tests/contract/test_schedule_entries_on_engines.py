@@ -60,8 +60,7 @@ class Table:
         return {entry.name: entry for entry in self.harness.run(look)}
 
     def held(self, name: str) -> Held:
-        held = self.harness.run(find_anywhere(self.harness.aws, self.stores, name))
-        assert held is not None
+        (held,) = self.harness.run(find_anywhere(self.harness.aws, self.stores, name))
         return held
 
     def edit(self, name: str, **changes: Any) -> None:
@@ -75,7 +74,7 @@ class Table:
             now=aws.now(),
             to_wire=plain_arguments,
         )
-        self.harness.run(write(aws, self.stores, after, before))
+        self.harness.run(write(aws, self.stores, after, [before]))
 
 
 @pytest.fixture(params=["rules", "schedules"])
@@ -94,7 +93,7 @@ def test_entries_are_seen_paused_edited_made_and_deleted(table: Table) -> None:
         "clean": "active",
         "report": "active",
     }
-    run(switch(aws, stores, table.held("report"), on=False))
+    run(switch(aws, stores, [table.held("report")], on=False))
     table.edit("clean", schedule=crontab(30, 9), args=[7])
     (extra,) = table.made({"extra": {"task": "t", "schedule": 3_600, "args": ["<x>"]}}, "data")
     run(write(aws, stores, extra))
@@ -108,8 +107,8 @@ def test_entries_are_seen_paused_edited_made_and_deleted(table: Table) -> None:
     assert seen["clean"].schedule == crontab(30, 9, tz="UTC")
     assert seen["report"].next() == []
     table.sync(CODE)
-    run(switch(aws, stores, table.held("report"), on=True))
-    run(remove(aws, stores, table.held("extra")))
+    run(switch(aws, stores, [table.held("report")], on=True))
+    run(remove(aws, stores, [table.held("extra")]))
     seen = table.seen()
     assert {name: entry.status for name, entry in seen.items()} == {
         "clean": "active",
@@ -117,7 +116,7 @@ def test_entries_are_seen_paused_edited_made_and_deleted(table: Table) -> None:
     }
     assert seen["clean"].args == CODE["clean"]["args"]
     table.sync({})
-    assert run(find_anywhere(aws, stores, "clean")) is None
+    assert run(find_anywhere(aws, stores, "clean")) == []
 
 
 def test_a_stored_message_is_sent_as_a_task_of_its_own(table: Table) -> None:

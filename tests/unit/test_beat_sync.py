@@ -210,8 +210,7 @@ def test_what_is_paused_stays_so_until_the_code_itself_says_otherwise(stores: St
     store = stores.current
 
     def switch(entry: str, *, on: bool) -> None:
-        held = run_now(find(aws, store, entry))  # type: ignore[arg-type]
-        assert held is not None
+        (held,) = run_now(find(aws, store, entry))  # type: ignore[arg-type]
         assert run_now(store.switch(aws, [held], on=on)) == [None]  # type: ignore[arg-type]
 
     def is_on(beat_schedule: dict[str, Any]) -> list[bool]:
@@ -348,8 +347,7 @@ def test_what_was_made_at_run_time_is_never_touched(stores: Stores) -> None:
     put_as_data(aws, stores, "of a customer")
     aws.sync(made({"a": every()}, stores), stores)
     aws.sync([], stores)
-    held = run_now(find(aws, stores.current, "of a customer"))  # type: ignore[arg-type]
-    assert held is not None
+    (held,) = run_now(find(aws, stores.current, "of a customer"))  # type: ignore[arg-type]
     assert held.stored.origin == "data"
 
 
@@ -424,8 +422,7 @@ def test_a_fifo_queue_must_deduplicate_by_content(stores: Stores) -> None:
     aws.queues["dev-orders.fifo"]["ContentBasedDeduplication"] = "true"
     aws.sync(fifo, stores)
     assert not aws.sync(fifo, stores)
-    held = run_now(find(aws, stores.current, "o"))  # type: ignore[arg-type]
-    assert held is not None
+    (held,) = run_now(find(aws, stores.current, "o"))  # type: ignore[arg-type]
     assert held.stored.group_id == "default"
 
 

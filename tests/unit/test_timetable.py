@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -25,7 +25,7 @@ from caraway.exceptions import (
 )
 from caraway.requests.base import Request
 from caraway.requests.dynamodb import BatchGetItem
-from caraway.requests.scheduler import GetSchedule, ListSchedules
+from caraway.requests.scheduler import DeleteSchedule, GetSchedule, ListSchedules
 from caraway.requests.sqs import GetQueueAttributes
 from caraway.schedules import clocked, crontab, schedule
 from tests.stage import Stage
@@ -33,6 +33,9 @@ from tests.timekeepers import Timekeepers
 
 UTC = timezone.utc
 ROLE = "arn:aws:iam::123456789012:role/scheduler"
+if TYPE_CHECKING:
+    from caraway.core.schedule_entries import ScheduleEntry
+
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 """A Monday."""
 CODE: dict[str, Any] = {
@@ -396,6 +399,42 @@ def test_entries_of_the_other_store_are_found_and_move_when_they_are_edited() ->
     assert (moved.kind, moved.status, moved.args) == ("schedule", "paused", [2])
     assert not shop.account.rules.rules
     assert [each.name for each in shop.schedules.list() if each.origin == "data"] == ["extra"]
+
+
+@pytest.fixture
+def twofold() -> Shop:
+    """Let the edit of an entry be cut short between the new schedule and the old one."""
+    shop = Shop("schedule")
+    shop.schedules.create("extra", "shop.clean", 600, args=(1,))
+    shop.account.forbidden = DeleteSchedule
+    with pytest.raises(AccessDenied):
+        shop.schedules.edit("extra", args=(2,))
+    shop.account.forbidden = None
+    assert [each.name for each in shop.schedules.list() if each.origin == "data"] == ["extra"] * 2
+    return shop
+
+
+def made_of(shop: Shop, name: str) -> list[ScheduleEntry]:
+    return [each for each in shop.schedules.list() if each.name == name]
+
+
+@pytest.mark.parametrize("args", [(1,), (2,), (3,)])
+def test_an_edit_that_was_cut_short_is_put_right_by_the_next_one(
+    twofold: Shop, args: tuple[int]
+) -> None:
+    twofold.schedules.edit("extra", args=args)
+    assert [each.args for each in made_of(twofold, "extra")] == [list(args)]
+
+
+def test_after_an_edit_that_was_cut_short_both_schedules_are_paused_and_deleted(
+    twofold: Shop,
+) -> None:
+    twofold.schedules.pause("extra")
+    assert [each.status for each in made_of(twofold, "extra")] == ["paused"] * 2
+    twofold.schedules.resume("extra")
+    assert [each.status for each in made_of(twofold, "extra")] == ["active"] * 2
+    twofold.schedules.delete("extra")
+    assert made_of(twofold, "extra") == []
 
 
 # -- running now ---------------------------------------------------------------------------------

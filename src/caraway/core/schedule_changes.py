@@ -1,7 +1,8 @@
 """Changing what AWS stores of the schedule at run time: paused, edited, made, deleted, run now.
 
 What an entry of the code is changed to lasts until the next sync, but for a pause, which lasts
-until it is taken back. Each change may be repeated.
+until it is taken back. Each change may be repeated. It changes all that is stored of the entry: in
+Scheduler one that was cut short leaves the old schedule beside the new one, until the next change.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from caraway.core.stores import queue_arns
 from caraway.exceptions import ImproperlyConfigured
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime, tzinfo
 
     from caraway.core.beat import ToWire
@@ -35,8 +36,13 @@ if TYPE_CHECKING:
     from caraway.requests.base import Json
 
 
-async def switch(aws: Aws, stores: Stores, held: Held, *, on: bool) -> Held:
+async def switch(aws: Aws, stores: Stores, held: Sequence[Held], *, on: bool) -> Held:
     """Let an entry fire, or pause it; return it as it is then.
+
+    Parameters
+    ----------
+    held
+        What is stored of it.
 
     Raises
     ------
@@ -45,19 +51,20 @@ async def switch(aws: Aws, stores: Stores, held: Held, *, on: bool) -> Held:
     OperationalError
         If AWS refused.
     """
-    if held.is_on == on:
-        return held
-    if on and not held.stored.enabled:
-        whose = "beat_schedule" if held.stored.origin == "code" else "its maker"
+    changed = [each for each in held if each.is_on != on]
+    if on and any(not each.stored.enabled for each in changed):
+        whose = "beat_schedule" if held[0].stored.origin == "code" else "its maker"
         raise ImproperlyConfigured(
-            f"{held.stored.entry!r} is not paused, it is off: {whose} says so (enabled=False); "
+            f"{held[0].stored.entry!r} is not paused, it is off: {whose} says so (enabled=False); "
             "edit it with enabled=True, or change it there"
         )
-    all_done(await _store_of(stores, held).switch(aws, [held], on=on))
-    return replace(held, is_on=on)
+    for store in (stores.current, stores.other):
+        its = [each for each in changed if each.kind == store.kind]
+        all_done(await store.switch(aws, its, on=on) if its else [])
+    return replace(held[0], is_on=on)
 
 
-async def write(aws: Aws, stores: Stores, stored: Stored, before: Held | None = None) -> Held:
+async def write(aws: Aws, stores: Stores, stored: Stored, before: Sequence[Held] = ()) -> Held:
     """Store an entry; return it as it is then.
 
     What is new is there before the old is deleted. It is paused if it was, unless ``enabled``
@@ -66,7 +73,7 @@ async def write(aws: Aws, stores: Stores, stored: Stored, before: Held | None = 
     Parameters
     ----------
     before
-        What it takes the place of.
+        What it takes the place of: all that is stored of the entry.
 
     Raises
     ------
@@ -77,27 +84,23 @@ async def write(aws: Aws, stores: Stores, stored: Stored, before: Held | None = 
     """
     store = stores.current
     arns = await queue_arns(aws, [stored.queue])
-    is_on, replaced = stored.enabled, None
-    if before is None:
+    is_on, place = stored.enabled, (store.kind, store.name_of(stored))
+    if not before:
         await store.admit(aws, [stored])
-    else:
-        if before.stored.enabled == stored.enabled:
-            is_on = before.is_on
-        replaced = before if before.kind == store.kind else None
-    all_done(await store.put(aws, [Put(stored, arns[stored.queue], is_on, replaced)]))
-    held = Held(store.kind, store.name_of(stored), stored, is_on)
-    if before is not None and (before.kind, before.name) != (held.kind, held.name):
-        await remove(aws, stores, before)
-    return held
+    elif before[0].stored.enabled == stored.enabled:
+        is_on = all(each.is_on for each in before)
+    replaced = next((each for each in before if each.kind == store.kind), None)
+    there = next((each for each in before if (each.kind, each.name) == place), replaced)
+    all_done(await store.put(aws, [Put(stored, arns[stored.queue], is_on, there)]))
+    await remove(aws, stores, [each for each in before if (each.kind, each.name) != place])
+    return Held(*place, stored, is_on)
 
 
-async def remove(aws: Aws, stores: Stores, held: Held) -> None:
+async def remove(aws: Aws, stores: Stores, held: Sequence[Held]) -> None:
     """Delete what is stored of an entry; what is gone already is no failure."""
-    all_done(await _store_of(stores, held).remove(aws, [held]))
-
-
-def _store_of(stores: Stores, held: Held) -> Store:
-    return stores.current if stores.current.kind == held.kind else stores.other
+    for store in (stores.current, stores.other):
+        its = [each for each in held if each.kind == store.kind]
+        all_done(await store.remove(aws, its) if its else [])
 
 
 def edited(

@@ -263,10 +263,10 @@ async def _read_all(aws: Aws, store: Store) -> list[Held]:
     return [each for each in held if each is not None and each.stored.origin == "data"]
 
 
-async def find_anywhere(aws: Aws, stores: Stores, name: str) -> Held | None:
-    """Return what is stored of an entry, in whichever store; None if there is nothing."""
+async def find_anywhere(aws: Aws, stores: Stores, name: str) -> list[Held]:
+    """Return what is stored of an entry, in whichever store, as :func:`~.stores.find` does."""
     held = await find(aws, stores.current, name)
-    if held is None:
+    if not held:
         with suppress(AccessDenied, ResourceMissing):  # as above
             held = await find(aws, stores.other, name)
     return held

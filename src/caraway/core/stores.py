@@ -125,10 +125,15 @@ class Stores:
         return cls(ScheduleStore(owner, scheduling.group, scheduling.role_arn), rules)
 
 
-async def find(aws: Aws, store: Store, entry: str) -> Held | None:
-    """Return an entry's schedule in a store, whoever made it; None if there is none."""
+async def find(aws: Aws, store: Store, entry: str) -> list[Held]:
+    """Return what a store has of an entry, whoever made it.
+
+    That is one schedule; two in Scheduler where a change of it was cut short, or was made by two at
+    once.
+    """
     read = await store.read(aws, await store.kept(aws, entry=entry))
-    return next((held for held in read if held and held.stored.entry == entry), None)
+    found = [held for held in read if held and held.stored.entry == entry]
+    return [held for held in found if held.stored.origin == found[0].stored.origin]
 
 
 async def queue_arns(aws: Aws, queues: Iterable[str]) -> dict[str, str]:
