@@ -75,8 +75,6 @@ format: $(READY) ## Format the code
 
 bench: $(READY) ## Measure speed and cost beside others, and write benchmarks/RESULTS.md (half an hour)
 	$(BIN)/python -m benchmarks $(ARGS)
-	$(BIN)/python -m benchmarks.canvases
-	$(BIN)/python -m benchmarks.schedules
 
 package: $(READY) ## Build the Lambda package for AWS in build/lambda (ARCH=arm64 or x86_64)
 	rm -rf build/lambda

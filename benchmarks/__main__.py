@@ -15,13 +15,19 @@ from typing import TYPE_CHECKING
 from benchmarks import figures, page
 from benchmarks.measures import (
     Scale,
+    codecs,
     growth,
     handler,
     latency,
+    local,
+    package,
+    pools,
     producers,
     say,
+    schedules,
     start_up,
     work,
+    workflows,
 )
 from benchmarks.redis_server import is_installed
 from benchmarks.systems import BY_NAME, versions
@@ -34,11 +40,17 @@ if TYPE_CHECKING:
 
 SECTIONS: dict[str, Callable[[Scale], list[Row]]] = {
     "work": work.measure,
+    "local": local.measure,
     "producers": producers.measure,
     "latency": latency.measure,
     "growth": growth.measure,
+    "workflows": workflows.measure,
     "handler": handler.measure,
     "start_up": start_up.measure,
+    "pools": pools.measure,
+    "schedules": schedules.measure,
+    "codecs": codecs.measure,
+    "package": package.measure,
 }
 
 

@@ -1,4 +1,4 @@
-"""Where the systems run: AWS played by the stub, and Redis.
+"""Where the systems run: AWS played by the stub or by the local engine, and Redis.
 
 Each is started for one system and ends after it, so that no system meets what another has left.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from benchmarks.engine.client import Engine
 from benchmarks.peers import QUEUE, RESULTS_TABLE
 from benchmarks.redis_server import Redis
-from caraway.local.environ import surroundings
+from caraway.local.engine import LocalEngine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -87,10 +87,18 @@ def stub() -> Iterator[Broker]:
 
 
 @contextmanager
+def local() -> Iterator[Broker]:
+    """Play AWS by the local engine, behind a proxy."""
+    with LocalEngine(port=0) as behind, Engine.proxy(behind.endpoint_url) as engine:
+        aws = Aws(engine)
+        aws.prepare()
+        yield aws
+
+
+@contextmanager
 def redis() -> Iterator[Broker]:
     """Run Redis."""
     with Redis() as server:
-        server.environ = surroundings(server.environ)
         yield server
 
 

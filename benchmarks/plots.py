@@ -21,6 +21,8 @@ from benchmarks.systems import BY_NAME
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from benchmarks.systems import System
+
 OURS = ("#1b6e3c", "#58a55c", "#0f4c81", "#4c8fc4")
 THEIRS = (
     "#c0392b",
@@ -33,7 +35,7 @@ THEIRS = (
     "#8c8c8c",
     "#17a2a2",
 )
-COLOURS_KEPT = 48
+COLOURS_KEPT = 96
 STYLE = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -57,9 +59,15 @@ def colours() -> dict[str, str]:
 COLOURS = colours()
 
 
-def bars(figures: Figures, of: Callable[[Any], float], title: str, unit: str) -> Any:
+def bars(
+    figures: Figures,
+    of: Callable[[Any], float],
+    title: str,
+    unit: str,
+    has: Callable[[System], bool] = lambda _: True,
+) -> Any:
     """Draw a bar for each system, the median, with its range as a line."""
-    names = figures.systems("work")[::-1]
+    names = [each for each in figures.systems("work") if has(BY_NAME[each])][::-1]
     figure, axes = pyplot.subplots(figsize=(7.2, 0.36 * len(names) + 1.1))
     for place, name in enumerate(names):
         values = figures.values("work", of, system=name, ms=0)
@@ -78,8 +86,13 @@ def bars(figures: Figures, of: Callable[[Any], float], title: str, unit: str) ->
 
 
 def requests_per_task(figures: Figures) -> Any:
+    """Draw requests to AWS; commands of Redis are another thing."""
     return bars(
-        figures, requests, "What a worker asks its broker and result store for", "requests per task"
+        figures,
+        requests,
+        "What a worker asks AWS for",
+        "requests per task",
+        lambda system: system.broker == "aws",
     )
 
 
@@ -90,7 +103,11 @@ def cpu_per_task(figures: Figures) -> Any:
 def throughput(figures: Figures) -> Any:
     """Draw tasks per second over the time that each request takes longer."""
     figure, axes = pyplot.subplots(figsize=(7.2, 4.4))
-    for name in figures.systems("work"):
+
+    def fastest(name: str) -> float:
+        return -(figures.middle("work", rate, system=name, ms=0) or 0.0)
+
+    for name in sorted(figures.systems("work"), key=fastest):  # the legend is in this order
         points = sorted({row["ms"] for row in figures.rows("work", system=name)})
         middles = [figures.middle("work", rate, system=name, ms=ms) for ms in points]
         style = "-" if name.startswith("caraway") else "--"
@@ -197,7 +214,9 @@ def keep(drawn: Any, path: Path) -> None:
     """Write a plot with no more colours than it needs: it is kept in the repository."""
     whole = BytesIO()
     drawn.savefig(whole, bbox_inches="tight")
-    Image.open(whole).convert("RGB").quantize(COLOURS_KEPT).save(path, optimize=True)
+    Image.open(whole).convert("RGB").quantize(COLOURS_KEPT, dither=Image.Dither.NONE).save(
+        path, optimize=True
+    )
 
 
 if __name__ == "__main__":

@@ -1,22 +1,16 @@
-"""A Redis server for the benchmark, behind a proxy that holds back what is asked.
-
-``python -m benchmarks.redis_server PORT`` is the proxy: it prints its own port, and takes the
-milliseconds of each line of its input as its latency from then on.
-"""
+"""A Redis server for the benchmark, behind a proxy that holds back what is asked."""
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import socket
 import subprocess
-import sys
 import time
 from collections import Counter
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from benchmarks.processes import ROOT
+from benchmarks.engine.client import Engine
+from caraway.local.environ import surroundings
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -44,31 +38,18 @@ class Redis:
             stdout=subprocess.DEVNULL,
         )
         self._await()
-        self._proxy = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.redis_server", str(self._port)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-        )
-        assert self._proxy.stdin is not None
-        assert self._proxy.stdout is not None
-        self._said, self._told = self._proxy.stdout, self._proxy.stdin
-        self.environ = {"BENCH_BROKER": f"redis://{HOST}:{int(self._said.readline())}/0"}
+        self._proxy = Engine.proxy(f"redis://{HOST}:{self._port}").__enter__()
+        self.environ = surroundings({"BENCH_BROKER": f"redis://{self._proxy.address}/0"})
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._told.close()
-        self._proxy.wait()
-        self._said.close()
+        self._proxy.__exit__()
         self._server.terminate()
         self._server.wait()
 
     def latency(self, ms: float) -> None:
-        """Hold back each piece of what is asked for so long."""
-        self._told.write(f"{ms}\n")
-        self._told.flush()
-        self._said.readline()
+        """Hold back what is asked for so long."""
+        self._proxy.latency(ms)
 
     def counts(self) -> Counter[str]:
         """Return the commands since the last reset, by name."""
@@ -111,42 +92,3 @@ def _free_port() -> int:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-class Proxy:
-    """Passes bytes on, in order, those of a client a little later."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._latency_s = 0.0
-
-    async def serve(self) -> None:
-        """Listen until the input ends."""
-        server = await asyncio.start_server(self._client, HOST, 0)
-        print(server.sockets[0].getsockname()[1], flush=True)
-        while line := await asyncio.to_thread(sys.stdin.readline):
-            self._latency_s = float(line) / 1000
-            print(flush=True)
-
-    async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        theirs, ours = await asyncio.open_connection(HOST, self._port)
-        await asyncio.gather(self._pass(reader, ours, later=True), self._pass(theirs, writer))
-
-    async def _pass(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, later: bool = False
-    ) -> None:
-        events = asyncio.get_running_loop()
-        due = events.time()
-        with suppress(ConnectionError):  # a client was killed
-            while piece := await reader.read(65_536):
-                if later and self._latency_s:
-                    # Whatever is under way already is not waited for: pieces overlap.
-                    due = max(due, events.time() + self._latency_s)
-                    events.call_at(due, writer.write, piece)
-                else:
-                    writer.write(piece)
-        writer.close()
-
-
-if __name__ == "__main__":
-    asyncio.run(Proxy(int(sys.argv[1])).serve())

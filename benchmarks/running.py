@@ -100,11 +100,21 @@ class Running:
         told = self._tell("send", mode, count)
         return Sent(told["cpu_s"], told["wall_s"], self.broker.counts())
 
-    def get(self, count: int) -> list[float]:
-        """Let the producer wait for results one after the other; return the seconds of each."""
-        taken: list[float] = self._tell("get", count)
-        self._ended += count
+    def wait_for(self, what: str, argument: int, times: int, *, tasks: int) -> list[float]:
+        """Let the producer wait for results; return the seconds of each.
+
+        Parameters
+        ----------
+        tasks
+            How many are run for each of them.
+        """
+        taken = [each["wall_s"] for each in self._tell("wait", what, argument, times)]
+        self.wait(tasks * times)
         return taken
+
+    def producer_mb(self) -> float:
+        """Memory of the producer."""
+        return self._producer.memory_mb()
 
     def fill(self, mode: str, count: int) -> Sent:
         """Let the producer send while the worker is paused."""

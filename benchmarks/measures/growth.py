@@ -45,6 +45,7 @@ def of(system: System, scale: Scale) -> list[Row]:
             count = scale.tasks(size)
             say(f"growth: {count:,} x {system.title}")
             sent = at_work.fill(system.bulk, count)
+            producer_mb = at_work.producer_mb()
             worked = at_work.work(count, looks=LOOKS)
             rows.append(
                 {
@@ -54,6 +55,7 @@ def of(system: System, scale: Scale) -> list[Row]:
                     "cpu_s": worked.cpu_s,
                     "wall_s": worked.wall_s,
                     "requests": dict(worked.requests),
+                    "producer_mb": producer_mb,
                     "memory_mb": list(worked.memory_mb.items()),
                 }
             )

@@ -26,7 +26,7 @@ def measure(scale: Scale) -> list[Row]:
                 say(f"latency, round {turn + 1}: {system.title}")
                 calls = scale.tasks(CALLS.get(system.name, USUALLY), least=3)
                 with running(system, broker_of(system)) as at_work:
-                    at_work.get(BEFORE)
-                    seconds = at_work.get(calls)
+                    at_work.wait_for("get", 7, BEFORE, tasks=1)
+                    seconds = at_work.wait_for("get", 7, calls, tasks=1)
                 rows.append({"round": turn, "system": system.name, "seconds": seconds})
     return rows

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from benchmarks.systems import System
 
 LATENCIES_MS = (0, 5, 20, 50)
-SECONDS = 3.0
+SECONDS = 2.0
 """So long each measurement takes about, once the speed of a system is known."""
-LEAST = 20
+LEAST = 24
 
 
 def measure(scale: Scale) -> list[Row]:

@@ -15,3 +15,5 @@ QUEUE = "bench"
 RESULTS_TABLE = "bench-results"
 CALLERS = 16
 """Threads of a producer that calls concurrently."""
+PATIENCE_S = 300
+"""After so long a result does not come any more."""

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from benchmarks.marks import one_more
-from benchmarks.peers import CALLERS, QUEUE
+from benchmarks.peers import CALLERS, PATIENCE_S, QUEUE
 from benchmarks.peers.producing import serve
-from caraway import Caraway, Queue, group
+from caraway import Caraway, Queue, chain, chord, group
 
 app = Caraway("bench")
 app.conf.update(task_queues=[Queue(QUEUE, consumer="ecs")], task_default_queue=QUEUE)
@@ -42,6 +42,13 @@ async def usual_async(number: int) -> int:
     return number
 
 
+@app.task(name="gathered")
+def gathered(numbers: list[int]) -> int:
+    """Run as the body of a chord."""
+    one_more()
+    return sum(numbers)
+
+
 work: Any = globals()[os.environ.get("BENCH_TASK", "usual")]
 
 
@@ -69,7 +76,22 @@ async def concurrently(count: int) -> None:
 
 
 def get(number: int) -> None:
-    assert work.delay(number).get(timeout=60) == number
+    assert work.delay(number).get(timeout=PATIENCE_S) == number
+
+
+def a_chord(size: int) -> None:
+    header = [work.s(number) for number in range(size)]
+    assert chord(header, gathered.s()).delay().get(timeout=PATIENCE_S) == sum(range(size))
+
+
+def a_chain(length: int) -> None:
+    links = [work.si(number) for number in range(length)]
+    assert chain(*links).delay().get(timeout=PATIENCE_S) == length - 1
+
+
+def round_trips(count: int) -> None:
+    for number in range(count):
+        get(number)
 
 
 def main() -> None:
@@ -83,7 +105,7 @@ def main() -> None:
             "threads": from_threads,
             "concurrent": lambda count: events.run_until_complete(concurrently(count)),
         },
-        get,
+        {"get": get, "chord": a_chord, "chain": a_chain, "round trips": round_trips},
     )
 
 

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
-from celery import Celery, group
+from celery import Celery, chord, group
 
 from benchmarks.marks import one_more
-from benchmarks.peers import CALLERS, QUEUE, RESULTS_TABLE
+from benchmarks.peers import CALLERS, PATIENCE_S, QUEUE, RESULTS_TABLE
 from benchmarks.peers.producing import serve
 
 TUNED = "BENCH_TUNED" in os.environ
@@ -56,6 +56,13 @@ def work(number: int) -> int:
     return number
 
 
+@app.task(name="gathered")  # type: ignore[untyped-decorator]
+def gathered(numbers: list[int]) -> int:
+    """Run as the body of a chord."""
+    one_more()
+    return sum(numbers)
+
+
 def loop(count: int) -> None:
     for number in range(count):
         work.delay(number)
@@ -72,8 +79,17 @@ def from_threads(count: int) -> None:
 
 def get(number: int) -> None:
     result: Any = work.delay(number)
-    assert result.get(timeout=60, interval=POLL_S) == number
+    assert result.get(timeout=PATIENCE_S, interval=POLL_S) == number
+
+
+def a_chord(size: int) -> None:
+    header = [work.s(number) for number in range(size)]
+    result = chord(header)(gathered.s())
+    assert result.get(timeout=PATIENCE_S, interval=POLL_S) == sum(range(size))
 
 
 if __name__ == "__main__":
-    serve({"loop": loop, "group": in_a_group, "threads": from_threads}, get)
+    serve(
+        {"loop": loop, "group": in_a_group, "threads": from_threads},
+        {"get": get, "chord": a_chord},
+    )

@@ -1,7 +1,4 @@
-"""What serializers and compressions cost, and how much they make of the same orders.
-
-``python -m benchmarks.codecs`` prints it alone.
-"""
+"""What serializers and compressions cost, and how much they make of the same orders."""
 
 from __future__ import annotations
 
@@ -11,6 +8,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.measures import say
 from caraway.core.codec import decode, dumps, encode
 from caraway.core.compression import NAMES, compression
 from caraway.core.encoding import to_base64
@@ -18,6 +16,8 @@ from caraway.core.serializers import Accepted, serializer_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from benchmarks.measures import Row, Scale
 
 SIZES = (512, 1_024, 2_048, 4_096, 6_554, 16_384, 65_536, 262_144)
 """Characters of JSON; 6,554 is the tenth of an SQS chunk of 64 KB, as messages travel by ten."""
@@ -51,52 +51,41 @@ def seconds(function: Callable[[], object]) -> float:
     return best
 
 
-def compressed(size: int) -> str:
-    """Return a line of the table of compressions."""
+def compressed(size: int) -> list[Row]:
+    """Return what each compression makes of a body."""
     body = dumps(orders(size)).encode()
-    cells = [f"{len(body):,}"]
+    rows: list[Row] = []
     for name in NAMES:
         method = compression(name)
         smaller = method.compress(body) or body
-        there = seconds(partial(method.compress, body))
-        back = seconds(partial(method.decompress, smaller))
-        part = len(to_base64(smaller)) / len(body)
-        cells.append(f"{part:.0%}, {there * 1e6:.0f} + {back * 1e6:.0f} µs")
-    return f"| {' | '.join(cells)} |"
+        rows.append(
+            {
+                "compression": name,
+                "bytes": len(body),
+                "part": len(to_base64(smaller)) / len(body),
+                "there_s": seconds(partial(method.compress, body)),
+                "back_s": seconds(partial(method.decompress, smaller)),
+            }
+        )
+    return rows
 
 
-def serialized(name: str) -> str:
-    """Return a line of the table of serializers."""
+def serialized(name: str) -> Row:
+    """Return what a serializer makes of an argument."""
     value = orders(SIZE_OF_AN_ARGUMENT)
     write = encode if name == "json" else serializer_named(name).encode
     text = dumps(write(value))
-    there = seconds(lambda: dumps(write(value)))
-    back = seconds(lambda: decode(json.loads(text), READ))
-    return f"| `{name}` | {len(text):,} | {there * 1e6:.0f} | {back * 1e6:.0f} |"
+    return {
+        "serializer": name,
+        "characters": len(text),
+        "write_s": seconds(lambda: dumps(write(value))),
+        "read_s": seconds(lambda: decode(json.loads(text), READ)),
+    }
 
 
-def lines() -> list[str]:
-    """Return the section of the page of results."""
-    return [
-        "## Serializers",
-        "",
-        f"One argument, orders of {SIZE_OF_AN_ARGUMENT:,} characters of JSON: what it takes in the",
-        "body, and microseconds to write and to read it.",
-        "",
-        "| serializer | characters | write | read |",
-        "|---|---|---|---|",
-        *map(serialized, SERIALIZERS),
-        "",
-        "## Compression",
-        "",
-        "Bodies of orders: what is left of them in base64, and the time there and back.",
-        "",
-        f"| bytes | {' | '.join(NAMES)} |",
-        f"|---|{'---|' * len(NAMES)}",
-        *map(compressed, SIZES),
-        "",
-    ]
-
-
-if __name__ == "__main__":
-    print("\n".join(lines()))
+def measure(scale: Scale) -> list[Row]:
+    """Measure all of them once."""
+    say("codecs")
+    sizes = SIZES if scale.part >= 1 else SIZES[:2]
+    rows = [serialized(name) for name in SERIALIZERS]
+    return rows + [row for size in sizes for row in compressed(size)]

@@ -1,20 +1,15 @@
-"""What ``caraway beat sync`` costs for many entries: CPU seconds to compile and to compare them.
-
-    python -m benchmarks.schedules
-    python -m benchmarks.schedules 20000 --profile
+"""What ``caraway beat sync`` costs for many entries: CPU to compile and to compare them.
 
 AWS is made up, so nothing is waited for: it lists what is there, a hundred with a request.
 """
 
 from __future__ import annotations
 
-import argparse
-import cProfile
-import pstats
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.measures import say
 from caraway import Caraway
 from caraway.beat import schedules_of, stores_of
 from caraway.core.beat_sync import compare
@@ -27,11 +22,12 @@ from caraway.schedules import crontab, schedule
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from caraway.core.beat_sync import Plan
+    from benchmarks.measures import Row, Scale
     from caraway.core.stored import Stored
     from caraway.core.stores import Store
 
 ROLE = "arn:aws:iam::123456789012:role/scheduler"
+ENTRIES = 10_000
 ZONES = ("UTC", "Asia/Seoul", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe")
 
 
@@ -84,38 +80,28 @@ def _send(number: int, name: str) -> None:
     """Stand for a user's task."""
 
 
-def measure(count: int) -> tuple[Plan, Counter[str], float, float]:
-    """Return the plan, the requests, and the CPU seconds of compiling and of comparing."""
-    app = app_with(count)
-    began = time.process_time()
-    wanted = schedules_of(app, app.aws.now())
-    compiled = time.process_time()
-    stores = stores_of(app)
-    aws: Any = Listing(stores.current, wanted)
-    listed = time.process_time()
-    plan = run_now(compare(aws, stores, wanted))
-    return plan, aws.asked, compiled - began, time.process_time() - listed
-
-
-def main() -> None:
-    """Measure, and print it."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("count", nargs="?", type=int, default=10_000, help="entries")
-    parser.add_argument("--profile", action="store_true", help="say where the time goes")
-    options = parser.parse_args()
-    profile = cProfile.Profile()
-    if options.profile:
-        profile.enable()
-    plan, asked, compile_s, compare_s = measure(options.count)
-    profile.disable()
-    told = ", ".join(f"{operation} {number:,}" for operation, number in sorted(asked.items()))
-    print(f"{len(plan.unchanged):,} entries unchanged, {len(plan.changes)} changes")
-    print(f"compiled in {compile_s:.2f} s, compared in {compare_s:.2f} s of CPU; requests: {told}")
-    if options.profile:
-        pstats.Stats(profile).sort_stats("cumulative").print_stats(30)
-
-
-if __name__ == "__main__":
-    main()
+def measure(scale: Scale) -> list[Row]:
+    """Compile and compare all entries, once in each round."""
+    rows: list[Row] = []
+    count = scale.tasks(ENTRIES)
+    for turn in range(scale.rounds):
+        say(f"schedules, round {turn + 1}")
+        app = app_with(count)
+        began = time.process_time()
+        wanted = schedules_of(app, app.aws.now())
+        compiled = time.process_time()
+        stores = stores_of(app)
+        aws: Any = Listing(stores.current, wanted)
+        listed = time.process_time()
+        plan = run_now(compare(aws, stores, wanted))
+        assert not plan.changes
+        rows.append(
+            {
+                "round": turn,
+                "entries": count,
+                "compile_s": compiled - began,
+                "compare_s": time.process_time() - listed,
+                "requests": dict(aws.asked),
+            }
+        )
+    return rows
