@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 from matplotlib import pyplot
+from matplotlib.ticker import LogLocator, NullFormatter
 from PIL import Image
 
 from benchmarks.figures import Figures, cpu, rate, requests
@@ -97,7 +98,7 @@ def requests_per_task(figures: Figures) -> Any:
 
 
 def cpu_per_task(figures: Figures) -> Any:
-    return bars(figures, cpu, "What a worker's CPU does", "CPU seconds per 1,000 tasks")
+    return bars(figures, cpu, "What a task costs its worker", "CPU seconds per 1,000 tasks")
 
 
 def throughput(figures: Figures) -> Any:
@@ -124,7 +125,7 @@ def throughput(figures: Figures) -> Any:
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.set_xlabel("ms added to each request")
     axes.set_ylabel("tasks per second (log)")
-    axes.set_title("One worker process, its queue full", loc="left", fontsize=10)
+    axes.set_title("Throughput of one worker process, its queue full", loc="left", fontsize=10)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
@@ -138,10 +139,17 @@ def latency(figures: Figures) -> Any:
         parts = [(place + 1) / len(taken) * 100 for place in range(len(taken))]
         axes.step(taken, parts, where="post", color=COLOURS[name], label=BY_NAME[name].title)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.set_xlabel("ms from delay() to its result (log)")
-    axes.set_ylabel("% of calls")
-    axes.set_title("An idle queue, one call after the other", loc="left", fontsize=10)
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("ms (log)")
+    axes.set_ylim(0, 102)
+    axes.set_ylabel("% of calls that have it")
+    axes.set_title(
+        "From delay() to its result, on an idle queue, one call after the other",
+        loc="left",
+        fontsize=10,
+    )
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
@@ -155,6 +163,8 @@ def growth(figures: Figures) -> Any:
     ):
         for name in figures.systems("growth"):
             rows = figures.rows("growth", system=name)
+            if of is requests and BY_NAME[name].broker != "aws":
+                continue  # commands of Redis are another thing
             axes.plot(
                 [row["tasks"] for row in rows],
                 [of(row) for row in rows],
@@ -167,23 +177,31 @@ def growth(figures: Figures) -> Any:
         axes.set_ylim(bottom=0)
         axes.set_xlabel("tasks (log)")
         axes.set_title(f"Worker: {title}", loc="left", fontsize=10)
-    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 
 def memory(figures: Figures) -> Any:
     """Draw a worker's memory over the tasks that it has run."""
     figure, axes = pyplot.subplots(figsize=(7.2, 3.4))
-    for name in figures.systems("growth"):
-        rows = figures.rows("growth", system=name)
-        longest = max(rows, key=lambda row: int(row["tasks"]))
-        ran, megabytes = zip(*longest["memory_mb"], strict=True)
-        part = [each / 1000 for each in ran]
-        axes.plot(part, megabytes, color=COLOURS[name], label=BY_NAME[name].title, marker=".")
+    measured = {
+        name: max(figures.rows("growth", system=name), key=lambda row: int(row["tasks"]))
+        for name in figures.systems("growth")
+    }
+    most = max(row["tasks"] for row in measured.values())
+    for name, row in measured.items():
+        ran, megabytes = zip(*row["memory_mb"], strict=True)
+        title = BY_NAME[name].title
+        if row["tasks"] < most:  # too few to be seen as a line
+            label = f"{title} (after {row['tasks']:,})"
+            axes.axhline(megabytes[-1], color=COLOURS[name], linestyle=":", label=label)
+        else:
+            part = [each / 1000 for each in ran]
+            axes.plot(part, megabytes, color=COLOURS[name], label=title, marker=".")
     axes.set_ylim(bottom=0)
     axes.set_xlabel("thousand tasks run")
     axes.set_ylabel("resident MB")
-    axes.set_title("A worker's memory", loc="left", fontsize=10)
+    axes.set_title("A worker's memory over the tasks that it runs", loc="left", fontsize=10)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
