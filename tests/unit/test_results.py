@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from caraway import states
+from caraway.aws.asyncio_aws import AsyncioAws
 from caraway.core.claim_check import Store
 from caraway.core.port import run_now
 from caraway.core.results import Seen, forget, look
@@ -14,7 +16,8 @@ from caraway.core.waiting import LONGEST_WAIT_S, wait
 from caraway.exceptions import EndpointUnreachable, Reject, Retry, TaskRevokedError
 from caraway.exceptions import TimeoutError as ResultTimeoutError
 from caraway.requests.dynamodb import GetItem, UpdateItem
-from tests.support import FakeTask, Fates, World, doing
+from tests.support import TABLE, FakeTask, Fates, World, doing
+from tests.unit.test_record_batches import DynamoDB
 
 
 def world_with(*outcomes: Any, **options: Any) -> World:
@@ -192,6 +195,28 @@ def test_a_wait_takes_few_looks_however_long_the_task(lasts_s: float, looks: int
     world.aws.sleep = sleep  # type: ignore[method-assign]
     run_now(wait(world.aws, world.site, sent.id, None, None))
     assert len(world.asked(GetItem)) == looks
+
+
+def test_those_who_wait_at_the_same_time_look_together() -> None:
+    world = world_with(5)
+    wire = DynamoDB([GetItem(TABLE, f"{number}") for number in range(100)])
+
+    async def main() -> list[Seen]:
+        aws = AsyncioAws(wire)
+
+        async def sleep(seconds: float) -> None:  # noqa: ARG001 - no time passes
+            await asyncio.sleep(0)
+            if len(wire.operations) == 3:
+                for each in wire.requests:
+                    done = {"id": each.id, "phase": "done", "state": "SUCCESS", "result": each.id}
+                    wire.memory.items[TABLE, each.id] = done
+
+        aws.sleep = sleep  # type: ignore[method-assign]
+        waits = (wait(aws, world.site, each.id, None, None) for each in wire.requests)
+        return await asyncio.gather(*waits)
+
+    assert [each.result for each in asyncio.run(main())] == list(range(100))
+    assert wire.operations == ["batch_get_item"] * 4
 
 
 def test_looks_may_come_at_an_interval() -> None:
