@@ -91,6 +91,11 @@ def before_publish(
     return replace(outgoing, message=replace(message, headers=encode(own, path="headers")))
 
 
+def is_publish_heard() -> bool:
+    """Say whether anybody hears of sends."""
+    return bool(signals.before_task_publish.receivers or signals.after_task_publish.receivers)
+
+
 def after_publish(outgoing: Outgoing, args: Any, kwargs: Any) -> None:
     """Send ``after_task_publish``: the call is durable."""
     if not signals.after_task_publish.receivers:

@@ -38,29 +38,33 @@ class Departure:
         What it was called with, for signals.
     policy
         How often its send is asked again.
-    middleware
-        What surrounds it; entered.
-    context
-        Where the middleware runs: what it sets there is not seen by the calls around this one.
+    around
+        The middleware that surrounds it, entered, and where that runs: what it sets there is not
+        seen by the calls around this one. None where nothing surrounds it.
     """
 
     outgoing: Outgoing
     args: Any
     kwargs: Any
     policy: Mapping[str, Any]
-    middleware: ExitStack
-    context: Context
+    around: tuple[ExitStack, Context] | None = None
 
     def end(self, failure: BaseException | None = None) -> Exception | None:
         """Tell signals and middleware what came of it; return its failure, or theirs."""
         try:
-            self.context.run(self._end, failure)
+            if self.around is not None:
+                middleware, context = self.around
+                context.run(self._end, failure, middleware)
+            elif failure is not None:
+                raise failure
+            else:
+                after_publish(self.outgoing, self.args, self.kwargs)
         except Exception as error:  # noqa: BLE001 - the outcome of this call
             return error
         return None
 
-    def _end(self, failure: BaseException | None) -> None:
-        with self.middleware:
+    def _end(self, failure: BaseException | None, middleware: ExitStack) -> None:
+        with middleware:
             if failure is not None:
                 raise failure
             after_publish(self.outgoing, self.args, self.kwargs)

@@ -10,7 +10,7 @@ from contextvars import copy_context
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Final
 
-from caraway.announcing import after_publish, before_publish
+from caraway.announcing import after_publish, before_publish, is_publish_heard
 from caraway.batches import Departure, collecting, send_departures
 from caraway.call_options import in_zone_of, options_to_json, serializer_of
 from caraway.core.arguments import untyped_to_wire
@@ -118,6 +118,9 @@ def departure(
     place: Place = NOWHERE,
 ) -> Departure:
     """Describe a call that is to be sent, inside the middleware around it."""
+    if not app.onion.surrounds_publish and not is_publish_heard():
+        outgoing, policy = prepared(app, call, given, now, place)
+        return Departure(outgoing, call.args, call.kwargs, policy)
     context = copy_context()
     return context.run(_departure, context, app, call, given, now, place)
 
@@ -132,9 +135,9 @@ def _departure(
 ) -> Departure:
     with ExitStack() as middleware:
         middleware.enter_context(app.onion.around_publish(call))
-        outgoing = prepared(app, call, given, now, place)
-        policy = publish_policy(app, call.options)
-        return Departure(outgoing, call.args, call.kwargs, policy, middleware.pop_all(), context)
+        outgoing, policy = prepared(app, call, given, now, place)
+        around = middleware.pop_all(), context
+        return Departure(outgoing, call.args, call.kwargs, policy, around)
 
 
 def prepared(
@@ -143,8 +146,8 @@ def prepared(
     given: Mapping[str, Any],
     now: datetime,
     place: Place = NOWHERE,
-) -> Outgoing:
-    """Describe a call that is sent at once, and announce it."""
+) -> tuple[Outgoing, Mapping[str, Any]]:
+    """Describe a call that is sent at once, and announce it; return how often it is asked, too."""
     options = call.options
     if options.get("task_id") != given.get("task_id"):
         raise InvalidOption(
@@ -161,7 +164,8 @@ def prepared(
     )
     call.id = outgoing.message.id
     policy = publish_policy(app, options)
-    return before_publish(outgoing, call.args, call.kwargs, options.get("headers"), policy)
+    announced = before_publish(outgoing, call.args, call.kwargs, options.get("headers"), policy)
+    return announced, policy
 
 
 def describe_call(
@@ -248,7 +252,7 @@ def run_eagerly(
     now = datetime.now(timezone.utc)
     call = publication(task, args, kwargs, options)
     with app.onion.around_publish(call):
-        outgoing = prepared(app, call, options, now)
+        outgoing, _ = prepared(app, call, options, now)
         after_publish(outgoing, args, kwargs)
     memory, errors = eager.run(app, [outgoing], now)
     error = errors.get(outgoing.message.id)

@@ -132,6 +132,11 @@ class Onion:
             if (name := "aexecute" if _has(each, "aexecute") else "execute") and _has(each, name)
         ]
 
+    @property
+    def surrounds_publish(self) -> bool:
+        """Whether there is anything around a send."""
+        return bool(self._publish)
+
     def around_publish(self, publication: Publication) -> AbstractContextManager[None]:
         """Return what surrounds a send."""
         return _around(self._publish, publication) if self._publish else nullcontext()

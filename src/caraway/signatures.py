@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic
 
@@ -98,7 +97,8 @@ class Signature(Generic[R_co]):
     ) -> Signature[R_co]:
         """Return a copy with arguments in front, keyword arguments and options added."""
         check_options(options)
-        cloned = copy.copy(self)
+        cloned = object.__new__(type(self))
+        vars(cloned).update(vars(self))
         cloned.args = self.args if self.immutable else (*(args or ()), *self.args)
         cloned.kwargs = dict(self.kwargs) if self.immutable else {**self.kwargs, **(kwargs or {})}
         own = {name: _own_copy(value) for name, value in self.options.items()}

@@ -81,7 +81,7 @@ class AiobotocoreWire:
                 opening = self._session.create_client(
                     **self._settings.client_arguments(service),
                     config=self._settings.config(
-                        AioConfig, connector_args={"keepalive_timeout": IDLE_S}
+                        AioConfig, service, connector_args={"keepalive_timeout": IDLE_S}
                     ),
                 )
                 self._clients[service] = await opening.__aenter__()
@@ -218,6 +218,11 @@ class AsyncioAws:
 
     async def perform_all(self, requests: Sequence[Request[R]]) -> list[R | Exception]:
         """Perform many requests at once."""
+        if len(requests) == 1:  # gathering one costs more than performing it
+            try:
+                return [await self.perform(requests[0])]
+            except Exception as error:  # noqa: BLE001 - it is the caller's answer
+                return [error]
         answers = await asyncio.gather(
             *(self.perform(request) for request in requests), return_exceptions=True
         )
@@ -276,10 +281,13 @@ class AsyncioAws:
     async def _remember(self, request: Request[R]) -> R:
         """Ask once; whoever asks meanwhile waits for the same answer, a failure is forgotten."""
         found = self._remembered.get(request)
-        if found is None or (found.done() and (found.cancelled() or found.exception())):
-            found = asyncio.ensure_future(self._single(request))
-            self._remembered[request] = found
-        answer: R = await asyncio.shield(found)
+        answer: R
+        if found is not None and found.done() and not (found.cancelled() or found.exception()):
+            answer = found.result()
+            return answer
+        if found is None or found.done():
+            found = self._remembered[request] = asyncio.ensure_future(self._single(request))
+        answer = await asyncio.shield(found)
         return answer
 
     async def _single(self, request: Request[R]) -> R:

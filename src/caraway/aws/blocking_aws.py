@@ -54,7 +54,7 @@ class Boto3:
                 self._session = self._session or self._new_session()
                 self._clients[service] = self._session.client(
                     **self._settings.client_arguments(service),
-                    config=self._settings.config(Config),
+                    config=self._settings.config(Config, service),
                 )
             return self._clients[service]
 

@@ -114,26 +114,28 @@ class _Entries(Batch):
         }
 
     def outcomes(self, requests: Sequence[ToQueue], response: Mapping[str, Any]) -> list[Any]:
-        outcomes: list[Any] = [_not_spoken_of(each) for each in requests]
+        told: dict[int, Any] = {}
         for entry in response.get("Successful", ()):
             place = int(entry["Id"])
-            outcomes[place] = answer_of(requests[place], entry)
+            told[place] = answer_of(requests[place], entry)
         for entry in response.get("Failed", ()):
             place = int(entry["Id"])
             code, message = entry.get("Code", ""), entry.get("Message", "")
-            outcomes[place] = error_of_code(requests[place], code, message, {"Error": entry})
-        return outcomes
+            told[place] = error_of_code(requests[place], code, message, {"Error": entry})
+        return [
+            told[place] if place in told else _not_spoken_of(request)
+            for place, request in enumerate(requests)
+        ]
 
 
 class _Sends(_Entries):
     operation = "send_message_batch"
 
     def size_bytes(self, request: SendMessage) -> int:
-        attributes = sum(
-            len(name.encode()) + len(b"String") + len(value.encode())
-            for name, value in request.attributes.items()
-        )
-        return len(request.body.encode()) + attributes
+        size = _bytes_of(request.body)
+        for name, value in request.attributes.items():
+            size += _bytes_of(name) + len("String") + _bytes_of(value)
+        return size
 
     def cut(self, requests: Sequence[SendMessage]) -> Iterator[int]:
         """Cut so that SQS bills the fewest chunks of 64 KiB, in the fewest requests for that.
@@ -380,6 +382,10 @@ class Load:
             self._keys.add(key)
         self._bytes += self._batch.size_bytes(request)
         self._count += 1
+
+
+def _bytes_of(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def _copy(item: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -47,7 +47,9 @@ def whereabouts(settings: ClientSettings) -> Whereabouts:
 
     try:
         session = boto3.session.Session(profile_name=settings.profile)
-        client = session.client(**settings.client_arguments("sqs"), config=settings.config(Config))
+        client = session.client(
+            **settings.client_arguments("sqs"), config=settings.config(Config, "sqs")
+        )
         found = session.get_credentials()
     except Exception as error:
         translated = translate(error, GetCallerIdentity())

@@ -26,6 +26,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, Union
 
 from caraway.core.codec import decode, encode
+from caraway.core.encoding import PLAIN
 from caraway.exceptions import ContentDisallowed, DecodeError, EncodeError, InvalidArguments
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ class Typed:
         EncodeError
             If something in it cannot be serialised.
         """
+        if serializer is None and type(value) in PLAIN and self._fits(value):
+            return value
         write = encode if serializer is None else serializer.encode
         if self._fits(value) or self._adapter is None:
             return write(value, path=self._path)

@@ -158,21 +158,24 @@ class Parameters:
         how: Any,
     ) -> tuple[list[Any], dict[str, Any]]:
         """Convert each argument in its place; all that do not fit are named in one exception."""
-        by_name, other = self._read.by_name, self._read.other_names
         values: list[Any] = []
+        named: dict[str, Any] = {}
         problems: list[Exception] = []
-        for place, value in itertools.chain(
-            zip(places, args, strict=False),
-            ((by_name.get(name, other), value) for name, value in kwargs.items()),
-        ):
+        for place, value in zip(places, args, strict=False):
             try:
                 values.append(convert(place, value, how))
+            except (InvalidArguments, EncodeError) as problem:  # noqa: PERF203 - all are named
+                problems.append(problem)
+        by_name, other = self._read.by_name, self._read.other_names
+        for name, value in kwargs.items():
+            try:
+                named[name] = convert(by_name.get(name, other), value, how)
             except (InvalidArguments, EncodeError) as problem:  # noqa: PERF203 - all are named
                 problems.append(problem)
         if problems:
             lines = (f"{self.name}: {problem}" for problem in problems)
             raise InvalidArguments("\n".join(lines)) from problems[0]
-        return values[: len(args)], dict(zip(kwargs, values[len(args) :], strict=True))
+        return values, named
 
 
 def untyped_to_wire(

@@ -35,7 +35,7 @@ _SPARSE: Final = {
     "chain": (),
     "replaced_task_nesting": 0,
 }
-"""Fields left out of the body when they hold these; None is always left out."""
+"""Fields left out of the body when they hold these, which are all false; None always is."""
 _EMPTY: Final = {"args": (), **_SPARSE}
 
 
@@ -147,15 +147,13 @@ class Message:
     def to_json(self) -> dict[str, Json]:
         """Return the envelope as JSON data, without what is at its default."""
         envelope: dict[str, Json] = {"caraway": VERSION}
-        for name in _FIELDS:
-            value = getattr(self, name)
-            if value is None or (name in _SPARSE and value == _SPARSE[name]):
+        for name, value in vars(self).items():
+            if value is None or (not value and name in _SPARSE):
                 continue
             if isinstance(value, datetime):
-                value = value.isoformat()
-            elif isinstance(value, tuple):
-                value = list(value)
-            envelope[name] = value
+                envelope[name] = value.isoformat()
+            else:
+                envelope[name] = list(value) if isinstance(value, tuple) else value
         return envelope
 
     def to_body(self) -> str:

@@ -44,6 +44,7 @@ AS_IN_SQS: Final = {
     "MessageGroupId": "message_group_id",
 }
 """Options by the names that Celery's users of SQS give them, and by ours."""
+_KNOWN: Final = OPTIONS | AS_IN_SQS.keys()
 NO_MEANING: Final = {
     "priority": "SQS has no priorities; send urgent tasks to a queue of their own",
     "exchange": "SQS has no exchanges; name the queue",
@@ -64,6 +65,8 @@ def check_options(options: Mapping[str, Any]) -> None:
     UnknownOption
         Naming the nearest one, or what takes the place of Celery's.
     """
+    if _KNOWN.issuperset(options):
+        return
     for name in options:
         if name in NO_MEANING:
             raise UnknownOption(f"option {name!r} has no meaning here: {NO_MEANING[name]}")
@@ -79,6 +82,8 @@ def by_our_names(options: Mapping[str, Any]) -> dict[str, Any]:
     InvalidOption
         If one is given by two names.
     """
+    if AS_IN_SQS.keys().isdisjoint(options):
+        return dict(options)
     named = {name: value for name, value in options.items() if name not in AS_IN_SQS}
     for name in options.keys() & AS_IN_SQS.keys():
         ours = AS_IN_SQS[name]
@@ -187,9 +192,11 @@ def check_within_horizon(eta: datetime | None, now: datetime) -> None:
 
 def check_values(options: Mapping[str, Any]) -> None:
     """Refuse values that no worker could read, while the caller can still mend them."""
-    for name, fits, expected in _VALUES:
-        value = options.get(name)
-        if value is not None and not fits(value):
+    for name, value in options.items():
+        if value is None or name not in _VALUES:
+            continue
+        fits, expected = _VALUES[name]
+        if not fits(value):
             raise InvalidOption(f"{name}={value!r:.80}: expected {expected}")
 
 
@@ -216,21 +223,21 @@ def _is_group(value: object) -> bool:
 GROUP: Final = re.compile("[!-~]{1,128}")
 """What a message group or a deduplication id may be."""
 _GROUP_SAID: Final = "1 to 128 letters, digits and punctuation marks"
-_VALUES: Final[tuple[tuple[str, Callable[[object], bool], str], ...]] = (
-    ("task", is_name, f"printable text of at most {NAME_LIMIT} characters"),
-    ("task_id", is_name, f"printable text of at most {NAME_LIMIT} characters"),
-    ("compression", _is_compression, "a compression's name"),
-    ("serializer", is_name, "a serializer's name"),
-    ("headers", lambda value: isinstance(value, Mapping), "a dict"),
-    ("stamps", are_stamps, "a dict of stamps by their names"),
-    ("ignore_result", lambda value: isinstance(value, bool), "True or False"),
-    ("retry", lambda value: isinstance(value, bool), "True or False"),
-    ("retry_policy", lambda value: isinstance(value, Mapping), "a dict"),
-    ("soft_time_limit", _is_limit, "seconds above 0"),
-    ("time_limit", _is_limit, "seconds above 0"),
-    ("message_group_id", _is_group, _GROUP_SAID),
-    ("message_deduplication_id", _is_group, _GROUP_SAID),
-)
+_VALUES: Final[Mapping[str, tuple[Callable[[object], bool], str]]] = {
+    "task": (is_name, f"printable text of at most {NAME_LIMIT} characters"),
+    "task_id": (is_name, f"printable text of at most {NAME_LIMIT} characters"),
+    "compression": (_is_compression, "a compression's name"),
+    "serializer": (is_name, "a serializer's name"),
+    "headers": (lambda value: isinstance(value, Mapping), "a dict"),
+    "stamps": (are_stamps, "a dict of stamps by their names"),
+    "ignore_result": (lambda value: isinstance(value, bool), "True or False"),
+    "retry": (lambda value: isinstance(value, bool), "True or False"),
+    "retry_policy": (lambda value: isinstance(value, Mapping), "a dict"),
+    "soft_time_limit": (_is_limit, "seconds above 0"),
+    "time_limit": (_is_limit, "seconds above 0"),
+    "message_group_id": (_is_group, _GROUP_SAID),
+    "message_deduplication_id": (_is_group, _GROUP_SAID),
+}
 
 
 def signatures(value: Any, what: str) -> tuple[Json, ...]:

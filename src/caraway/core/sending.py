@@ -22,7 +22,6 @@ from caraway.requests.sqs import DELAY_LIMIT_S, GetQueueArn, GetQueueUrl, SendMe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
 
     from caraway.core.message import Message
     from caraway.core.port import Aws
@@ -54,7 +53,7 @@ async def request_to_send(aws: Aws, site: Site, outgoing: Outgoing) -> Sending:
     message, queue, to = outgoing.message, outgoing.queue, site.scheduling
     url = await queue_url(aws, site, queue)
     body = await pack(aws, site.store, message, site.signing)
-    wait_s, limit_s = _wait_s(outgoing, aws.now()), site.delay_limit_s
+    wait_s, limit_s = _wait_s(aws, outgoing), site.delay_limit_s
     if wait_s > limit_s and message.eta and to is not None and _fits(body):
         arn = await aws.perform(GetQueueArn(url))
         return CreateSchedule(eta_schedule(to, message, message.eta, arn, body))
@@ -69,11 +68,11 @@ async def request_to_send(aws: Aws, site: Site, outgoing: Outgoing) -> Sending:
     )
 
 
-def _wait_s(outgoing: Outgoing, now: datetime) -> int:
+def _wait_s(aws: Aws, outgoing: Outgoing) -> int:
     """Return how long a message is to be held; a send that is tried again may be late for that."""
     if outgoing.delay_s <= DELAY_LIMIT_S or outgoing.message.eta is None:
         return outgoing.delay_s
-    return max(0, ceil((outgoing.message.eta - now).total_seconds()))
+    return max(0, ceil((outgoing.message.eta - aws.now()).total_seconds()))
 
 
 def _fits(body: str) -> bool:
