@@ -204,7 +204,7 @@ def test_those_who_wait_at_the_same_time_look_together() -> None:
     async def main() -> list[Seen]:
         aws = AsyncioAws(wire)
 
-        async def sleep(seconds: float) -> None:  # noqa: ARG001 - no time passes
+        async def sleep(seconds: float) -> None:
             await asyncio.sleep(0)
             if len(wire.operations) == 3:
                 for each in wire.requests:
