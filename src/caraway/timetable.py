@@ -357,7 +357,8 @@ class Schedules:
             return ScheduleNotFound(
                 f"AWS does not have {name!r} of beat_schedule yet: run 'caraway beat sync'"
             )
-        there = await made_at_run_time(aws, stores_of(self.app))
+        # Of very many not all: each is read, and they are not worth more than a suggestion.
+        there = await made_at_run_time(aws, stores_of(self.app), pages=1)
         near = nearest(name, [*of_code, *(held.stored.entry for held in there)])
         return ScheduleNotFound(f"AWS has no schedule named {name!r}{near}")
 

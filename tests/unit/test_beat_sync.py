@@ -351,6 +351,24 @@ def test_what_was_made_at_run_time_is_never_touched(stores: Stores) -> None:
     assert held.stored.origin == "data"
 
 
+@pytest.mark.parametrize(("new", "customers", "lists"), [(40, 3, 2), (40, 25, 4), (2, 95, 4)])
+def test_whether_new_entries_were_made_at_run_time_takes_few_lists(
+    new: int, customers: int, lists: int
+) -> None:
+    # One for each page of these, or for each new entry: whichever is fewer.
+    aws = Timekeepers(page_size=10)
+    for number in range(customers):
+        put_as_data(aws, SCHEDULES, f"of customer {number:03}")
+    plan = aws.compare(made({f"a{n}": every() for n in range(new)}, SCHEDULES), SCHEDULES)
+    assert len(plan.create) == new
+    of_code = 1
+    assert aws.asked["ListSchedules"] <= of_code + lists
+    assert aws.asked["GetSchedule"] == 0
+    clash = made({f"of customer {customers - 1:03}": every()}, SCHEDULES)
+    with pytest.raises(ImproperlyConfigured, match=r"was made at run time"):
+        aws.compare(clash, SCHEDULES)
+
+
 @both_stores
 def test_an_entry_that_was_made_at_run_time_is_refused_in_the_code(stores: Stores) -> None:
     aws = Timekeepers()

@@ -295,6 +295,17 @@ def test_the_zone_of_a_crontab_stays_unless_another_is_named(shop: Shop) -> None
     assert shop.schedules.get("here").schedule == crontab(0, 9, tz="America/New_York")
 
 
+def test_a_name_that_nothing_has_costs_no_more_where_very_many_were_made_at_run_time() -> None:
+    shop = Shop("schedule")
+    for number in range(250):
+        shop.schedules.create(f"of customer {number:03}", "shop.clean", 600, args=(number,))
+    shop.memory.requests.clear()
+    with pytest.raises(ScheduleNotFound, match="did you mean 'of customer 000'"):
+        shop.schedules.get("of custom 000")
+    assert shop.asked(GetSchedule) <= 100
+    assert shop.asked(ListSchedules) <= 3
+
+
 @pytest.mark.parametrize(
     ("when", "problem"),
     [

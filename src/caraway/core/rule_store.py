@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import inf
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from caraway.core.outcomes import all_done
-from caraway.core.paging import all_of
+from caraway.core.paging import first_of
 from caraway.core.patience import in_turn, unhurried
 from caraway.core.stored import ENTRY_TAG, Held, Kept, Mark, Put, Stored, entry_of, made_at_run_time
 from caraway.exceptions import ImproperlyConfigured, InvalidOption
@@ -90,11 +91,15 @@ class RuleStore:
         return {"Type": "AWS::Events::Rule", "Properties": {**rule.params(), "Targets": [target]}}
 
     async def kept(
-        self, aws: Aws, origin: Origin | None = None, entry: str | None = None
+        self,
+        aws: Aws,
+        origin: Origin | None = None,
+        entry: str | None = None,
+        pages: float = inf,
     ) -> list[Kept]:
         """List the owner's rules and those without a mark, of which the tags must tell."""
         prefix = self.owner.rule_prefix if entry is None else self.owner.rule_name(entry)
-        found = [_kept(summary, self.owner) for summary in await _summaries(aws, prefix)]
+        found = [_kept(summary, self.owner) for summary in await _summaries(aws, prefix, pages)]
         wanted = (None, origin) if origin else (None, "code", "data")
         return [each for each in found if each is not None and each.origin in wanted]
 
@@ -171,8 +176,9 @@ def _target(put: Put) -> Target:
     return Target(TARGET_ID, put.queue_arn, template_of(stored.text), PATHS, stored.group_id)
 
 
-async def _summaries(aws: Aws, prefix: str) -> list[RuleSummary]:
-    return await all_of(aws, lambda token: ListRules(prefix, token))
+async def _summaries(aws: Aws, prefix: str, pages: float = inf) -> list[RuleSummary]:
+    found, _ = await first_of(aws, lambda token: ListRules(prefix, token), pages)
+    return found
 
 
 def _kept(rule: RuleSummary, owner: Owner) -> Kept | None:

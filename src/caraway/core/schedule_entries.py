@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from caraway.core.beat_sync import compare
@@ -250,16 +251,22 @@ async def with_last_runs(
     return [replace(entry, last_run=runs.get(entry.name)) for entry in entries]
 
 
-async def made_at_run_time(aws: Aws, stores: Stores) -> list[Held]:
-    """Return the entries that were made at run time, in whichever store."""
-    found = await _read_all(aws, stores.current)
+async def made_at_run_time(aws: Aws, stores: Stores, pages: float = inf) -> list[Held]:
+    """Return the entries that were made at run time, in whichever store; each is read.
+
+    Parameters
+    ----------
+    pages
+        Of how many pages of a list at most, with a hundred each.
+    """
+    found = await _read_all(aws, stores.current, pages)
     with suppress(AccessDenied, ResourceMissing):  # who never used it may not look there
-        found += await _read_all(aws, stores.other)
+        found += await _read_all(aws, stores.other, pages)
     return found
 
 
-async def _read_all(aws: Aws, store: Store) -> list[Held]:
-    held = await store.read(aws, await store.kept(aws, "data"))
+async def _read_all(aws: Aws, store: Store, pages: float) -> list[Held]:
+    held = await store.read(aws, await store.kept(aws, "data", pages=pages))
     return [each for each in held if each is not None and each.stored.origin == "data"]
 
 

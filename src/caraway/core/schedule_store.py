@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from caraway.core.paging import all_of
+from caraway.core.paging import first_of
 from caraway.core.patience import in_turn, unhurried
 from caraway.core.stored import Held, Kept, Mark, Put, Stored, entry_of, made_at_run_time
 from caraway.exceptions import InvalidOption
@@ -88,14 +89,19 @@ class ScheduleStore:
         return {"Type": "AWS::Scheduler::Schedule", "Properties": {**wire, "Target": target}}
 
     async def kept(
-        self, aws: Aws, origin: Origin | None = None, entry: str | None = None
+        self,
+        aws: Aws,
+        origin: Origin | None = None,
+        entry: str | None = None,
+        pages: float = inf,
     ) -> list[Kept]:
         """List the owner's schedules, a hundred with a request."""
         origins: tuple[Origin, ...] = ("code", "data") if origin is None else (origin,)
         found: list[Kept] = []
         for each in origins:
             page = partial(ListSchedules, self.group, self.owner.schedule_prefix(each, entry))
-            found += [_kept(schedule) for schedule in await all_of(aws, page)]
+            listed, _ = await first_of(aws, page, pages)
+            found += [_kept(schedule) for schedule in listed]
         return found
 
     async def read(self, aws: Aws, kept: Sequence[Kept]) -> list[Held | None]:
@@ -111,13 +117,17 @@ class ScheduleStore:
         return held
 
     async def admit(self, aws: Aws, new: Sequence[Stored]) -> None:
-        """Look for entries that were made at run time: a request, and if there are any one each.
+        """Look for entries that were made at run time.
 
-        There is room for 10 million ("Amazon EventBridge Scheduler quotas").
+        A request for each hundred of these, or for each new entry where that is fewer; and two for
+        each that looks alike. There is room for 10 million ("Amazon EventBridge Scheduler quotas").
         """
-        at_run_time = self.owner.schedule_prefix("data")
-        page = await aws.perform(ListSchedules(self.group, at_run_time, page_size=1))
-        for stored in new if page.items else ():
+        page = partial(ListSchedules, self.group, self.owner.schedule_prefix("data"))
+        listed, is_all = await first_of(aws, page, len(new))
+        there = {f"{each.name.rpartition('-')[0]}-" for each in listed}
+        for stored in new:
+            if is_all and self.owner.schedule_prefix("data", stored.entry) not in there:
+                continue
             for held in await self.read(aws, await self.kept(aws, "data", stored.entry)):
                 if held is not None and held.stored.entry == stored.entry:
                     raise made_at_run_time(stored.entry)

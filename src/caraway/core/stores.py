@@ -7,6 +7,7 @@ still in the other one is moved by the next sync.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Protocol
 
 from caraway.core.rule_store import RULE_LIMIT, RuleStore
@@ -57,9 +58,13 @@ class Store(Protocol):
         ...
 
     async def kept(
-        self, aws: Aws, origin: Origin | None = None, entry: str | None = None
+        self,
+        aws: Aws,
+        origin: Origin | None = None,
+        entry: str | None = None,
+        pages: float = inf,
     ) -> list[Kept]:
-        """List the owner's schedules: all, of one origin, or of one entry.
+        """List the owner's schedules: all, of one origin, or of one entry; of some pages at most.
 
         Rules without a mark, whose tags are not looked at, are among them, and of a single entry
         also those that are named alike: :meth:`read` tells.
