@@ -102,6 +102,13 @@ def refused(request: Request[Any], code: str, message: str) -> Exception:
             AccessDenied,
             "not allowed: scheduler:DeleteSchedule on schedule 's' of group 'g'",
         ),
+        (
+            ListSchedules("g"),
+            "AccessDeniedException",
+            "User: u is not authorized",
+            AccessDenied,
+            "the policies ProducerPolicyArn and SchedulesPolicyArn of the stack",
+        ),
     ],
 )
 def test_a_refusal_says_how_to_mend_it(

@@ -335,9 +335,15 @@ class ListSchedules(Request[Listed[ScheduleSummary]]):
         )
 
     def refusal(self, code: str, response: Mapping[str, Any]) -> Exception | None:
+        message = " ".join(str(response.get("Error", {}).get("Message", "")).split())
         if code == "ResourceNotFoundException":
-            message = " ".join(str(response.get("Error", {}).get("Message", "")).split())
             return _group_missing(self.group, message)
+        if code in ("AccessDenied", "AccessDeniedException"):
+            return AccessDenied(
+                f"not allowed: scheduler:ListSchedules ({message}): who looks after schedules "
+                "needs the policies ProducerPolicyArn and SchedulesPolicyArn of the stack; that "
+                "action is allowed on all schedules ('*') or not at all"
+            )
         return None
 
     def subject(self) -> str:
