@@ -8,8 +8,6 @@ from signal import Signals
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from typing_extensions import Self
-
 from caraway import signals, states
 from caraway.core.codec import encode
 from caraway.core.context import Context
@@ -44,6 +42,8 @@ from caraway.exceptions import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
+
+    from typing_extensions import Self
 
     from caraway.core.message import Message
     from caraway.core.publish import Outgoing

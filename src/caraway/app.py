@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
-
-from typing_extensions import ParamSpec
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, overload
 
 from caraway import calls, workflows
 from caraway.base import AppBase

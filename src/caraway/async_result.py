@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from caraway.core import results
 from caraway.core.port import run_now
-from caraway.core.replay import replay
 from caraway.core.revoke import DEFAULT_SIGNAL, chosen_signal, revoke
 from caraway.core.revoked_stamps import revoke_stamps, wanted
 from caraway.core.waiting import ParentFailed, wait
@@ -199,11 +198,15 @@ class AsyncResult(Looks[R_co]):
         OperationalError
             If AWS did not answer: call it again, or the task may wait for ever.
         """
+        from caraway.core.replay import replay
+
         run_now(replay(self._port(), self.app.site, self.app.tasks, self.id, queue))
         self.known = None
 
     async def areplay(self, *, queue: str | None = None) -> None:
         """Run a task that failed again, as :meth:`replay` does, from asynchronous code."""
+        from caraway.core.replay import replay
+
         await replay(self._aport(), self.app.site, self.app.tasks, self.id, queue)
         self.known = None
 

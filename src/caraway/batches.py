@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from typing_extensions import Self
-
 from caraway.announcing import after_publish
 from caraway.core.port import run_now
 from caraway.core.publish import AT_A_TIME
@@ -22,6 +20,8 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
     from contextvars import Context
     from types import TracebackType
+
+    from typing_extensions import Self
 
     from caraway.base import AppBase
     from caraway.core.port import Aws

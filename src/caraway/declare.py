@@ -5,9 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from functools import cache
-from typing import TYPE_CHECKING, Any, Concatenate, Final, Protocol, TypeVar, overload
-
-from typing_extensions import ParamSpec
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Protocol, TypeVar, overload
 
 from caraway.core.routing import Queue
 from caraway.core.sensitive import check_sensitive

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from caraway import states
@@ -11,6 +10,7 @@ from caraway.core.results import Seen
 from caraway.core.waiting import ParentFailed, endings, seen_of_ended
 from caraway.derived_results import DerivedResults
 from caraway.joining import refuse_inside_a_task
+from caraway.lean import dataclass
 from caraway.result_base import ResultBase
 
 if TYPE_CHECKING:

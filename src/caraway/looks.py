@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Generic
 
-from typing_extensions import TypeVar
-
 from caraway import states
 from caraway.core import results, trail
 from caraway.core.codec import decode
@@ -19,11 +17,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from typing_extensions import TypeVar
+
     from caraway.core.port import Aws
     from caraway.core.results import Seen
     from caraway.requests.base import Json
 
-R_co = TypeVar("R_co", covariant=True, default=Any)
+    R_co = TypeVar("R_co", covariant=True, default=Any)
+else:
+    from typing import TypeVar
+
+    R_co = TypeVar("R_co", covariant=True)
 
 
 class Looks(ResultBase, Generic[R_co]):

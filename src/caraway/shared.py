@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import weakref
 from functools import update_wrapper
-from typing import TYPE_CHECKING, Any, TypeVar, overload
-
-from typing_extensions import ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from caraway.current import current_app, declare_to_all
 

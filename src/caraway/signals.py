@@ -16,11 +16,11 @@ from __future__ import annotations
 import inspect
 import logging
 import weakref
-from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from caraway.exceptions import ImproperlyConfigured, nearest
+from caraway.lean import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable

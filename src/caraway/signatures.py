@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic
 
-from typing_extensions import TypeVar
-
 from caraway.call_options import in_zone_of, options_to_json, serializer_of
 from caraway.core.arguments import untyped_to_wire
 from caraway.core.codec import decode
@@ -20,14 +18,20 @@ from caraway.exceptions import InvalidOption
 from caraway.stamping import stamp_call, with_answer
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
     from caraway.base import AppBase
     from caraway.requests.base import Json
     from caraway.result import AsyncResult
     from caraway.stamping import StampingVisitor
 
-LINKS: Final = frozenset({"link", "link_error"})
+    R_co = TypeVar("R_co", covariant=True, default=Any)
+else:
+    from typing import TypeVar
 
-R_co = TypeVar("R_co", covariant=True, default=Any)
+    R_co = TypeVar("R_co", covariant=True)
+
+LINKS: Final = frozenset({"link", "link_error"})
 
 
 class Signature(Generic[R_co]):

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 from caraway import states
 from caraway.core.claim_check import Store
-from caraway.core.claiming import LAMBDA
 from caraway.core.listing import Selection, selected
 from caraway.core.publish import Site
 from caraway.core.reading import get_items
-from caraway.core.record import DONE, FAILED, RETRY, RUNNING
+from caraway.core.record import DONE, FAILED, LAMBDA, RETRY, RUNNING
 from caraway.core.revoke import Revocation, revoke_all
 from caraway.core.routing import Queue, Router
 from caraway.core.transitions import Records

@@ -19,13 +19,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from caraway import states
 from caraway.aws.memory import Fate
-from caraway.core.claiming import LAMBDA
 from caraway.core.context import Context, Replacement
 from caraway.core.disposition import Delivery
 from caraway.core.ids import derived_id
 from caraway.core.message import Message
 from caraway.core.port import run_now
-from caraway.core.record import DONE, FAILED, RETRY, RUNNING
+from caraway.core.record import DONE, FAILED, LAMBDA, RETRY, RUNNING
 from caraway.core.replay import replay
 from caraway.core.revoke import revoke
 from caraway.core.routing import Queue

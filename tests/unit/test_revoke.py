@@ -8,13 +8,12 @@ from typing import Any
 import pytest
 
 from caraway import states
-from caraway.core.claiming import LAMBDA
 from caraway.core.context import Context
 from caraway.core.disposition import Delete
 from caraway.core.events import Ended, Fenced
 from caraway.core.message import Message
 from caraway.core.port import Stopped, run_now
-from caraway.core.record import DONE, RETRY, RUNNING
+from caraway.core.record import DONE, LAMBDA, RETRY, RUNNING
 from caraway.core.results import look
 from caraway.core.revoke import Revocation, revoke, revoke_all, signal_name, signal_of
 from caraway.core.settle import Revoked

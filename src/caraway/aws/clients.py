@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from caraway._version import __version__
+from caraway.lean import dataclass
 
 if TYPE_CHECKING:
     from botocore.config import Config

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
 from caraway.aws.failures import answer_of, error_of_code
+from caraway.lean import dataclass
 from caraway.requests import partiql
 from caraway.requests.dynamodb import READ_LIMIT, BatchGetItem, ConditionFailed, GetItem, UpdateItem
 from caraway.requests.items import Always, Change, from_item

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from caraway.aws.failures import translate
+from caraway.lean import dataclass
 from caraway.requests.sts import GetCallerIdentity
 
 if TYPE_CHECKING:

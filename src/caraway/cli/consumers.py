@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from caraway.exceptions import OperationalError
+from caraway.lean import dataclass
 from caraway.requests.lambda_ import ListEventSources
 from caraway.requests.sqs import GetQueueAttributes, GetQueueUrl
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from caraway.exceptions import OperationalError, ResourceMissing
+from caraway.lean import dataclass
 from caraway.requests.cloudwatch import METRIC_DATA_LIMIT, OldestMessageAges
 from caraway.requests.sqs import GetQueueAttributes, GetQueueUrl
 

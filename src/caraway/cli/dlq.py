@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -17,6 +17,7 @@ from caraway.cli.selecting import Counter, acting, selecting
 from caraway.cli.session import Session, pass_session
 from caraway.core.dead_letters import DeadLetter, Deed, Pile, Selection, Sweep, Swept, hold_s, piles
 from caraway.core.port import run_now
+from caraway.lean import dataclass
 from caraway.requests.sqs import GetQueueAttributes, GetQueueUrl
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -10,6 +9,7 @@ import click
 from caraway import states
 from caraway.cli.workflow_text import NEVER, state_of_line, words_of
 from caraway.core.workflow_tree import Left, Many, Task, ids_of
+from caraway.lean import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

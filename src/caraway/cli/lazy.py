@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from caraway.cli.celery_habits import Elsewhere
 from caraway.cli.errors import INTERRUPTED, Failure, failure_of
 from caraway.cli.session import Session
 from caraway.exceptions import CarawayError
+from caraway.lean import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

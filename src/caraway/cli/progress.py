@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
 from caraway.core.codec import decode
+from caraway.lean import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +13,7 @@ from caraway.cli.output import count, duration, show_json, show_table
 from caraway.cli.session import Session, pass_session
 from caraway.core.port import run_now
 from caraway.exceptions import OperationalError
+from caraway.lean import dataclass
 
 if TYPE_CHECKING:
     from caraway.core.routing import Queue

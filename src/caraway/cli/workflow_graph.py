@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,6 +10,7 @@ from caraway import states
 from caraway.cli.drawing import shown_members
 from caraway.cli.workflow_text import counted, error_of, state_of, words_of
 from caraway.core.workflow_tree import Left, Many, Task
+from caraway.lean import dataclass
 
 if TYPE_CHECKING:
     from caraway.core.workflow_tree import Line, Node, Tree

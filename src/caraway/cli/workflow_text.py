@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from caraway import states
@@ -12,6 +11,7 @@ from caraway.cli.output import duration
 from caraway.core.errors import error_from_json
 from caraway.core.record import DONE, FAILED, RUNNING, Record
 from caraway.core.workflow_tree import Left, Many, Task
+from caraway.lean import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from math import ceil
 from typing import TYPE_CHECKING, Final
@@ -16,6 +16,7 @@ from caraway.core.endings import write_down
 from caraway.core.publish import Outgoing
 from caraway.core.sending import Sending, request_to_send
 from caraway.exceptions import ImproperlyConfigured, InvalidMessage
+from caraway.lean import dataclass
 from caraway.requests.sqs import VISIBILITY_LIMIT_S
 
 if TYPE_CHECKING:

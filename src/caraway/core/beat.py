@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -30,6 +30,7 @@ from caraway.exceptions import (
     UnknownOption,
     nearest,
 )
+from caraway.lean import dataclass
 from caraway.schedules import BaseSchedule, clocked, crontab, maybe_schedule, schedule
 from caraway.schedules.base import aware
 

@@ -6,7 +6,7 @@ and written. What was paused stays paused, unless the code itself says otherwise
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from caraway.core.stored import Held, Put
@@ -17,6 +17,7 @@ from caraway.exceptions import (
     OperationalError,
     ResourceMissing,
 )
+from caraway.lean import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence

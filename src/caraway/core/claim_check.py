@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Final
 
 from caraway.core.codec import dumps
@@ -32,6 +32,7 @@ from caraway.core.envelope import COMPRESSED_VERSION, VERSION, parse_envelope
 from caraway.core.message import Message, read_message
 from caraway.core.signing import SIGNED_BYTES, sealed
 from caraway.exceptions import DecodeError, ImproperlyConfigured, InvalidMessage
+from caraway.lean import dataclass
 from caraway.requests.s3 import GetObject, PutObject
 from caraway.requests.sqs import MESSAGE_LIMIT_BYTES
 

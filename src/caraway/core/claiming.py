@@ -28,8 +28,6 @@ EAGER: Final = "eager"
 """The door of tasks that run in the caller's process, over a port of their own."""
 CALL_LIMIT_BYTES: Final = 4_096
 """What a record keeps of arguments at most: every write of it bills the whole item."""
-LAMBDA: Final = "lambda"
-"""The door of an invocation, which hears of nothing while it runs a task."""
 
 
 async def claim(

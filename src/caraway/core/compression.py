@@ -5,11 +5,11 @@ Equal input gives equal output: no header holds a time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from caraway.exceptions import DecodeError, ImproperlyConfigured, nearest
+from caraway.lean import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

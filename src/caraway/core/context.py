@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import suppress
 from contextvars import ContextVar
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from caraway.core.codec import decode, register_type
@@ -13,6 +13,7 @@ from caraway.core.ids import derived_id, new_id
 from caraway.core.sensitive import FILTERED
 from caraway.core.trail import Trail
 from caraway.exceptions import DecodeError
+from caraway.lean import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

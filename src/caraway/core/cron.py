@@ -22,7 +22,7 @@ clocked                        ``cron(m h d M ? year)``                if it has
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from itertools import product
@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Final
 
 from caraway.core.timing import Timing, no_rule
 from caraway.exceptions import ImproperlyConfigured
+from caraway.lean import dataclass
 from caraway.schedules import clocked, crontab, schedule, solar
 from caraway.schedules.base import EPOCH, UTC
 from caraway.schedules.crontab import (

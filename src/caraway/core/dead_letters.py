@@ -9,13 +9,14 @@ between leaves both, and the task's record tells that they are one.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from caraway.core.envelope import parse_envelope
 from caraway.core.options import GROUP
 from caraway.exceptions import InvalidMessage
+from caraway.lean import dataclass
 from caraway.requests.sqs import (
     VISIBILITY_LIMIT_S,
     ChangeMessageVisibility,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from caraway import states
@@ -15,6 +15,7 @@ from caraway.core.message import read_message
 from caraway.core.record import FAILED, Written
 from caraway.core.settle import Failed, Rejected, Succeeded
 from caraway.exceptions import ImproperlyConfigured, TaskError
+from caraway.lean import dataclass
 
 if TYPE_CHECKING:
     from caraway.core.job import Claimed

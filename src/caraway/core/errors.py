@@ -5,12 +5,12 @@ from __future__ import annotations
 import builtins
 import json
 import sys
-from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from caraway.core.codec import TYPE, VALUE, decode, dumps, encode, register_type
 from caraway.exceptions import CarawayError, DecodeError, RemoteError
+from caraway.lean import dataclass
 
 if TYPE_CHECKING:
     from caraway.requests.base import Json

@@ -13,7 +13,6 @@ the last node of each level, which would never be as full as the others.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,6 +31,7 @@ from caraway.core.ids import member_id
 from caraway.core.reading import get_items
 from caraway.core.record import DONE, HORIZON_S, Record
 from caraway.exceptions import ChordError
+from caraway.lean import dataclass
 from caraway.requests.dynamodb import ConditionFailed, UpdateItem
 from caraway.requests.items import Absent, Always, Change, Condition, Equals
 

@@ -7,7 +7,6 @@ bills what is read, not what is found. A task that has not begun has no record, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import reduce
 from operator import and_, or_
@@ -18,6 +17,7 @@ from caraway.core.errors import in_short
 from caraway.core.record import RETRY, RUNNING, Record
 from caraway.core.results import Seen, seen_of
 from caraway.exceptions import AccessDenied, InvalidMessage, PayloadMissing
+from caraway.lean import dataclass
 from caraway.requests.dynamodb import Scan
 from caraway.requests.items import Absent, AtLeast, AtMost, BeginsWith, Equals, OneOf, Present
 

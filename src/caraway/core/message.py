@@ -7,7 +7,7 @@ travels (see :mod:`caraway.core.codec`), so reading an envelope never builds a u
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +16,7 @@ from caraway.core.envelope import VERSION
 from caraway.core.fields import is_place, read_field
 from caraway.core.ids import occurrence_id
 from caraway.exceptions import EncodeError, InvalidMessage
+from caraway.lean import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,11 +13,11 @@ steps that are left out.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from caraway.core.codec import dumps
 from caraway.core.workflow import Call, Place, chain_of, then_of
+from caraway.lean import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,13 +8,14 @@ again at any time, and one that was begun too late never runs.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from caraway.core.record import HORIZON_S
 from caraway.exceptions import ImproperlyConfigured, InvalidMessage, InvalidOption, nearest
+from caraway.lean import dataclass
 from caraway.requests.sqs import DELAY_LIMIT_S
 from caraway.schedules.base import TICK
 

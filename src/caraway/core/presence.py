@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 from caraway.exceptions import OperationalError
+from caraway.lean import dataclass
 from caraway.requests.dynamodb import GetItem, UpdateItem
 from caraway.requests.items import Always, Change
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,6 +25,7 @@ from caraway.core.options import (
 from caraway.core.serializers import JSON, Contents
 from caraway.core.transitions import Records
 from caraway.core.workflow import NOWHERE, Call, Place, Values
+from caraway.lean import dataclass
 from caraway.requests.sqs import DELAY_LIMIT_S
 
 if TYPE_CHECKING:

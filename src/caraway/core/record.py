@@ -7,12 +7,12 @@ its next attempt, absent when done.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from caraway import states
 from caraway.core.message import UNSENT
+from caraway.lean import dataclass
 
 if TYPE_CHECKING:
     from caraway.requests.items import Item
@@ -22,6 +22,9 @@ RUNNING: Final = "running"
 RETRY: Final = "retry"
 FAILED: Final = "failed"
 DONE: Final = "done"
+
+LAMBDA: Final = "lambda"
+"""The door of an invocation, which hears of nothing while it runs a task."""
 
 HORIZON_S: Final = 15 * 86_400
 """How long a record outlives its last write: longer than SQS keeps any message (14 days)."""

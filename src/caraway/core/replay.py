@@ -10,7 +10,7 @@ replay it again sends the attempt again, which changes nothing where it was sent
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from caraway import states
@@ -26,6 +26,7 @@ from caraway.core.publish import Outgoing
 from caraway.core.record import RETRY, RUNNING, Record
 from caraway.core.sending import request_to_send
 from caraway.exceptions import InvalidMessage, NotReplayable, PayloadMissing
+from caraway.lean import dataclass
 from caraway.requests.dynamodb import ConditionFailed, GetItem
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from caraway import states
@@ -13,6 +13,7 @@ from caraway.core.lots import lots
 from caraway.core.outcomes import all_written
 from caraway.core.reading import get_items
 from caraway.core.record import DONE, FAILED, Record
+from caraway.lean import dataclass
 from caraway.requests.dynamodb import READ_LIMIT, GetItem
 
 if TYPE_CHECKING:

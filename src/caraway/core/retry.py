@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import inf
 from typing import TYPE_CHECKING, Any
 
 from caraway.exceptions import ImproperlyConfigured
+from caraway.lean import dataclass
 
 if TYPE_CHECKING:
     import random

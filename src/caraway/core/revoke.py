@@ -8,22 +8,21 @@ nobody can stop, as on Lambda, is fenced off: it goes on, and may record nothing
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 from signal import Signals
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from caraway import states
-from caraway.core.claiming import LAMBDA
 from caraway.core.codec import dumps
 from caraway.core.errors import error_to_json
 from caraway.core.ids import new_token
 from caraway.core.lots import lots
 from caraway.core.reading import get_items
 from caraway.core.recalling import recall_all
-from caraway.core.record import DONE, FAILED, RETRY, RUNNING, Record, Written
+from caraway.core.record import DONE, FAILED, LAMBDA, RETRY, RUNNING, Record, Written
 from caraway.core.results import TOGETHER
 from caraway.core.settle import Revoked
 from caraway.exceptions import AccessDenied, InvalidOption, OperationalError, nearest
+from caraway.lean import dataclass
 from caraway.requests.dynamodb import ConditionFailed
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +22,7 @@ from caraway.core.record import HORIZON_S
 from caraway.core.revoke import explained, mode_of, signal_of
 from caraway.core.stamps import are_stamps
 from caraway.exceptions import AccessDenied, InvalidOption
+from caraway.lean import dataclass
 from caraway.requests.dynamodb import ConditionFailed, GetItem, UpdateItem
 from caraway.requests.items import Always, Change, Condition, Equals
 

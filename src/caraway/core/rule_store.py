@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -11,6 +11,7 @@ from caraway.core.paging import first_of
 from caraway.core.patience import in_turn, unhurried
 from caraway.core.stored import ENTRY_TAG, Held, Kept, Mark, Put, Stored, entry_of, made_at_run_time
 from caraway.exceptions import ImproperlyConfigured, InvalidOption
+from caraway.lean import dataclass
 from caraway.requests.eventbridge import (
     TEMPLATE_LIMIT,
     DeleteRule,

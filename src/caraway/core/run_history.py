@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import islice
 from statistics import median
 from typing import TYPE_CHECKING, Final
@@ -21,6 +21,7 @@ from caraway.core.reading import get_items
 from caraway.core.record import Record, utc
 from caraway.core.results import is_over
 from caraway.core.run_times import each_before, last_times
+from caraway.lean import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -7,7 +7,7 @@ reads it: the code that made it is not needed.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
@@ -22,6 +22,7 @@ from caraway.core.stored import Held
 from caraway.core.stores import find
 from caraway.core.timing import Timing
 from caraway.exceptions import AccessDenied, CarawayError, InvalidMessage, ResourceMissing
+from caraway.lean import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

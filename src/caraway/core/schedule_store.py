@@ -8,7 +8,7 @@ task, as the ids of occurrences derive from the entry.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -17,6 +17,7 @@ from caraway.core.paging import first_of
 from caraway.core.patience import in_turn, unhurried
 from caraway.core.stored import Held, Kept, Mark, Put, Stored, entry_of, made_at_run_time
 from caraway.exceptions import InvalidOption
+from caraway.lean import dataclass
 from caraway.requests.scheduler import (
     INPUT_LIMIT_BYTES,
     SCHEDULED_TIME,

@@ -12,10 +12,11 @@ SQS can hold, so it never meets the schedule that it came from.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from caraway.lean import dataclass
 from caraway.requests.scheduler import DESCRIPTION_LIMIT, Schedule, at, verbatim
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ told which content is accepted, by whoever has the settings: there is no default
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,6 +28,7 @@ from caraway.exceptions import (
     ImproperlyConfigured,
     nearest,
 )
+from caraway.lean import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback as tracebacks
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeAlias
 
@@ -21,6 +21,7 @@ from caraway.exceptions import (
     TaskMissed,
     TaskRevokedError,
 )
+from caraway.lean import dataclass
 
 if TYPE_CHECKING:
     import random

@@ -18,7 +18,7 @@ A message names its key, never the algorithm: that is the key's own.
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from caraway.core.decoding import from_base64
@@ -33,6 +33,7 @@ from caraway.exceptions import (
     InvalidMessage,
     nearest,
 )
+from caraway.lean import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from caraway.exceptions import ImproperlyConfigured
+from caraway.lean import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,13 +6,13 @@ still in the other one is moved by the next sync.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Protocol
 
 from caraway.core.rule_store import RULE_LIMIT, RuleStore
 from caraway.core.schedule_store import ScheduleStore
 from caraway.exceptions import ImproperlyConfigured
+from caraway.lean import dataclass
 from caraway.requests.sqs import GetQueueAttributes, GetQueueUrl
 
 if TYPE_CHECKING:

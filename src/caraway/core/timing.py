@@ -7,11 +7,11 @@ EventBridge cannot say everything, the worker asks the timing which occurrences 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from caraway.core.fields import read_time
 from caraway.exceptions import CarawayError, ImproperlyConfigured, InvalidMessage
+from caraway.lean import dataclass
 from caraway.schedules import BaseSchedule, clocked, crontab, schedule, solar
 from caraway.schedules.base import EPOCH, FOREVER, TICK
 from caraway.schedules.zones import zone_named

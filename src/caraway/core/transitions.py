@@ -18,7 +18,6 @@ The phases are those of :class:`caraway.core.record.Record`; the conditions are
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from caraway import states
@@ -33,6 +32,7 @@ from caraway.core.record import (
     Record,
     Written,
 )
+from caraway.lean import dataclass
 from caraway.requests.dynamodb import UpdateItem
 from caraway.requests.items import (
     Absent,

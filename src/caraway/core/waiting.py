@@ -7,7 +7,6 @@ which another of its chain has ended otherwise than well never comes, and ends t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
@@ -24,6 +23,7 @@ from caraway.core.results import (
     shown,
 )
 from caraway.exceptions import ChainStopped, TimeoutError  # noqa: A004 - Celery's name
+from caraway.lean import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable, Sequence

@@ -8,7 +8,7 @@ what a call is.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 from caraway.core.canvas_options import (
@@ -19,6 +19,7 @@ from caraway.core.canvas_options import (
     options_of_group,
 )
 from caraway.core.ids import derived_id, member_id
+from caraway.lean import dataclass
 
 if TYPE_CHECKING:
     from typing import TypeGuard

@@ -7,7 +7,7 @@ known records tell, which is pure, and reading those that this asks for, a hundr
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -18,6 +18,7 @@ from caraway.core.places import Step
 from caraway.core.reading import get_items
 from caraway.core.record import Record
 from caraway.exceptions import TrailTooLong
+from caraway.lean import dataclass
 from caraway.requests.dynamodb import READ_LIMIT
 
 if TYPE_CHECKING:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
 from datetime import datetime  # noqa: TC003 - annotations of tasks are read at run time
 from typing import Any
 
 from caraway import Caraway, Queue
+from caraway.lean import dataclass
 
 LARGE = "large"
 """The queue that an ECS-style worker consumes."""

@@ -7,7 +7,6 @@ import tempfile
 import time
 from collections import deque
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -25,6 +24,7 @@ from caraway.demo.documents import CHECKOUT, split
 from caraway.demo.jobs import Job, scheduled, sent, wait
 from caraway.demo.progress import shown
 from caraway.demo.summary import Check, check_tasks, show
+from caraway.lean import dataclass
 from caraway.local.deploy import deploy
 from caraway.local.engine import LocalEngine
 from caraway.local.environ import enter, exports, surroundings

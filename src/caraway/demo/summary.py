@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from caraway.demo.app import Words, words_of
 from caraway.demo.jobs import BY_RULE
+from caraway.lean import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

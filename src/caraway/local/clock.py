@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta, timezone
 from typing import Final
 
 from caraway.exceptions import ImproperlyConfigured
+from caraway.lean import dataclass
 
 FASTEST: Final = 3_600.0
 """A day in 24 s: more would fire faster than workers start."""

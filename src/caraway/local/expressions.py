@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from calendar import monthrange
-from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Protocol
 
 from caraway.exceptions import ImproperlyConfigured
+from caraway.lean import dataclass
 from caraway.schedules.base import EPOCH, UTC
 
 if TYPE_CHECKING:

@@ -7,13 +7,14 @@ one. What it sends is decided by the two moments alone, not by how many looks th
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from caraway.exceptions import CarawayError, LocalError
+from caraway.lean import dataclass
 from caraway.local.sources import Sources
 from caraway.local.virtual import COVERS_AT_MOST, Occurrence, covered_by, envelope_of
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from caraway.core.disposition import Delete, Delivery
@@ -10,6 +9,7 @@ from caraway.core.events import Ended, Event
 from caraway.core.executor import Executor
 from caraway.core.port import run_now
 from caraway.exceptions import LocalError
+from caraway.lean import dataclass
 from caraway.local.clock_port import LONGEST_S
 from caraway.requests.sqs import BATCH_LIMIT, DeleteMessage, GetQueueUrl, ReceiveMessages
 from caraway.workers.observing import observer

@@ -6,9 +6,11 @@ import json
 import re
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
+
+from caraway.lean import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

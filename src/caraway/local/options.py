@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from caraway.lean import dataclass
 from caraway.local.provision import TEMPLATE
 
 if TYPE_CHECKING:

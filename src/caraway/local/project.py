@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,6 +14,7 @@ from caraway.beat import owner_of, schedules_of
 from caraway.core.signing import Signing
 from caraway.core.stores import Stores
 from caraway.exceptions import LocalError
+from caraway.lean import dataclass
 from caraway.loader import load_app
 from caraway.local.environ import scheduling_of
 from caraway.local.package import project_sources

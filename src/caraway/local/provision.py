@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 from copy import deepcopy
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from caraway.exceptions import LocalError
+from caraway.lean import dataclass
 from caraway.local.cache import say_nothing
 from caraway.local.deploy import deploy
 from caraway.local.package import build_package

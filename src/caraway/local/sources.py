@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from botocore.exceptions import ClientError
 
 from caraway.exceptions import CarawayError, ImproperlyConfigured
+from caraway.lean import dataclass
 from caraway.local.expressions import At, Expression, read_expression
 from caraway.local.payloads import rule_payload, schedule_payload
 from caraway.schedules.base import EPOCH, TICK

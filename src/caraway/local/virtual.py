@@ -7,7 +7,6 @@ one can judge neither an eta nor whether something is late, so nothing of that i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +19,7 @@ from caraway.core.policies import Policy, jitter_of
 from caraway.core.signing import FIELD, sealed
 from caraway.core.timing import Timing
 from caraway.exceptions import ImproperlyConfigured, InvalidMessage
+from caraway.lean import dataclass
 from caraway.requests.sqs import DELAY_LIMIT_S
 
 if TYPE_CHECKING:

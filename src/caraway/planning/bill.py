@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from caraway.core.record import HORIZON_S
+from caraway.lean import dataclass
 from caraway.planning.counts import KIB, Counts, Door, counts
 from caraway.planning.workload import DAY_S, MONTH_DAYS, Workload
 

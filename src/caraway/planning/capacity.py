@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import ceil, inf
 from typing import TYPE_CHECKING, Final
 
+from caraway.lean import dataclass
 from caraway.planning.counts import counts, keeps_record
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ that said otherwise would fail them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from caraway.lean import dataclass
 from caraway.requests.partiql import STATEMENT_LIMIT
 from caraway.requests.sqs import BILLED_BYTES, MESSAGE_LIMIT_BYTES
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from caraway.lean import dataclass
 from caraway.planning.bill import bill
 from caraway.planning.capacity import burst, capacity
 from caraway.planning.counts import counts

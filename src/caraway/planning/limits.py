@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Final
 
+from caraway.lean import dataclass
 from caraway.planning.capacity import SOURCE_LIMIT, Burst, Capacity
 from caraway.planning.counts import NODE_WIDTH, Door, counts
 

@@ -5,9 +5,11 @@ Looked up in 2026-06; the title of its page stands beside each.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import inf
 from typing import TYPE_CHECKING, Final
+
+from caraway.lean import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

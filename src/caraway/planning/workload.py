@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from caraway.exceptions import InvalidOption
+from caraway.lean import dataclass
 
 Architecture: TypeAlias = Literal["arm64", "x86_64"]
 Network: TypeAlias = Literal["public", "nat", "endpoints"]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from caraway.lean import dataclass
 from caraway.requests.base import Request
 from caraway.requests.items import Change, Condition, Item, Names, from_item, to_item
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias
 
 from caraway.exceptions import RequestFailed
+from caraway.lean import dataclass
 from caraway.requests.base import Listed, Request
 
 if TYPE_CHECKING:

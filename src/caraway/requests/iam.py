@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from caraway.exceptions import ResourceMissing
+from caraway.lean import dataclass
 from caraway.requests.base import Json, Request
 
 if TYPE_CHECKING:

@@ -8,9 +8,11 @@ meaning given here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from caraway.lean import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

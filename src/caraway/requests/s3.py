@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from caraway.exceptions import PayloadMissing
+from caraway.lean import dataclass
 from caraway.requests.base import Request
 
 if TYPE_CHECKING:

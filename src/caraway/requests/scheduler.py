@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias
 
 from caraway.exceptions import AccessDenied, RequestFailed, ResourceMissing, Throttled
+from caraway.lean import dataclass
 from caraway.requests.base import Listed, Request
 
 if TYPE_CHECKING:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from caraway.lean import dataclass
 from caraway.requests.base import Request
 
 if TYPE_CHECKING:

@@ -23,12 +23,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, tzinfo
 from itertools import product
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from caraway.exceptions import ParseException
+from caraway.lean import dataclass
 from caraway.schedules.base import FOREVER, UTC, BaseSchedule
 
 if TYPE_CHECKING:

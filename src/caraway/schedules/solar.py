@@ -19,12 +19,12 @@ event                  the sun
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
 from caraway.exceptions import ImproperlyConfigured, nearest
+from caraway.lean import dataclass
 from caraway.schedules.base import FOREVER, UTC, BaseSchedule
 
 if TYPE_CHECKING:

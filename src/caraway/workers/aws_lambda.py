@@ -27,11 +27,11 @@ except ModuleNotFoundError as missing:
 from caraway import signals
 from caraway.aws.asyncio_aws import AsyncioAws, ThreadWire
 from caraway.aws.user_code import call_blocking
-from caraway.core.claiming import LAMBDA
 from caraway.core.disposition import Delivery, Leave
 from caraway.core.executor import Executor
 from caraway.core.job import Decided
 from caraway.core.port import Lost, Raised
+from caraway.core.record import LAMBDA
 from caraway.core.routing import Queue
 from caraway.core.sending import queue_url
 from caraway.exceptions import ImproperlyConfigured, OperationalError, TimeLimitExceeded

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Final
+
+from caraway.lean import dataclass
 
 MARGIN_S: Final = 5.0
 """With less time than this left no further message is begun; the lease outlasts the function by as

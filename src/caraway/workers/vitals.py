@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timezone
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
+from caraway.lean import dataclass
 from caraway.utils.log import get_logger
 
 if TYPE_CHECKING:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from caraway.exceptions import ImproperlyConfigured, nearest
+from caraway.lean import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,12 +14,12 @@ import io
 import pickle
 import socket
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from caraway.core.errors import text_of
 from caraway.core.settle import FAR_TRACEBACK, format_traceback
 from caraway.exceptions import RemoteError
+from caraway.lean import dataclass
 from caraway.running import Runnable
 
 if TYPE_CHECKING:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from caraway.exceptions import WorkerLostError
+from caraway.lean import dataclass
 from caraway.utils.log import get_logger
 from caraway.workers.limits import limits_of
 from caraway.workers.pools.child import Child

@@ -8,7 +8,7 @@ import os
 import resource
 import sys
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from caraway import signals
@@ -17,6 +17,7 @@ from caraway.core.context import Context
 from caraway.core.errors import text_of
 from caraway.core.port import Raised, Returned
 from caraway.core.settle import Product
+from caraway.lean import dataclass
 from caraway.workers.limits import call_async_within, call_by_alarm, limits_of
 from caraway.workers.pools import frames
 from caraway.workers.pools.parting import Parting
