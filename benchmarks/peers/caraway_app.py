@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,6 +12,10 @@ from benchmarks.marks import one_more
 from benchmarks.peers import CALLERS, PATIENCE_S, QUEUE
 from benchmarks.peers.producing import serve
 from caraway import Caraway, Queue, chain, chord, group
+
+# aiobotocore imports httpx wherever it is installed, for a backend that is not used here. It is in
+# this environment for tests only; nobody who installs Caraway gets it, and it takes 5 MB.
+sys.modules["httpx"] = None  # type: ignore[assignment]
 
 app = Caraway("bench")
 app.conf.update(task_queues=[Queue(QUEUE, consumer="ecs")], task_default_queue=QUEUE)
