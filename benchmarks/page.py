@@ -27,8 +27,9 @@ message acknowledged; throughput ends with the last task. A receive that brings 
 counted as a request."""
 WHO = """\
 *Caraway, no record* is `idempotent=True, ignore_result=True`; *default* claims each task and keeps
-its result. Its pool is `asyncio` unless threads are said, 20 at a time. *Tuned* Celery polls
-without pauses, prefetches ten, and asks for a result each 20 ms."""
+its result. Its pool is `asyncio` unless threads are said, 20 at a time. Celery
+runs one process (`-P prefork -c 1`); *tuned* it runs 20 threads, polls without pauses, prefetches
+ten for each, and asks for a result each 20 ms."""
 
 
 def head(figures: Figures) -> list[str]:
@@ -40,6 +41,7 @@ def head(figures: Figures) -> list[str]:
     loads = ", ".join(
         f"{name} {each['machine']['load']}" for name, each in sorted(figures.sections.items())
     )
+    is_try = any(each.get("part", 1) < 1 for each in figures.sections.values())
     rounds = figures.sections.get("work", {}).get("rounds", 0)
     return [
         "# Results",
@@ -50,6 +52,7 @@ def head(figures: Figures) -> list[str]:
         f"Caraway {machine.get('caraway')}, Python {machine.get('python')}, {versions}.",
         f"{machine.get('cpu')}, {machine.get('cores')} cores, {machine.get('system')}.",
         f"Load of the machine when each section began: {loads}.",
+        *(["**Fewer tasks than usual were run: these figures are a try only.**"] if is_try else []),
         "",
         *HOW.splitlines(),
         f"The systems take turns, in {rounds} rounds: medians, with the range in brackets.",

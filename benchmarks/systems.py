@@ -123,6 +123,8 @@ def _celery(
 
 
 ONE = ("-P", "prefork", "-c", "1")
+THREADS = ("-P", "threads", "-c", str(CONCURRENCY))
+"""Of prefork and threads what is faster on SQS."""
 SYSTEMS = (
     _caraway(
         "caraway-cheapest",
@@ -150,7 +152,7 @@ SYSTEMS = (
         results=True,
     ),
     _celery("celery", "Celery on SQS", pool=ONE, tasks=40),
-    _celery("celery-tuned", "Celery on SQS, tuned", pool=ONE, tasks=400, BENCH_TUNED="1"),
+    _celery("celery-tuned", "Celery on SQS, tuned", pool=THREADS, tasks=400, BENCH_TUNED="1"),
     _celery(
         "celery-dynamodb",
         "Celery on SQS, DynamoDB results",
@@ -161,7 +163,7 @@ SYSTEMS = (
     _celery(
         "celery-dynamodb-tuned",
         "Celery on SQS, DynamoDB results, tuned",
-        pool=ONE,
+        pool=THREADS,
         tasks=200,
         BENCH_TUNED="1",
         BENCH_RESULTS="dynamodb",

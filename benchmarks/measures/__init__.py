@@ -9,9 +9,13 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import dataclass, replace
-from typing import Any
+from subprocess import SubprocessError
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.systems import SYSTEMS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Row = dict[str, Any]
 
@@ -58,3 +62,13 @@ def say(line: str) -> None:
     """Tell the person who waits."""
     minutes, seconds = divmod(int(time.monotonic() - _began), 60)
     print(f"{minutes:3}:{seconds:02} {line}", file=sys.stderr, flush=True)
+
+
+def tried(what: str, measure: Callable[[], list[Row]]) -> list[Row]:
+    """Return what is measured; what fails is told, and the rest goes on without it."""
+    say(what)
+    try:
+        return measure()
+    except (OSError, RuntimeError, SubprocessError, ValueError) as error:
+        say(f"{what}: failed: {error}")
+        return []

@@ -5,10 +5,11 @@ The same worker runs 10^2, 10^3, 10^4 and 10^5 tasks; peers that are slow stop e
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from benchmarks.brokers import broker_of
-from benchmarks.measures import say
+from benchmarks.measures import say, tried
 from benchmarks.running import running
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def measure(scale: Scale) -> list[Row]:
     rows: list[Row] = []
     for system in scale.systems():
         if system.name in LARGEST:
-            rows += of(system, scale)
+            rows += tried(f"growth: {system.title}", partial(of, system, scale))
     return rows
 
 

@@ -6,10 +6,11 @@ what sends one by one is measured by fewer tasks.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from benchmarks.brokers import broker_of
-from benchmarks.measures import say
+from benchmarks.measures import tried
 from benchmarks.running import WARM_UP, running
 
 if TYPE_CHECKING:
@@ -28,8 +29,9 @@ def measure(scale: Scale) -> list[Row]:
     for turn in range(scale.rounds):
         for system in scale.systems():
             if system.name in SYSTEMS:
-                say(f"producers, round {turn + 1}: {system.title}")
-                rows += [{"round": turn, **row} for row in of(system, scale)]
+                what = f"producers, round {turn + 1}: {system.title}"
+                found = tried(what, partial(of, system, scale))
+                rows += [{"round": turn, **row} for row in found]
     return rows
 
 

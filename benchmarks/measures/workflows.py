@@ -5,10 +5,11 @@ The worker runs meanwhile, and whoever waits asks for the result: their requests
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from benchmarks.brokers import broker_of
-from benchmarks.measures import say
+from benchmarks.measures import tried
 from benchmarks.running import running
 
 if TYPE_CHECKING:
@@ -26,8 +27,7 @@ def measure(scale: Scale) -> list[Row]:
     rows: list[Row] = []
     for system in scale.systems():
         if system.name in LARGEST:
-            say(f"workflows: {system.title}")
-            rows += of(system, scale)
+            rows += tried(f"workflows: {system.title}", partial(of, system, scale))
     return rows
 
 
