@@ -73,7 +73,8 @@ def test_a_lambda_function_is_ready_without_what_it_may_never_need() -> None:
     modules = imported_by(
         AN_APP + "from caraway.workers.aws_lambda import lambda_handler\nlambda_handler(app)"
     )
-    assert not {"aiobotocore", "click", "moto", "pydantic", "rich", "yaml"} & modules
+    assert not {"aiobotocore", "boto3", "click", "moto", "pydantic", "rich", "yaml"} & modules
+    assert "aws_lambda_powertools.utilities.data_classes" not in modules  # every event there is
     assert not {each for each in modules if each.startswith(("caraway.cli", "caraway.local"))}
 
 

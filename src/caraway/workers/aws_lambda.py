@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 try:
     from aws_lambda_powertools import Logger
-    from aws_lambda_powertools.utilities.data_classes import SQSEvent
 except ModuleNotFoundError as missing:
     raise ImportError(
         "the Lambda worker needs aws-lambda-powertools: pip install 'caraway[lambda]'"
@@ -47,8 +46,6 @@ from caraway.workers.observing import observer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
-
     from caraway.app import Caraway
     from caraway.core.context import Context
     from caraway.core.disposition import Disposition
@@ -72,7 +69,7 @@ class _Received:
         Why nothing is known of its end.
     """
 
-    record: SQSRecord
+    record: dict[str, Any]
     queue: Queue
     stays: bool = False
     error: Exception | None = None
@@ -135,24 +132,24 @@ class LambdaWorker:
         self._has_begun = False
         self._logger.append_keys(function_request_id=getattr(context, "aws_request_id", None))
         self._is_main = self._concurrency == 1 and current_thread() is main_thread()
-        failures = self._main.run(self._batch(SQSEvent(event), context))
+        failures = self._main.run(self._batch(event["Records"], context))
         return {"batchItemFailures": [{"itemIdentifier": id} for id in failures]}
 
-    async def _batch(self, event: SQSEvent, context: Any) -> list[str]:
+    async def _batch(self, records: list[dict[str, Any]], context: Any) -> list[str]:
         """Return the ids of the messages that are not to be deleted, in their order.
 
         Raises the failure when AWS answered for none of them, so that Lambda's poller backs off;
         otherwise those that AWS did not answer for come back by themselves.
         """
-        received = [_Received(record, self._queue(record)) for record in event.records]
+        received = [_Received(record, self._queue(record)) for record in records]
         groups: dict[object, list[_Received]] = {}
         for place, each in enumerate(received):
-            group = each.record.attributes.get("MessageGroupId") if each.queue.fifo else None
+            group = each.record["attributes"].get("MessageGroupId") if each.queue.fifo else None
             groups.setdefault(group or place, []).append(each)
         await asyncio.gather(*(self._in_order(group, context) for group in groups.values()))
         if received and all(each.error is not None for each in received):
             raise received[0].error  # type: ignore[misc]  # just seen
-        return [each.record.message_id for each in received if each.stays]
+        return [each.record["messageId"] for each in received if each.stays]
 
     async def _in_order(self, group: list[_Received], context: Any) -> None:
         """Run the messages of one group; the first that stays keeps back those behind it."""
@@ -177,10 +174,10 @@ class LambdaWorker:
             self._logger.exception("a message could not be handled; it comes back")
 
     async def _one(self, received: _Received, context: Any) -> Disposition:
-        record, attributes = received.record, received.record.attributes
+        record, attributes = received.record, received.record["attributes"]
         turn = self._line.turn(partial(self._lease_s, context))
         delivery = Delivery(
-            body=record.body,
+            body=record["body"],
             queue=received.queue,
             lease_s=0.0,  # its turn says when it comes
             receive_count=_whole(attributes.get("ApproximateReceiveCount")) or 1,
@@ -201,9 +198,9 @@ class LambdaWorker:
         self._has_begun = True
         return lasts_s + MARGIN_S
 
-    def _queue(self, record: SQSRecord) -> Queue:
+    def _queue(self, record: dict[str, Any]) -> Queue:
         """Return the queue that a record came from, as the app declares it if it does."""
-        name = record.event_source_arn.rpartition(":")[2]
+        name = record["eventSourceARN"].rpartition(":")[2]
         prefix = self.app.conf.queue_name_prefix
         for queue in self.app.site.router.queues.values():
             if queue.sqs_name(prefix) == name:
@@ -220,7 +217,7 @@ class LambdaWorker:
         try:
             url = await queue_url(self._aws, self.app.site, received.queue)
             await self._aws.perform(
-                ChangeMessageVisibility(url, received.record.receipt_handle, visible_in_s)
+                ChangeMessageVisibility(url, received.record["receiptHandle"], visible_in_s)
             )
         except OperationalError as error:
             self._logger.warning("message stays hidden until its timeout: %s", error)
