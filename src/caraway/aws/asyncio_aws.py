@@ -76,6 +76,8 @@ class AiobotocoreWire:
     async def _client(self, service: str) -> Any:
         from aiobotocore.config import AioConfig
 
+        from caraway.aws.sdk_requests import lightened
+
         async with self._lock:
             if service not in self._clients:
                 opening = self._session.create_client(
@@ -84,7 +86,7 @@ class AiobotocoreWire:
                         AioConfig, service, connector_args={"keepalive_timeout": IDLE_S}
                     ),
                 )
-                self._clients[service] = await opening.__aenter__()
+                self._clients[service] = lightened(await opening.__aenter__(), service)
                 self._opened.append(opening)
             return self._clients[service]
 

@@ -51,11 +51,14 @@ class Boto3:
             if service not in self._clients:
                 from botocore.config import Config
 
+                from caraway.aws.sdk_requests import lightened
+
                 self._session = self._session or self._new_session()
-                self._clients[service] = self._session.client(
+                client = self._session.client(
                     **self._settings.client_arguments(service),
                     config=self._settings.config(Config, service),
                 )
+                self._clients[service] = lightened(client, service)
             return self._clients[service]
 
     def _new_session(self) -> Any:
