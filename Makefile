@@ -18,7 +18,7 @@ ARCH ?= arm64
 MACHINE := $(if $(filter arm64,$(ARCH)),aarch64,x86_64)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit e2e chaos beside twice fuzz lint format types bench package deploy docs lock clean
+.PHONY: help setup demo test unit e2e chaos beside twice fuzz deep lint format types bench package deploy docs lock clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,10 @@ twice: $(READY) ## Let every message of workflows come twice, up to a chord of 1
 
 fuzz: $(READY) ## Feed workers with 100,000 inputs that nobody meant, and write what became of them
 	$(BIN)/python -m tests.fuzz $(ARGS)
+
+deep: $(READY) ## Try twenty times as many made-up cases, and all interleavings (an hour, 4 GB)
+	DEPTH=20 $(BIN)/pytest $(SHARED) $$(grep -rl "import examples" tests/unit) $(ARGS)
+	$(BIN)/python -m tests.model
 
 lint: $(READY) ## Check style, types, layers and templates
 	$(BIN)/ruff check .

@@ -7,7 +7,8 @@ against that page's examples in ``tests/unit/test_cron_tables.py``.
 from __future__ import annotations
 
 import calendar
-from datetime import date, datetime
+from collections.abc import Iterator
+from datetime import date, datetime, time, timedelta
 from itertools import product
 
 WEEKDAYS = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"]
@@ -58,6 +59,15 @@ class AwsCron:
 
     def fires(self, at: datetime) -> bool:
         return at.hour * 60 + at.minute in self.times and self.on(at.date())
+
+    def during(self, first: datetime, days: int) -> Iterator[datetime]:
+        """Give the minutes at which it fires in so many days, from a moment on."""
+        end = first + timedelta(days=days)
+        for day in (first.date() + timedelta(days=number) for number in range(days + 1)):
+            for minute in sorted(self.times) if self.on(day) else ():
+                at = datetime.combine(day, time(*divmod(minute, 60)), first.tzinfo)
+                if first <= at < end:
+                    yield at
 
     def on(self, day: date) -> bool:
         if self.year not in (None, day.year):

@@ -1,7 +1,7 @@
 """What a rule fires, against what a schedule means: two readings written apart.
 
 :class:`tests.aws_cron.AwsCron` is EventBridge's half: it reads only the expression's text. Celery's
-half, ``is_due``, looks at the clock of the zone, minute by minute. Three years of thousands of
+half, ``is_due``, looks at the clock of the zone, minute by minute. Three years of hundreds of
 crontabs are in ``test_cron_years.py``, published examples in ``test_cron_tables.py``.
 """
 
@@ -22,6 +22,9 @@ from caraway.exceptions import ImproperlyConfigured, InvalidMessage
 from caraway.schedules import BaseSchedule, clocked, crontab, schedule, solar
 from caraway.schedules.solar import EVENTS
 from tests.aws_cron import AwsCron
+from tests.depth import examples
+
+pytestmark = pytest.mark.usefixtures("unmeasured")
 
 NOW = datetime(2026, 3, 1, tzinfo=timezone.utc)
 UTC = timezone.utc
@@ -47,11 +50,8 @@ def minutes_of(first: datetime, days: int) -> list[datetime]:
 def fired(timing: Timing, now: datetime, first: datetime, days: int) -> list[datetime]:
     """What a worker is left with, of all that a rule fires in some days."""
     rule, end = firing(timing, now), first + timedelta(days=days)
-    read = AwsCron(rule.expression)
     found: list[datetime] = []
-    for at in minutes_of(first - timedelta(minutes=15), days):
-        if not read.fires(at):
-            continue
+    for at in AwsCron(rule.expression).during(first - timedelta(minutes=15), days):
         covers = timedelta(seconds=rule.covers_s or 0)
         found += timing.during(at, covers) if covers else [at]
     assert sorted(set(found)) == sorted(found), "no occurrence comes of two firings"
@@ -94,7 +94,7 @@ moments = st.sampled_from(CHANGES).map(lambda day: datetime(*day, tzinfo=UTC)) |
 ).map(lambda time: time.replace(second=0, microsecond=0))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=examples(50))
 @given(crontabs, st.sampled_from(ZONES), moments)
 @example(crontab(30, 2), "America/New_York", datetime(2026, 3, 7, tzinfo=UTC))
 @example(crontab(30, 1), "America/New_York", datetime(2026, 10, 31, tzinfo=UTC))
@@ -114,7 +114,7 @@ def test_a_rule_and_the_question_after_it_give_exactly_what_the_crontab_says(
     assert fired(timing, NOW, first, 3) == due
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(crontabs, st.sampled_from(ZONES), moments)
 def test_the_next_occurrence_is_the_first_minute_that_is_due(
     when: crontab, zone: str, first: datetime
@@ -127,7 +127,7 @@ def test_the_next_occurrence_is_the_first_minute_that_is_due(
         assert coming == found
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(crontabs, st.sampled_from(ZONES))
 def test_an_expression_is_never_longer_than_aws_takes(when: crontab, zone: str) -> None:
     timing = Timing(when.in_zone(ZoneInfo(zone)))
@@ -230,7 +230,7 @@ def test_an_interval_is_a_cron_that_is_counted_from_the_epoch(
         assert said == Firing(f"cron({fields})", covers_s)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(
     st.integers(1, 400) | st.integers(1, 3_000).map(lambda minutes: minutes * 60),
     st.none() | moments,
@@ -255,7 +255,7 @@ def test_parts_of_seconds_are_refused_with_the_nearest(every: float, near: str) 
         firing(Timing(schedule(every)), NOW)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=examples(15))
 @given(crontabs, st.sampled_from(ZONES), moments, st.integers(0, 4_000), st.integers(0, 4_000))
 def test_nothing_occurs_before_its_start_or_after_its_end(
     when: crontab, zone: str, first: datetime, start_min: int, length_min: int

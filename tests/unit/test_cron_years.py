@@ -1,4 +1,4 @@
-"""Thousands of random crontabs over three years: a rule fires whenever its crontab is due.
+"""Hundreds of random crontabs over three years: a rule fires whenever its crontab is due.
 
 Minutes are bits of a number, so that years of them are compared at once. Celery's half is looked up
 on the clock of the zone: a minute of UTC is due if its local minute matches. AWS's half is read
@@ -20,6 +20,9 @@ from caraway.core.cron import firing
 from caraway.core.timing import Timing
 from caraway.schedules import crontab
 from tests.aws_cron import AwsCron
+from tests.depth import examples
+
+pytestmark = pytest.mark.usefixtures("unmeasured")
 
 UTC = timezone.utc
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
@@ -33,7 +36,7 @@ ZONES = [
     *("America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "Africa/Casablanca"),
     *("Pacific/Chatham", "America/St_Johns"),
 ]
-EACH = 150
+EACH = examples(50)
 """Crontabs of each zone."""
 CALENDAR = [FIRST.date() + timedelta(days=number) for number in range(-1, DAYS + 1)]
 """The days of every zone: one before, and one after."""

@@ -22,6 +22,7 @@ leaves out the second of two hours.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime, time, timedelta, tzinfo
 from itertools import product
@@ -208,6 +209,8 @@ class crontab(BaseSchedule):  # noqa: N801 - Celery's name
         self.month_of_year: Final = MONTH_OF_YEAR.expand(month_of_year)
         written = (minute, hour, day_of_month, month_of_year, day_of_week)
         numbers = (self.minute, self.hour, self.day_of_month, self.month_of_year, self.day_of_week)
+        self._hours: Final = sorted(self.hour)
+        self._minutes: Final = [timedelta(minutes=minute) for minute in sorted(self.minute)]
         self._text = " ".join(
             spec if isinstance(spec, str) else ",".join(map(str, sorted(meant)))
             for spec, meant in zip(written, numbers, strict=True)
@@ -268,23 +271,20 @@ class crontab(BaseSchedule):  # noqa: N801 - Celery's name
         last = until.date() + _DAY if until < FOREVER else date.max  # in whatever zone
         for day in self._days(clock.date(), last):
             first_hour = clock.hour if day == clock.date() else 0
-            for at in self._moments(day, first_hour, zone):
-                if at >= until:
-                    return
-                if at > moment:
+            for hour in self._hours[bisect_left(self._hours, first_hour) :]:
+                for at in self._moments(datetime.combine(day, time(hour), zone), moment):
+                    if at >= until:
+                        return
                     yield at
 
-    def _moments(self, day: date, first_hour: int, zone: tzinfo) -> Iterator[datetime]:
-        """Give the moments of a day, from an hour of it on, in UTC."""
-        minutes = [timedelta(minutes=minute) for minute in sorted(self.minute)]
-        for hour in sorted(hour for hour in self.hour if hour >= first_hour):
-            begins = datetime.combine(day, time(hour), zone)
-            if _is_whole(begins):
-                in_utc = begins.astimezone(UTC)
-                for minute in minutes:
-                    yield in_utc + minute
-            else:
-                yield from self._moments_of(begins)
+    def _moments(self, hour: datetime, moment: datetime) -> Iterator[datetime]:
+        """Give the moments of an hour that come after another moment, in UTC."""
+        if not _is_whole(hour):
+            yield from (at for at in self._moments_of(hour) if at > moment)
+            return
+        begins = hour.astimezone(UTC)
+        for minute in self._minutes[bisect_right(self._minutes, moment - begins) :]:
+            yield begins + minute
 
     def _moments_of(self, hour: datetime) -> list[datetime]:
         """Return the moments of an hour in which the clock is changed, in UTC."""
