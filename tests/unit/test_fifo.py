@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -18,12 +19,15 @@ from caraway.core.routing import Queue
 from caraway.exceptions import EndpointUnreachable, Reject, Retry
 from caraway.requests.dynamodb import ConditionFailed
 from caraway.requests.sqs import ReceivedMessage, ReceiveMessages
+from tests.depth import examples
 from tests.stepping import Execution, SteppedAws
 from tests.support import FakeTask, World
 
 if TYPE_CHECKING:
     from caraway.core.context import Context
     from caraway.core.message import Message
+
+pytestmark = pytest.mark.usefixtures("unmeasured")
 
 LEASE_S = 30
 GROUPS = ("a", "b")
@@ -204,7 +208,7 @@ class GroupMachine(RuleBasedStateMachine):
 
 
 TestGroups = GroupMachine.TestCase
-TestGroups.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
+TestGroups.settings = settings(max_examples=examples(50), stateful_step_count=50, deadline=None)
 
 
 # -- one sentence each ------------------------------------------------------------------------

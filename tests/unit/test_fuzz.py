@@ -20,6 +20,7 @@ from caraway.core.routing import Queue
 from caraway.core.signing import Signing
 from caraway.exceptions import EncodeError, Ignore, Reject, Retry
 from caraway.requests.dynamodb import ITEM_LIMIT_BYTES, UpdateItem
+from tests.depth import examples
 from tests.fuzz.answers import Answers, Function, phases_of
 from tests.fuzz.inputs import FULL, KINDS, Kind, make
 from tests.support import FakeTask, World
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     pass
 
 
-pytestmark = pytest.mark.usefixtures("loggers_as_they_were")
+pytestmark = pytest.mark.usefixtures("unmeasured", "loggers_as_they_were")
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -99,7 +100,7 @@ SQUEEZING = replace(BUCKET, result_compression="zlib", compression_threshold_byt
 stores = st.sampled_from([Store(), BUCKET, SQUEEZING])
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.text() | anything.map(json.dumps) | mutated(), st.booleans(), stores)
 def test_any_body_is_run_or_is_a_dead_letter(body: str, fifo: bool, store: Store) -> None:
     there = world(fifo=fifo, store=store)
@@ -123,7 +124,7 @@ def all_can_be_sent(there: World) -> None:
         assert not isinstance(request, UpdateItem) or len(text) < ITEM_LIMIT_BYTES
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(mutated(), st.booleans(), stores)
 def test_any_body_that_is_delivered_twice_has_the_effect_of_one(
     body: str, fifo: bool, store: Store
@@ -143,7 +144,7 @@ def test_any_body_that_is_delivered_twice_has_the_effect_of_one(
 SIGNING = Signing.of({"k": "s" * 32}, "k", required=True)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(mutated(), st.sampled_from([*ENVELOPE, "later", "signature"]), plausible | anything, stores)
 def test_a_signed_message_that_was_changed_anywhere_is_a_dead_letter(
     text: str, name: str, value: Any, store: Store

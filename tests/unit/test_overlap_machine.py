@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+import pytest
 from hypothesis import note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -23,7 +24,10 @@ from caraway.requests.dynamodb import GetItem
 from caraway.requests.sqs import DeleteMessage, ReceivedMessage, ReceiveMessages
 from caraway.schedules import crontab
 from tests.clockwork import MONDAY, Clockwork
+from tests.depth import examples
 from tests.stepping import Execution, StandStill, SteppedAws
+
+pytestmark = pytest.mark.usefixtures("unmeasured")
 
 HOUR = timedelta(hours=1)
 
@@ -154,4 +158,6 @@ class OverlapMachine(RuleBasedStateMachine):
 
 
 TestOverlapMachine = OverlapMachine.TestCase
-TestOverlapMachine.settings = settings(max_examples=100, stateful_step_count=60, deadline=None)
+TestOverlapMachine.settings = settings(
+    max_examples=examples(40), stateful_step_count=60, deadline=None
+)

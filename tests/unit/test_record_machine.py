@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, ClassVar, Literal
 
+import pytest
 from hypothesis import note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -32,8 +33,11 @@ from caraway.exceptions import EndpointUnreachable, Ignore, NotReplayable, Rejec
 from caraway.requests.dynamodb import ConditionFailed, UpdateItem
 from caraway.requests.items import Item
 from caraway.requests.sqs import ReceivedMessage
+from tests.depth import examples
 from tests.stepping import Execution, SteppedAws, UserCode
 from tests.support import FakeTask, World, signature
+
+pytestmark = pytest.mark.usefixtures("unmeasured")
 
 LEASE_S = 30
 GRACE_S = 60
@@ -400,7 +404,7 @@ class LambdaMachine(RecordMachine):
     door = LAMBDA
 
 
-SETTINGS = settings(max_examples=100, stateful_step_count=60, deadline=None)
+SETTINGS = settings(max_examples=examples(30), stateful_step_count=60, deadline=None)
 TestRecordMachine = RecordMachine.TestCase
 TestRecordMachine.settings = SETTINGS
 TestFifoMachine = FifoMachine.TestCase
