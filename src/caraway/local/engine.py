@@ -24,6 +24,7 @@ from typing import IO, TYPE_CHECKING, Any
 from caraway.exceptions import LocalError
 from caraway.local.cache import say_nothing
 from caraway.local.environment import engine_environment, interpreter
+from caraway.local.leftovers import remove_leftovers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,6 +48,7 @@ if sys.argv.pop(1) == "silent":
     eventbridge.start_scheduler = scheduler.start_scheduler = lambda: None
 runpy.run_module("ministack", run_name="__main__")
 """
+_PREFIX = "caraway-engine-"
 _START_S = 30.0
 _STOP_S = 10.0
 _SAVE_S = 20.0
@@ -67,7 +69,8 @@ class LocalEngine:
     """A running engine, as a context manager; it ends with the block, or with this process.
 
     However this process ends, SIGKILL included, the engine and the functions that it runs are
-    killed and their temporary files are removed. (A child that this process forks without an exec
+    killed and their temporary files are removed; what is left where all were killed at once, the
+    next engine removes. (A child that this process forks without an exec
     keeps them alive; subprocesses do not.)
 
     Parameters
@@ -151,6 +154,7 @@ class LocalEngine:
             If it cannot be installed, or does not start: with the last lines of its log.
         """
         python = engine_environment(self._progress)
+        remove_leftovers(_PREFIX)
         for port in _candidates(self._port):
             with contextlib.suppress(_PortTaken):
                 self._start(python, port)
@@ -199,7 +203,7 @@ class LocalEngine:
         )
 
     def _start(self, python: Path, port: int) -> None:
-        folder = Path(tempfile.mkdtemp(prefix="caraway-engine-"))
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
         self.endpoint_url = f"http://{HOST}:{port}"
         self.folder = folder
         self.log = self._log or folder / "engine.log"

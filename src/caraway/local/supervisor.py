@@ -4,6 +4,9 @@ A script, run by its path: it imports nothing but the standard library, and star
 
     python supervisor.py FOLDER PATIENCE COMMAND...
 
+FOLDER is the command's own; an empty word says that there is none. A lock on a file in it says that
+it is in use, for as long as the command lives.
+
 The command runs in a process group of its own. When it ends, when this process gets SIGTERM, or
 when this process's standard input closes (the kernel closes it when the asker dies, even by
 SIGKILL), the whole group is killed, with the functions that the engine started, and FOLDER, where
@@ -15,6 +18,7 @@ as well, and killed when it has not ended after so many seconds.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
@@ -29,7 +33,9 @@ _PAUSE_S = 0.1
 
 def main(folder: str, patience_s: float, command: list[str]) -> int:
     """Run `command` until one of the three ends; return its exit status."""
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603
+    process = subprocess.Popen(  # noqa: S603
+        command, stdin=subprocess.DEVNULL, start_new_session=True, pass_fds=in_use(folder)
+    )
 
     ended = threading.Event()
 
@@ -51,8 +57,18 @@ def main(folder: str, patience_s: float, command: list[str]) -> int:
     status = process.wait()
     ended.set()
     kill_group()
-    remove(folder)
+    if folder:
+        remove(folder)
     return status
+
+
+def in_use(folder: str) -> tuple[int, ...]:
+    """Lock `folder` for whoever inherits this; see :mod:`caraway.local.leftovers`."""
+    if not folder:
+        return ()
+    lock = os.open(os.path.join(folder, "in-use.lock"), os.O_CREAT | os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_SH)
+    return (lock,)
 
 
 def remove(folder: str) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 from collections import deque
 from pathlib import Path
@@ -90,10 +89,9 @@ class LocalWorker:
         LocalError
             If it ends instead: with its last lines.
         """
-        folder = tempfile.mkdtemp(prefix="caraway-worker-")
         command = [sys.executable, "-m", "caraway", "worker", *self._arguments]
         self._process = subprocess.Popen(  # noqa: S603 - the arguments are the caller's own
-            [sys.executable, "-I", "-S", str(_SUPERVISOR), folder, "0", *command],
+            [sys.executable, "-I", "-S", str(_SUPERVISOR), "", "0", *command],
             env=dict(self._environ),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
