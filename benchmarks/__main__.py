@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import signal
+import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -99,6 +101,7 @@ def main() -> None:
         only = tuple(name for name in only or BY_NAME if BY_NAME[name].broker != "redis")
     scale = Scale(given.rounds, given.part, only)
     given.to.mkdir(exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is stopped, too
     for name in given.names or SECTIONS:
         began = machine()
         rows = tried(name, partial(SECTIONS[name], scale))
