@@ -115,14 +115,16 @@ def test_a_receive_that_is_never_answered_does_not_keep_a_worker_from_stopping(
     assert "AWS does not answer 1 receives" in caplog.text
 
 
-def receiver_on(aws: Any, stopping: asyncio.Event, watch: Watch) -> Receiver:
+def receiver_on(
+    aws: Any, stopping: asyncio.Event, watch: Watch, slots: Slots | None = None
+) -> Receiver:
     site: Any = SimpleNamespace(queue_prefix="")
     return Receiver(
         aws,
         site,
         QUEUE,
         alone=True,
-        slots=Slots(2),
+        slots=slots or Slots(2),
         working=Backoff(shared=True),
         stopping=stopping,
         begin=lambda _: None,
@@ -152,6 +154,31 @@ def test_a_receive_that_hangs_is_given_up_and_polling_goes_on(
 
     assert asyncio.run(scene()).done_at is not None
     assert "receiving from default was given up" in caplog.text
+
+
+@pytest.mark.parametrize(("slots", "in_flight"), [(1_000, [2, 4, 1, 1]), (20, [1, 0, 0, 0])])
+def test_full_receives_bring_others_beside_them_and_an_idle_queue_has_one_in_flight(
+    slots: int, in_flight: list[int]
+) -> None:
+    async def scene() -> list[int]:
+        aws, stopping = PollingAws(), asyncio.Event()
+        receiver = receiver_on(aws, stopping, Watch("polling of default"), Slots(slots))
+        polling = asyncio.ensure_future(receiver.run())
+        await until(lambda: aws.polls)
+        seen = []
+        for bringing in (10, 10, 9, 9):  # none of which ends: their slots stay taken
+            for poll in [each for each in aws.polls if not each.done()]:
+                poll.set_result([message(str(each)) for each in range(bringing)])
+            for _ in range(100):
+                await asyncio.sleep(0)
+            seen.append(sum(not each.done() for each in aws.polls))
+        stopping.set()
+        if not aws.polls[-1].done():
+            aws.polls[-1].set_result([])
+        await polling
+        return seen
+
+    assert asyncio.run(scene()) == in_flight
 
 
 def test_a_worker_whose_polling_fails_for_ever_ends_so_that_it_is_replaced(

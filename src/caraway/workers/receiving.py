@@ -1,4 +1,4 @@
-"""Receiving: one poll for each queue, and never more messages than there are free slots."""
+"""Receiving: from each queue as fast as it gives, and never more than there are free slots."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from caraway.exceptions import EndpointUnreachable, OperationalError
 from caraway.requests.sqs import BATCH_LIMIT, ChangeMessageVisibility, ReceiveMessages
 from caraway.utils.log import get_logger
 from caraway.workers.holding import LONGEST_PAUSE_S, Backoff, Held
-from caraway.workers.vitals import SLACK_S
+from caraway.workers.vitals import SLACK_S, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from caraway.core.publish import Site
     from caraway.core.routing import Queue
     from caraway.workers.holding import Slots
-    from caraway.workers.vitals import Watch
 
 logger = get_logger("worker")
 
@@ -39,7 +38,7 @@ PATIENCE_S: Final = 0.01
 
 
 class Receiver:
-    """Polls one queue.
+    """Polls one queue: with one receive at a time, and with more while they come back full.
 
     A queue that had messages takes slots first and then asks for as many. One that had none would
     keep them idle for the length of its poll, so it takes none while another queue could use them:
@@ -80,31 +79,64 @@ class Receiver:
         self._begin = begin
         self.watch = watch
         self._is_busy = False
+        self._beside: set[asyncio.Future[None]] = set()
         self._receiving = Backoff()  # its own: a queue that is missing does not hold up the others
 
     async def run(self) -> None:
         """Poll until the worker stops."""
-        while not self._stopping.is_set():
-            self.watch.expect(2 * LONGEST_PAUSE_S + SLACK_S)
-            await self._receiving.pause(self._stopping)
-            await self._working.pause(self._stopping)
-            self.watch.rest()  # every slot may be taken for as long as tasks are
-            reserved = await self._unless_stopping(self._free_slots())
-            if reserved is None:
-                return
-            received: list[Held] = []
-            try:
-                self.watch.expect(RECEIVE_S + SLACK_S)
-                received = await self._in_time(self._receive(reserved))
-                self.watch.done()
-                self._receiving.succeed()
-            except Exception as error:
-                if not isinstance(error, OperationalError):
-                    logger.exception("receiving from %s failed", self._queue.name)
-                self._receiving.fail(error)
-            finally:
-                self._slots.give_back(max(0, reserved - len(received)))
-            await self._take_on(received, reserved)
+        try:
+            while not self._stopping.is_set():
+                self.watch.expect(2 * LONGEST_PAUSE_S + SLACK_S)
+                await self._receiving.pause(self._stopping)
+                await self._working.pause(self._stopping)
+                self.watch.rest()  # every slot may be taken for as long as tasks are
+                reserved = await self._unless_stopping(self._free_slots())
+                if reserved is None:
+                    break
+                await self._poll(reserved, self.watch)
+            if self._beside:
+                await asyncio.wait(self._beside)
+        finally:
+            for poll in self._beside:
+                poll.cancel()
+
+    async def _poll(self, reserved: int, watch: Watch) -> bool:
+        """Receive once, and begin to work on what came; say if it was as much as can come."""
+        received: list[Held] = []
+        try:
+            watch.expect(RECEIVE_S + SLACK_S)
+            received = await self._in_time(self._receive(reserved))
+            watch.done()
+            self._receiving.succeed()
+        except Exception as error:
+            if not isinstance(error, OperationalError):
+                logger.exception("receiving from %s failed", self._queue.name)
+            self._receiving.fail(error)
+        finally:
+            self._slots.give_back(max(0, reserved - len(received)))
+        await self._take_on(received, reserved)
+        is_full = len(received) == BATCH_LIMIT
+        if is_full:
+            self._poll_beside()
+        return is_full
+
+    def _poll_beside(self) -> None:
+        """Let one receive more go beside those in flight, if there are slots for what it may bring.
+
+        One after the other, receives of ten bring no more than 500 messages a second where each
+        takes 20 ms. One that comes back full is followed by two, any other by none: an idle queue
+        has one receive in flight.
+        """
+        is_wanted = not (self._stopping.is_set() or self._working.failures)
+        if is_wanted and self._slots.free >= BATCH_LIMIT:
+            self._slots.take(BATCH_LIMIT)
+            poll = asyncio.ensure_future(self._poll_once())
+            self._beside.add(poll)
+            poll.add_done_callback(self._beside.discard)
+
+    async def _poll_once(self) -> None:
+        if await self._poll(BATCH_LIMIT, Watch("a receive beside")):
+            self._poll_beside()  # in its own place
 
     async def _free_slots(self) -> int:
         """Wait for free slots; return how many were taken for the receive."""
