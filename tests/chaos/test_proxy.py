@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
     from caraway.local.engine import LocalEngine
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 
 def client(service: str, endpoint_url: str) -> Any:
     """Return a client that asks once."""

@@ -13,6 +13,8 @@ from tests.chaos.scenarios import SHORT
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 SEED = 7
 
 

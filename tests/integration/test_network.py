@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from tests.integration.conftest import Place
 
-pytestmark = pytest.mark.usefixtures("loggers_as_they_were")
+pytestmark = pytest.mark.usefixtures("unmeasured", "loggers_as_they_were")
 
 QUEUE = Queue("default", consumer="ecs", visibility_timeout_s=2)
 ATTEMPTS = 3

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from caraway.planning.counts import Counts
     from tests.integration.conftest import Place
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 TASKS = 100
 
 

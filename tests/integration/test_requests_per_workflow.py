@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from caraway import Caraway, Signature
     from tests.integration.conftest import Place
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 __all__ = ["asked"]
 
 

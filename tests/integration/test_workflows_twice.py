@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.twice.doors import Consumer, Kind
     from tests.twice.loads import Check
 
-pytestmark = pytest.mark.usefixtures("loggers_as_they_were")
+pytestmark = pytest.mark.usefixtures("unmeasured", "loggers_as_they_were")
 
 
 @pytest.mark.parametrize(
