@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from contextlib import suppress
 from contextvars import ContextVar, copy_context
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from caraway import Publication
+    from caraway.aws.memory import Fate
     from caraway.requests.base import Request
 
 
@@ -324,3 +326,46 @@ def test_middleware_hears_of_an_interruption(stage: Stage) -> None:
     with pytest.raises(KeyboardInterrupt), stage.app.batch():
         double.delay(1)
     assert watching.notes == ["1: KeyboardInterrupt"]
+
+
+# -- the order of a group ----------------------------------------------------------------------
+
+
+def test_what_stands_behind_one_of_its_group_that_was_not_taken_is_sent_after_it() -> None:
+    stage = Stage(task_queues=["orders.fifo"])
+    note = stage.app.task(name="shop.note", queue="orders")(lambda number: number)
+    sends = itertools.count()
+
+    def fate(request: Request[Any]) -> Fate:
+        return "fail" if isinstance(request, SendMessage) and next(sends) == 4 else "ok"
+
+    stage.memory.fate = fate
+    with stage.app.batch():
+        for number in range(25):
+            note.apply_async((number,), message_group_id="one")
+    # Those of its own batch are there: SQS has answered for each of them.
+    sent = [message.args[0] for message in stage.sent("orders")]
+    assert sent == [0, 1, 2, 3, 5, 6, 7, 8, 9, 4, *range(10, 25)]
+
+
+def test_groups_do_not_wait_for_each_other_and_those_that_are_given_up_say_why() -> None:
+    stage = Stage(task_queues=["orders.fifo"], task_publish_retry=False)
+    note = stage.app.task(name="shop.note", queue="orders")(lambda number: number)
+
+    def fate(request: Request[Any]) -> Fate:
+        is_first = isinstance(request, SendMessage) and '"args":[0]' in request.body
+        return "fail" if is_first else "ok"
+
+    def send() -> None:
+        with stage.app.batch():
+            for number in range(25):
+                note.apply_async((number,), message_group_id=f"{number % 2}")
+
+    stage.memory.fate = fate
+    with pytest.raises(BatchError) as raised:
+        send()
+    sent = [message.args[0] for message in stage.sent("orders")]
+    assert sent == [1, 2, 3, 4, 5, 6, 7, 8, 9, *range(11, 25, 2)]
+    failures = list(raised.value.failures.values())
+    assert len(failures) == 9
+    assert all("one before it in its group was not sent" in str(each) for each in failures[1:])

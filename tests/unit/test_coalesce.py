@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import selectors
 from collections import Counter
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice, product
 from math import ceil
 from typing import Any, TypeAlias, TypeVar
+from unittest.mock import patch
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
@@ -18,7 +19,9 @@ from hypothesis import strategies as st
 
 from caraway.aws.asyncio_aws import AsyncioAws
 from caraway.aws.blocking_aws import BlockingAws
-from caraway.aws.coalesce import DELETES, SENDS, Batch, chunks, lane_of
+from caraway.aws.coalesce import DELETES, SENDS, Batch
+from caraway.aws.gathering import PATIENCE_S
+from caraway.aws.lanes import FLIGHTS, batches, lane_of
 from caraway.core.port import run_now
 from caraway.exceptions import EndpointUnreachable, RequestFailed, Throttled
 from caraway.requests.sqs import (
@@ -81,6 +84,8 @@ async def turns(number: int) -> None:
 class Sqs:
     """A wire to an SQS that refuses what names itself ``refused``, in batches and alone.
 
+    What names itself ``slow1`` or ``slow2`` has no room in a batch so often.
+
     Attributes
     ----------
     lags
@@ -94,6 +99,8 @@ class Sqs:
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     arrived: list[tuple[str, str]] = field(default_factory=list)
     under_way: Counter[tuple[str, str]] = field(default_factory=Counter)
+    most_under_way: int = 0
+    slowed: Counter[str] = field(default_factory=Counter)
     closed: int = 0
 
     def __call__(self, service: str, operation: str, params: dict[str, Any]) -> dict[str, Any]:
@@ -108,6 +115,7 @@ class Sqs:
         lane = url, operation.removesuffix("_batch")
         self.under_way[lane] += 1
         assert not url.endswith(".fifo") or self.under_way[lane] == 1
+        self.most_under_way = max(self.most_under_way, self.under_way[lane])
         try:
             await turns(self.lags[number % len(self.lags)])
             if number in self.down:
@@ -142,6 +150,10 @@ class Sqs:
     def _answer_batch(self, params: dict[str, Any]) -> dict[str, Any]:
         answer: dict[str, list[dict[str, Any]]] = {"Successful": [], "Failed": []}
         for entry in params["Entries"]:
+            if self._has_no_room(entry):
+                failed = {"Id": entry["Id"], "Code": "ThrottlingException", "Message": "slow"}
+                answer["Failed"].append(failed)
+                continue
             name = self._arrive(params["QueueUrl"], entry)
             if "refused" in name:
                 answer["Failed"].append({"Id": entry["Id"], "Code": "Refused", "Message": name})
@@ -149,10 +161,20 @@ class Sqs:
                 answer["Successful"].append({"Id": entry["Id"], "MessageId": f"id of {name}"})
         return {kind: entries[::-1] for kind, entries in answer.items()}
 
+    def _has_no_room(self, entry: dict[str, Any]) -> bool:
+        name = _name(entry)
+        self.slowed[name] += 1
+        return "slow" in name and self.slowed[name] <= int(name[-1])
+
     def _arrive(self, url: str, params: dict[str, Any]) -> str:
-        name = (params.get("MessageBody") or params["ReceiptHandle"]).partition("/")[0]
+        name = _name(params)
         self.arrived.append((url, name))
-        return str(name)
+        return name
+
+
+def _name(params: dict[str, Any]) -> str:
+    text: str = params.get("MessageBody") or params["ReceiptHandle"]
+    return text.partition("/")[0]
 
 
 def name_of(request: ToQueue) -> str:
@@ -214,11 +236,11 @@ def _request(what: str, url: str, name: str, padding: str) -> ToQueue:
 def plans(draw: st.DrawFn) -> list[Plan]:
     made = []
     for number in range(draw(st.integers(1, 40))):
-        refused = draw(st.sampled_from(["", "", "", "-refused"]))
+        how = draw(st.sampled_from(["", "", "", "-refused", "-slow1", "-slow2"]))
         request = _request(
             draw(st.sampled_from(["send", "send", "delete", "visibility"])),
             draw(st.sampled_from(URLS)),
-            f"{number}{refused}",
+            f"{number}{how}",
             draw(st.sampled_from((*[""] * 5, *PADDING))),
         )
         cancelled_after = draw(st.sampled_from([*[None] * 6, 0, 1, 2, 4]))
@@ -254,17 +276,22 @@ def test_any_interleaving_ends_as_if_each_had_travelled_alone(
 
     outcomes = run(all_together())
 
+    throttled = set()
     for plan, outcome in zip(planned, outcomes, strict=True):
         if isinstance(outcome, asyncio.CancelledError):
             assert plan.cancelled_after is not None
+        elif isinstance(outcome, Throttled):  # sent again, it would come after those behind it
+            assert plan.request.queue_url.endswith(".fifo")
+            throttled.add(name_of(plan.request))
         else:
             assert told(plan.request, outcome) == alone(plan.request)
     for entries in entries_of(sqs):
-        assert 2 <= len(entries) <= BATCH_LIMIT
+        assert 1 <= len(entries) <= BATCH_LIMIT
         assert bytes_of(entries) <= MESSAGE_LIMIT_BYTES
     assert max(Counter(sqs.arrived).values(), default=1) == 1
     uncancelled = {name_of(plan.request) for plan in planned if plan.cancelled_after is None}
-    assert uncancelled <= {name for _, name in sqs.arrived}
+    assert uncancelled - throttled <= {name for _, name in sqs.arrived}
+    assert throttled.isdisjoint(name for _, name in sqs.arrived)
     for what in (SendMessage, DeleteMessage, ChangeMessageVisibility):
         of_kind = {name_of(plan.request) for plan in planned if isinstance(plan.request, what)}
         in_order = [each for each in joined if each[0].endswith(".fifo") and each[1] in of_kind]
@@ -277,9 +304,19 @@ def test_the_blocking_port_answers_each_as_if_it_had_travelled_alone(planned: li
     sqs, aws = Sqs(), BlockingAws()
     aws._send = sqs  # type: ignore[assignment]
     requests: list[Any] = [plan.request for plan in planned]
-    outcomes = run_now(aws.perform_all(requests))
+    with patch("time.sleep"):
+        outcomes = run_now(aws.perform_all(requests))
     for request, outcome in zip(requests, outcomes, strict=True):
-        assert told(request, outcome) == alone(request)
+        if isinstance(outcome, Throttled):
+            assert request.queue_url.endswith(".fifo")
+            assert (request.queue_url, name_of(request)) not in sqs.arrived
+        else:
+            assert told(request, outcome) == alone(request)
+    assert max(Counter(sqs.arrived).values(), default=1) == 1
+    sent = [each.request for each in planned if isinstance(each.request, SendMessage)]
+    in_order = [(each.queue_url, name_of(each)) for each in sent if each.queue_url == URLS[2]]
+    came = [each for each in sqs.arrived if each in in_order]
+    assert came == [each for each in in_order if each in came]
     for entries in entries_of(sqs):
         assert 1 <= len(entries) <= BATCH_LIMIT
         assert bytes_of(entries) <= MESSAGE_LIMIT_BYTES
@@ -288,7 +325,10 @@ def test_the_blocking_port_answers_each_as_if_it_had_travelled_alone(planned: li
 @given(st.lists(st.sampled_from(PADDING), max_size=40))
 def test_chunks_keep_the_order_and_the_limits(bodies: list[str]) -> None:
     requests = [SendMessage(URLS[0], body) for body in bodies]
-    found = list(chunks(SENDS, requests))
+    found = [
+        [place for _, place in members]
+        for members in batches(SENDS, list(zip(requests, range(len(requests)), strict=True)))
+    ]
     assert [place for places in found for place in places] == list(range(len(requests)))
     for places in found:
         assert 1 <= len(places) <= BATCH_LIMIT
@@ -321,6 +361,68 @@ def test_a_thousand_at_once_are_a_hundred_requests(make: Any, operation: str) ->
 
     run(many())
     assert sqs.operations == [operation] * 100
+
+
+def test_no_more_batches_are_under_way_than_there_is_room_for() -> None:
+    sqs = Sqs(lags=(7, 3))
+
+    async def many() -> list[Any]:
+        aws = AsyncioAws(sqs)
+        sends = (aws.perform(SendMessage(URLS[0], f"{number}")) for number in range(3_000))
+        answers = await asyncio.gather(*sends)
+        assert not aws._gathering._lines
+        return answers
+
+    assert run(many()) == [f"id of {number}" for number in range(3_000)]
+    assert sqs.operations == ["send_message_batch"] * 300
+    assert sqs.most_under_way == FLIGHTS
+
+
+def test_what_comes_while_there_is_no_room_leaves_together() -> None:
+    sqs = Sqs(lags=(50,))
+
+    async def one_by_one() -> None:
+        aws = AsyncioAws(sqs)
+
+        async def send(number: int) -> None:
+            await turns(3 * number)
+            await aws.perform(SendMessage(URLS[2], f"{number}"))
+
+        await asyncio.gather(*map(send, range(12)))
+
+    run(one_by_one())
+    assert list(map(len, entries_of(sqs))) == [10]
+    assert [name for _, name in sqs.arrived] == [str(number) for number in range(12)]
+
+
+def test_the_oldest_does_not_wait_for_ever_while_each_turn_brings_another() -> None:
+    sqs = Sqs()
+
+    async def trickle() -> None:
+        aws, loop = AsyncioAws(sqs), asyncio.get_running_loop()
+        waiting = []
+        for number in range(8):
+            waiting.append(asyncio.ensure_future(aws.perform(SendMessage(URLS[0], f"{number}"))))
+            await asyncio.sleep(0)
+            loop._never_waits.passed_s += PATIENCE_S / 4  # type: ignore[attr-defined]
+        await asyncio.gather(*waiting)
+
+    run(trickle())
+    assert len(sqs.calls) > 1
+
+
+def test_a_loop_that_closes_while_batches_wait_for_room_sends_them() -> None:
+    sqs = Sqs(lags=(5,))
+
+    async def leave_behind() -> list[asyncio.Task[str]]:
+        aws = AsyncioAws(sqs)
+        sends = [SendMessage(URLS[0], f"{number}") for number in range(500)]
+        left = [asyncio.ensure_future(aws.perform(each)) for each in sends]
+        await turns(4)
+        return left
+
+    run(leave_behind())
+    assert len({name for _, name in sqs.arrived}) == 500
 
 
 def test_a_lone_request_travels_alone_and_at_once() -> None:
@@ -582,6 +684,39 @@ def test_no_other_cut_is_cheaper(sizes: list[int]) -> None:
         return sum(map(billed, batches)), len(batches)
 
     assert cost(batches_of(sizes)) == min(map(cost, every_cut(sizes)))
+
+
+def by_many(requests: list[SendMessage]) -> list[int]:
+    sqs = Sqs()
+    run(AsyncioAws(sqs).perform_all(requests))
+    return list(map(len, entries_of(sqs)))
+
+
+def by_each(requests: list[SendMessage]) -> list[int]:
+    sqs = Sqs()
+
+    async def each_by_itself() -> None:
+        aws = AsyncioAws(sqs)
+        await asyncio.gather(*map(aws.perform, requests))
+
+    run(each_by_itself())
+    return list(map(len, entries_of(sqs)))
+
+
+def by_a_thread(requests: list[SendMessage]) -> list[int]:
+    sqs, aws = Sqs(), BlockingAws()
+    aws._send = sqs  # type: ignore[assignment]
+    run_now(aws.perform_all(requests))
+    return list(map(len, entries_of(sqs)))
+
+
+@pytest.mark.parametrize("send", [by_many, by_each, by_a_thread])
+@pytest.mark.parametrize("size", [500, 7_000, 20_000])
+def test_requests_are_cut_alike_however_they_come_together(
+    send: Callable[[list[SendMessage]], list[int]], size: int
+) -> None:
+    requests = [SendMessage(URLS[0], "x" * size) for _ in range(36)]
+    assert sorted(send(requests)) == sorted(map(len, batches_of([size] * 36)))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from caraway.aws.asyncio_aws import AsyncioAws
 from caraway.aws.blocking_aws import BlockingAws
-from caraway.aws.coalesce import WRITES, Load, lane_of
+from caraway.aws.coalesce import WRITES, Load
+from caraway.aws.lanes import lane_of
 from caraway.aws.memory import MemoryAws
 from caraway.aws.travel import DOUBTED_S, PAUSES_S, REFUSED_S
 from caraway.core.port import run_now

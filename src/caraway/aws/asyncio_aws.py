@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from caraway.aws.blocking_aws import Boto3
 from caraway.aws.clients import GIVEN_UP_S, IDLE_S, RENEWED_EVERY_S, ClientSettings
 from caraway.aws.clock import Clock
-from caraway.aws.coalesce import Load, keeps_order
 from caraway.aws.failures import answer_of, translate, wants_other_credentials
+from caraway.aws.gathering import Gathering
 from caraway.aws.travel import Travel
 from caraway.aws.user_code import call_async, call_blocking
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor as Threads
     from datetime import datetime
 
-    from caraway.aws.coalesce import Batch, Lane
     from caraway.core.port import Outcome
     from caraway.requests.base import Request
 
@@ -152,28 +151,12 @@ async def call_anywhere(function: Callable[..., Any], *args: Any) -> Outcome[Any
     return await asyncio.to_thread(call_blocking, function, *args)
 
 
-class _Gathering:
-    """The requests that wait to travel together.
-
-    Attributes
-    ----------
-    is_watched
-        Whether each turn of the loop asks if it is time to leave.
-    """
-
-    def __init__(self, batch: Batch) -> None:
-        self.members: list[tuple[Any, asyncio.Future[Any]]] = []
-        self.load = Load(batch)
-        self.is_watched = False
-
-
 class AsyncioAws:
     """Performs requests on an event loop; those that AWS takes in batches find each other here.
 
-    A batch leaves when it is full, or when a turn of the loop brought nothing new to it. Writes of
-    records wait a few milliseconds for company while user code runs, which may bring it; deletes
-    wait a little longer. Every caller waits for its own answer, so nothing counts as done before
-    AWS has said so, and each entry's failure goes to its own caller.
+    When a batch leaves is said in :mod:`caraway.aws.gathering`. Every caller waits for its own
+    answer, so nothing counts as done before AWS has said so, and each entry's failure goes to its
+    own caller.
 
     Parameters
     ----------
@@ -203,20 +186,21 @@ class AsyncioAws:
         self._remembered: dict[Request[Any], asyncio.Future[Any]] = {}
         self._travel = Travel(self)
         self._calls = 0
-        self._gathering: dict[Lane, _Gathering] = {}
-        self._flights: dict[Lane, asyncio.Task[None]] = {}
-        self._flying: set[asyncio.Task[None]] = set()
+        self._gathering = Gathering(self._travel, lambda: self._calls > 0)
         self._lifetime: AsyncGenerator[None] | None = None
 
     async def perform(self, request: Request[R]) -> R:
         """Perform one request."""
         if self._lifetime is None:
             await self._open()
+        return await self._begun(request)
+
+    def _begun(self, request: Request[R]) -> Awaitable[R]:
+        """Return the answer to come."""
         if request.memoised:
-            return await self._remember(request)
+            return self._remember(request)
         lane = self._travel.lane_of(request)
-        answer: R = await (self._single(request) if lane is None else self._join(lane, request))
-        return answer
+        return self._single(request) if lane is None else self._gathering.join(lane, request)
 
     async def perform_all(self, requests: Sequence[Request[R]]) -> list[R | Exception]:
         """Perform many requests at once."""
@@ -225,9 +209,9 @@ class AsyncioAws:
                 return [await self.perform(requests[0])]
             except Exception as error:  # noqa: BLE001 - it is the caller's answer
                 return [error]
-        answers = await asyncio.gather(
-            *(self.perform(request) for request in requests), return_exceptions=True
-        )
+        if self._lifetime is None:
+            await self._open()
+        answers = await asyncio.gather(*map(self._begun, requests), return_exceptions=True)
         for answer in answers:
             if isinstance(answer, BaseException) and not isinstance(answer, Exception):
                 raise answer
@@ -265,14 +249,10 @@ class AsyncioAws:
             try:
                 yield
             finally:
-                for lane in list(self._gathering):
-                    self._depart(lane)
-                if self._flying:
-                    await asyncio.wait(self._flying)
+                await self._gathering.close()
                 await self._wire.close()
                 # Futures hold their loop: a port that outlives it must not keep it alive.
                 self._remembered.clear()
-                self._flights.clear()
                 self._lifetime = None
 
         self._lifetime = lifetime()
@@ -341,72 +321,3 @@ class AsyncioAws:
         self.heard_at = time.monotonic()
         self._clock.learn(response, asked)
         return response
-
-    # -- many together ----------------------------------------------------------------------
-
-    async def _join(self, lane: Lane, request: Any) -> Any:
-        loop = asyncio.get_running_loop()
-        batch = lane[0]
-        gathering = self._gathering.get(lane)
-        if gathering is not None and not gathering.load.fits(request):
-            self._depart(lane)
-            gathering = None
-        if gathering is None:
-            gathering = self._gathering[lane] = _Gathering(batch)
-            if batch.linger_s:
-                loop.call_later(batch.linger_s, self._depart, lane, gathering)
-        answer: asyncio.Future[Any] = loop.create_future()
-        gathering.members.append((request, answer))
-        gathering.load.put(request)
-        if gathering.load.is_full:
-            self._depart(lane)
-        elif not self._lingers(batch) and not gathering.is_watched:
-            gathering.is_watched = True
-            loop.call_soon(self._depart_when_still, lane, gathering, 0)
-        return await answer
-
-    def _lingers(self, batch: Batch) -> bool:
-        """Say whether a batch waits: where nothing runs, nothing would come of it."""
-        return bool(batch.linger_s) and (batch.lingers_alone or self._calls > 0)
-
-    def _depart_when_still(self, lane: Lane, gathering: _Gathering, seen: int) -> None:
-        """Leave when the last turn of the loop brought nothing new."""
-        if self._gathering.get(lane) is not gathering:
-            return
-        if len(gathering.members) == seen:
-            self._depart(lane, gathering)
-        else:
-            loop = asyncio.get_running_loop()
-            loop.call_soon(self._depart_when_still, lane, gathering, len(gathering.members))
-
-    def _depart(self, lane: Lane, gathering: _Gathering | None = None) -> None:
-        if gathering is not None and self._gathering.get(lane) is not gathering:
-            return
-        waiting = self._gathering.pop(lane).members
-        leaving = [(request, answer) for request, answer in waiting if not answer.cancelled()]
-        if not leaving:
-            return
-        ahead = self._flights.get(lane) if keeps_order(lane) else None
-        flight = asyncio.get_running_loop().create_task(self._fly(lane, leaving, ahead))
-        self._flying.add(flight)
-        flight.add_done_callback(self._flying.discard)
-        if keeps_order(lane):
-            self._flights[lane] = flight
-
-    async def _fly(
-        self,
-        lane: Lane,
-        members: list[tuple[Any, asyncio.Future[Any]]],
-        ahead: asyncio.Task[None] | None,
-    ) -> None:
-        """Perform a batch and hand each caller its answer; after the batch ahead, on FIFO."""
-        if ahead is not None:
-            await asyncio.wait([ahead])
-        outcomes = await self._travel.go(lane, [request for request, _ in members])
-        for (_, answer), outcome in zip(members, outcomes, strict=True):
-            if answer.done():
-                continue  # its caller was cancelled
-            if isinstance(outcome, Exception):
-                answer.set_exception(outcome)
-            else:
-                answer.set_result(outcome)

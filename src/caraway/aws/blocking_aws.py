@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from caraway.aws.clients import RENEWED_EVERY_S, ClientSettings
 from caraway.aws.clock import Clock
-from caraway.aws.coalesce import chunks
 from caraway.aws.failures import answer_of, translate, wants_other_credentials
+from caraway.aws.lanes import batches, keeps_order
 from caraway.aws.sharing import Sharing
 from caraway.aws.travel import Travel
 from caraway.aws.user_code import call_blocking
@@ -19,14 +19,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
     from datetime import datetime
 
-    from caraway.aws.coalesce import Lane
+    from caraway.aws.lanes import Lane
     from caraway.core.port import Outcome
     from caraway.requests.base import Request
 
 R = TypeVar("R")
+T = TypeVar("T")
 
 THREADS: Final = 16
-"""Requests in flight at a time, of those that AWS takes in no batch."""
+"""Requests of one caller in flight at a time."""
 
 
 class Boto3:
@@ -103,7 +104,7 @@ class BlockingAws:
         self._remembered: dict[Request[Any], Any] = {}
         self._remembering = threading.RLock()
         self._travel = Travel(self)
-        self._sharing = Sharing(self._travel)
+        self._sharing = Sharing(self._in_batches)
         self._renewed_at = float("-inf")
 
     async def perform(self, request: Request[R]) -> R:
@@ -153,11 +154,25 @@ class BlockingAws:
             if isinstance(lane, int) or len(members) == 1:
                 answers[places[0]] = await _outcome(self.perform(members[0]))
                 continue
-            for chosen in chunks(lane[0], members):
-                outcomes = await self._travel.go(lane, [members[index] for index in chosen])
-                for index, outcome in zip(chosen, outcomes, strict=True):
-                    answers[places[index]] = outcome
+            outcomes = await self._in_batches(lane, members)
+            for place, outcome in zip(places, outcomes, strict=True):
+                answers[place] = outcome
         return answers
+
+    async def _in_batches(self, lane: Lane, requests: Sequence[Request[Any]]) -> list[Any]:
+        """Perform requests of a lane, several batches at a time where their order does not matter.
+
+        One after another they would take as many round trips as there are batches.
+        """
+        cut = batches(lane[0], [(request, None) for request in requests])
+        several = [[request for request, _ in members] for members in cut]
+
+        def go(batch: Sequence[Request[Any]]) -> list[Any]:
+            return run_now(self._travel.go(lane, batch))
+
+        in_turn = keeps_order(lane) or lane[0].in_turn
+        answered = [go(batch) for batch in several] if in_turn else _at_once(go, several)
+        return [outcome for outcomes in answered for outcome in outcomes]
 
     async def alone(self, requests: Sequence[Request[R]]) -> list[R | Exception]:
         """Perform each request by itself; return its answer or its exception."""
@@ -165,14 +180,7 @@ class BlockingAws:
 
     def _in_threads(self, requests: Sequence[Request[R]]) -> list[R | Exception]:
         """Perform requests that AWS takes in no batch, several at a time."""
-        if len(requests) < 2:
-            return [run_now(_outcome(self.perform(request))) for request in requests]
-        from concurrent.futures import ThreadPoolExecutor
-
-        with ThreadPoolExecutor(min(THREADS, len(requests))) as threads:
-            return list(
-                threads.map(lambda request: run_now(_outcome(self.perform(request))), requests)
-            )
+        return _at_once(lambda request: run_now(_outcome(self.perform(request))), requests)
 
     async def respond(self, service: str, operation: str, params: dict[str, Any]) -> dict[str, Any]:
         """Put one operation to the SDK; once more where AWS says that credentials are over."""
@@ -215,3 +223,18 @@ async def _outcome(asking: Coroutine[Any, Any, R]) -> R | Exception:
         return await asking
     except Exception as error:  # noqa: BLE001 - the answer of a batch's entry
         return error
+
+
+def _at_once(function: Callable[[T], R], arguments: Sequence[T]) -> list[R]:
+    """Call a function with each argument, several at a time, here and in threads."""
+    if len(arguments) < 2:
+        return [function(each) for each in arguments]
+    from concurrent.futures import ThreadPoolExecutor
+
+    first, *others = arguments
+    with ThreadPoolExecutor(min(THREADS, len(arguments)) - 1) as threads:
+        try:
+            begun = [threads.submit(function, each) for each in others]
+        except RuntimeError:  # the interpreter ends, and no thread can begin any more
+            return [function(each) for each in arguments]
+        return [function(first), *(each.result() for each in begun)]

@@ -10,7 +10,7 @@ from caraway.aws.failures import answer_of, error_of_code
 from caraway.lean import dataclass
 from caraway.requests import partiql
 from caraway.requests.dynamodb import READ_LIMIT, BatchGetItem, ConditionFailed, GetItem, UpdateItem
-from caraway.requests.items import Always, Change, from_item
+from caraway.requests.items import Change, from_item
 from caraway.requests.sqs import (
     BATCH_LIMIT,
     BILLED_BYTES,
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping, Sequence
 
     from caraway.requests.base import Request
+
+LOOKED_OVER: Final = 100
+"""Messages that wait at most to be cut into batches that fill chunks."""
 
 ToQueue: TypeAlias = "SendMessage | DeleteMessage | ChangeMessageVisibility"
 
@@ -61,6 +64,8 @@ class Batch(ABC):
         Whether it waits also while no user code runs, which might bring another one.
     optional
         Whether a place, or a role, may be without the operation: then each request travels alone.
+    in_turn
+        Whether one caller's batches go one after another: they may write the same item.
     """
 
     service: ClassVar[str]
@@ -70,6 +75,7 @@ class Batch(ABC):
     linger_s: ClassVar[float] = 0.0
     lingers_alone: ClassVar[bool] = False
     optional: ClassVar[bool] = False
+    in_turn: ClassVar[bool] = False
 
     def size_bytes(self, request: Any) -> int:  # noqa: ARG002 - not every batch is bounded
         """Return what one request adds to the batch."""
@@ -78,6 +84,10 @@ class Batch(ABC):
     def key(self, request: Any) -> Hashable:  # noqa: ARG002 - nor has a key
         """Return what may be only once in a batch; None if it does not matter."""
         return None
+
+    def is_enough(self, count: int, size_bytes: int) -> bool:
+        """Say whether those that wait leave better now than with more company."""
+        return count >= self.limit or size_bytes >= self.limit_bytes
 
     def cut(self, requests: Sequence[Any]) -> Iterator[int]:
         """Yield how many requests each batch takes, of those that wait, in their order."""
@@ -138,6 +148,11 @@ class _Sends(_Entries):
             size += _bytes_of(name) + len("String") + _bytes_of(value)
         return size
 
+    def is_enough(self, count: int, size_bytes: int) -> bool:
+        """Ten that are billed as one leave; larger ones look for others to fill chunks with."""
+        most = self.limit if size_bytes <= BILLED_BYTES else LOOKED_OVER
+        return count >= most or size_bytes >= self.limit_bytes
+
     def cut(self, requests: Sequence[SendMessage]) -> Iterator[int]:
         """Cut so that SQS bills the fewest chunks of 64 KiB, in the fewest requests for that.
 
@@ -145,6 +160,9 @@ class _Sends(_Entries):
         chunks or more: they are one of the ways to cut.
         """
         sizes = [self.size_bytes(each) for each in requests]
+        if max(sizes, default=0) * self.limit <= BILLED_BYTES:
+            tens, rest = divmod(len(sizes), self.limit)
+            return iter([self.limit] * tens + [rest] * bool(rest))
         best = [(0, 0)]  # of the first so many: chunks, and batches
         counts = [0]
         for end in range(1, len(sizes) + 1):
@@ -198,6 +216,7 @@ class _Writes(Batch):
     limit = partiql.STATEMENT_LIMIT
     linger_s = 0.005
     optional = True
+    in_turn = True
 
     def size_bytes(self, request: UpdateItem) -> int:
         return sum(len(each) for each in request.change.assign.values() if isinstance(each, str))
@@ -261,6 +280,7 @@ class _Adds(Batch):
     service = "dynamodb"
     operation = "update_item"
     limit = 100
+    in_turn = True
 
     def params(self, requests: Sequence[UpdateItem]) -> dict[str, Any]:
         return self._united(requests).params()
@@ -299,52 +319,6 @@ CHANGES: Final = _Changes()
 WRITES: Final = _Writes()
 READS: Final = _Reads()
 ADDS: Final = _Adds()
-_TO_QUEUE: Final[dict[type[Any], Batch]] = {
-    SendMessage: SENDS,
-    DeleteMessage: DELETES,
-    ChangeMessageVisibility: CHANGES,
-}
-
-Lane: TypeAlias = "tuple[Batch, Hashable]"
-"""A kind of batch, and what else the requests in one must agree on, such as their queue."""
-
-
-def lane_of(request: Request[Any]) -> Lane | None:
-    """Return the lane in which a request travels, None if it goes alone."""
-    batch = _TO_QUEUE.get(type(request))
-    if batch is not None:
-        return batch, request.queue_url  # type: ignore[attr-defined]
-    if isinstance(request, GetItem):
-        return READS, (request.table, request.consistent)
-    if isinstance(request, UpdateItem):
-        if _is_addition(request):
-            told = tuple(request.change.assign.items())
-            return ADDS, (request.table, request.id, told)
-        return (WRITES, request.table) if partiql.can_be_said(request) else None
-    return None
-
-
-def keeps_order(lane: Lane) -> bool:
-    """Say whether what travels in a lane must arrive in the order in which it left."""
-    return isinstance(lane[1], str) and lane[1].endswith(".fifo")
-
-
-def _is_addition(request: UpdateItem) -> bool:
-    change = request.change
-    return (
-        bool(change.add)
-        and isinstance(request.condition, Always)
-        and not (change.remove or change.discard)
-        and all(isinstance(each, str | int | float) for each in change.assign.values())
-    )
-
-
-def chunks(batch: Batch, requests: Sequence[Any]) -> Iterator[list[int]]:
-    """Yield the places of requests that fit in one batch together, in their order."""
-    begin = 0
-    for count in batch.cut(requests):
-        yield list(range(begin, begin + count))
-        begin += count
 
 
 def _elements(request: UpdateItem) -> Iterator[tuple[str, str]]:

@@ -1,8 +1,8 @@
 """Threads that make requests at the same time share batches: what waits travels together.
 
 A request that finds nothing under way leaves at once, so a lone caller waits for nothing. What
-comes meanwhile gathers, and leaves when the gathering is full, when nothing is under way any more,
-or after :data:`PATIENCE_S`. ::
+comes meanwhile gathers, and leaves when it is enough for a batch, when nothing is under way any
+more, or after :data:`PATIENCE_S`; never more than :func:`~caraway.aws.lanes.flights` at a time. ::
 
     thread 1   [ request 1 ............ ]
     thread 2     waits ................ [ request 2, 3 and 4 ............ ]
@@ -17,13 +17,16 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from caraway.aws.clients import GIVEN_UP_S
-from caraway.aws.coalesce import Load
+from caraway.aws.lanes import Waiting, flights
 from caraway.exceptions import EndpointUnreachable
 
 if TYPE_CHECKING:
-    from caraway.aws.coalesce import Lane
-    from caraway.aws.travel import Travel
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from caraway.aws.lanes import Lane
     from caraway.requests.base import Request
+
+    Go = Callable[[Lane, Sequence[Request[Any]]], Awaitable[list[Any]]]
 
 PATIENCE_S: Final = 0.05
 """How long a request waits at most for those under way: AWS usually answers sooner, and one that
@@ -44,17 +47,20 @@ class _Gathering:
     """
 
     def __init__(self, lane: Lane, lock: threading.RLock) -> None:
-        self.requests: list[Any] = []
-        self.load = Load(lane[0])
+        self.waiting: Waiting[None] = Waiting(lane[0])
         self.outcomes: list[Any] | None = None
         self.is_closed = False
         self.changed = threading.Condition(lock)
 
     def put(self, request: Request[Any]) -> int:
         """Let a request join; return its place."""
-        self.requests.append(request)
-        self.load.put(request)
-        return len(self.requests) - 1
+        self.waiting.put(request, None)
+        return len(self.waiting.members) - 1
+
+    @property
+    def requests(self) -> list[Any]:
+        """What gathered, in its order."""
+        return [request for request, _ in self.waiting.members]
 
 
 class Sharing:
@@ -62,13 +68,14 @@ class Sharing:
 
     Parameters
     ----------
-    travel
-        Sends a batch, in the thread that asks for it.
+    go
+        Performs requests of a lane together, in batches; gives the outcome of each.
     """
 
-    def __init__(self, travel: Travel) -> None:
-        self._travel = travel
+    def __init__(self, go: Go) -> None:
+        self._go = go
         self._lock = threading.RLock()  # a signal handler may come in between
+        self._landed = threading.Condition(self._lock)
         self._gathering: dict[Lane, _Gathering] = {}
         self._under_way: Counter[Lane] = Counter()
 
@@ -92,13 +99,10 @@ class Sharing:
     def _join(self, lane: Lane, request: Request[Any]) -> tuple[_Gathering, int]:
         with self._lock:
             gathering = self._gathering.get(lane)
-            if gathering is not None and not gathering.load.fits(request):
-                self._close(lane, gathering)
-                gathering = None
             if gathering is None:
                 gathering = self._gathering[lane] = _Gathering(lane, self._lock)
             place = gathering.put(request)
-            if gathering.load.is_full:
+            if gathering.waiting.is_enough:
                 self._close(lane, gathering)
             return gathering, place
 
@@ -117,10 +121,12 @@ class Sharing:
                 gathering.changed.wait_for(
                     lambda: gathering.is_closed or not self._under_way[lane], PATIENCE_S
                 )
+                # More may join meanwhile: it leaves when there is room.
+                self._landed.wait_for(lambda: self._under_way[lane] < flights(lane), FORSAKEN_S)
                 self._close(lane, gathering)
                 self._under_way[lane] += 1
                 is_under_way = True
-            outcomes = await self._travel.go(lane, gathering.requests)
+            outcomes = await self._go(lane, gathering.requests)
         finally:
             with self._lock:
                 self._close(lane, gathering)
@@ -130,6 +136,7 @@ class Sharing:
                     for _ in gathering.requests
                 ]
                 gathering.changed.notify_all()
+                self._landed.notify_all()
                 waiting = self._gathering.get(lane)
                 if waiting is not None and not self._under_way[lane]:
                     waiting.changed.notify_all()

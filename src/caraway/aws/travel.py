@@ -6,8 +6,9 @@ import random
 import time
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from caraway.aws.coalesce import Alone, keeps_order, lane_of
+from caraway.aws.coalesce import Alone
 from caraway.aws.failures import translate
+from caraway.aws.lanes import keeps_order, lane_of
 from caraway.exceptions import (
     AccessDenied,
     CredentialsMissing,
@@ -22,7 +23,8 @@ from caraway.utils.log import get_logger
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from caraway.aws.coalesce import Batch, Lane
+    from caraway.aws.coalesce import Batch
+    from caraway.aws.lanes import Lane
     from caraway.requests.base import Request
 
 logger = get_logger("aws")

@@ -7,6 +7,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from caraway.core.claim_check import pack
+from caraway.core.lots import lots
 from caraway.core.options import GROUP
 from caraway.core.outcomes import all_done
 from caraway.core.patience import unhurried
@@ -18,7 +19,7 @@ from caraway.requests.scheduler import (
     ScheduleExists,
     verbatim,
 )
-from caraway.requests.sqs import DELAY_LIMIT_S, GetQueueArn, GetQueueUrl, SendMessage
+from caraway.requests.sqs import BATCH_LIMIT, DELAY_LIMIT_S, GetQueueArn, GetQueueUrl, SendMessage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -151,9 +152,41 @@ async def _request_or_failure(aws: Aws, site: Site, outgoing: Outgoing) -> Sendi
         return error
 
 
+async def _in_order(aws: Aws, requests: Sequence[Sending]) -> list[str | Exception]:
+    """Perform requests; what stands behind one of its group that was not taken is not sent.
+
+    It fails as that one did, and is sent again with it: else it would come before it.
+    """
+    ordered = [place for place, each in enumerate(requests) if _group(each) is not None]
+    others = [place for place, each in enumerate(requests) if _group(each) is None]
+    answers: dict[int, str | Exception] = dict(
+        zip(others, await unhurried(aws, [requests[place] for place in others]), strict=True)
+    )
+    stopped: dict[tuple[str, str], Exception] = {}
+    for several in lots(ordered, BATCH_LIMIT):
+        going = [place for place in several if _group(requests[place]) not in stopped]
+        outcomes = await aws.perform_all([requests[place] for place in going])
+        answers.update(zip(going, outcomes, strict=True))
+        for place in several:
+            answer, group = answers.get(place), _group(requests[place])
+            if group in stopped and answer is None:
+                before = stopped[group]
+                answers[place] = type(before)(f"one before it in its group was not sent: {before}")
+            elif group is not None and isinstance(answer, _PASSING):
+                stopped.setdefault(group, answer)
+    return [answers[place] for place in range(len(requests))]
+
+
+def _group(request: Sending) -> tuple[str, str] | None:
+    """Return the group in which a message keeps its order; None outside of FIFO queues."""
+    if isinstance(request, SendMessage) and request.deduplication_id is not None:
+        return request.queue_url, request.group_id or ""
+    return None
+
+
 async def _performed(aws: Aws, requests: Sequence[Sending]) -> list[str | Exception]:
     """Perform requests; a schedule whose name is taken goes by its second one."""
-    answers = await unhurried(aws, requests)
+    answers = await _in_order(aws, requests)
     taken = {
         place: CreateSchedule(by_second_name(request.schedule))
         for place, (request, answer) in enumerate(zip(requests, answers, strict=True))
