@@ -87,9 +87,11 @@ class LogEvents:
     def _ended(self, event: Ended) -> None:
         task, id = event.message.task, event.message.id
         match event.ending:
-            case Succeeded(product):
+            case Succeeded(product) if trace.isEnabledFor(logging.INFO):
                 shown = (product.shown or text_of(product.value))[:RESULT_SHOWN]
                 trace.info("Task %s[%s] succeeded in %.4fs: %s", task, id, event.runtime_s, shown)
+            case Succeeded():
+                pass
             case Again(delay_s, error):
                 trace.info("Task %s[%s] retry: Retry in %.1fs: %r", task, id, delay_s, error)
             case Failed(error):

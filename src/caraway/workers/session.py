@@ -260,13 +260,14 @@ class Session:
         last = len(together) - 1
         for place, held in enumerate(together):
             disposition = await self._work(held)
-            ends = isinstance(disposition, Leave) or place == last
-            if ends:
+            if isinstance(disposition, Leave):
                 self._slots.give_back()
-            decided = together[place:] if isinstance(disposition, Leave) else [held]
-            await asyncio.gather(*(self._acknowledge(each, disposition) for each in decided))
-            if ends:
+                left = (self._acknowledge(each, disposition) for each in together[place:])
+                await asyncio.gather(*left)
                 return
+            if place == last:
+                self._slots.give_back()
+            await self._acknowledge(held, disposition)
 
     async def _work(self, held: Held) -> Disposition:
         """Run one message; what it raises leaves it on its queue."""
