@@ -164,6 +164,8 @@ class BlockingAws:
 
         One after another they would take as many round trips as there are batches.
         """
+        if len(requests) == 1:
+            return await self._travel.go(lane, requests)
         cut = batches(lane[0], [(request, None) for request in requests])
         several = [[request for request, _ in members] for members in cut]
 
