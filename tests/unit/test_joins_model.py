@@ -28,6 +28,8 @@ from caraway.requests.items import Always, Change
 if TYPE_CHECKING:
     from caraway.requests.items import Item
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 SITE = Site(Router([Queue("default")]), records=Records("tasks"))
 UNTIL = 1_800_000_000.0
 WIDTH = 2

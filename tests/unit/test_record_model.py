@@ -20,6 +20,8 @@ from tests.model.explorer import Explorer, Findings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 
 def explored(config: Config) -> Findings:
     return Explorer(config).explore()

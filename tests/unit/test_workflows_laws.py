@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from caraway.aws.memory import Fate
     from caraway.requests.base import Request
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 FAULTS = 20
 """Requests that fail, lose their answer or are performed twice; then all is well again."""
 HOW_OFTEN = 0.15

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from tests.unit.canvas.canvases import Canvas
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 EVERY: Final = frozenset[Behaviour](get_args(Behaviour)) - {"returns"}
 ONE_IN: Final = 8
 """Which of the faults each place has: all places together have all of them, more than once."""

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from tests.unit.canvas.canvases import Behaviour, Canvas, Task
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 COMMON = ("a task", "a chain", "a group", "a chord")
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caraway import Signature
 from caraway.core.events import Received
+from tests.depth import examples
 from tests.unit.canvas.canvases import Canvas, Chain, Chord, Group, Names, Task, changed
 from tests.unit.canvas.oracle import STATES, Value, foretold
 from tests.unit.canvas.stage import Stage, assert_as_foretold
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.unit.canvas.canvases import Behaviour
+
+pytestmark = pytest.mark.usefixtures("unmeasured")
 
 tasks = st.builds(Task, st.just("?"), st.just("returns"), st.booleans())
 
@@ -60,7 +64,7 @@ plain = st.recursive(tasks, composed, max_leaves=10).map(named)
 seeds = st.integers(0, 1_000)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(100))
 @given(canvases, st.integers(1, 2), seeds)
 def test_a_canvas_is_what_its_parts_say_however_its_messages_come(
     canvas: Canvas, copies: int, seed: int
@@ -72,7 +76,7 @@ def test_a_canvas_is_what_its_parts_say_however_its_messages_come(
     assert stage.ran == seen.ran
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(60))
 @given(canvases)
 def test_the_json_of_a_canvas_is_the_canvas(canvas: Canvas) -> None:
     stage = Stage()
@@ -82,7 +86,7 @@ def test_the_json_of_a_canvas_is_the_canvas(canvas: Canvas) -> None:
     assert_as_foretold(stage.play(canvas, again), foretold(canvas))
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(60))
 @given(
     st.recursive(
         faulty(st.sampled_from(["fails", "gives up", "retries", "ignored"])), linked, max_leaves=10
@@ -94,7 +98,7 @@ def test_a_canvas_is_the_same_in_the_callers_process(canvas: Canvas) -> None:
     assert_as_foretold(stage.look(canvas, result), foretold(canvas), eager=True)
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(60))
 @given(plain, st.booleans(), seeds)
 def test_freezing_decides_the_ids_of_all_tasks(canvas: Canvas, piped: bool, seed: int) -> None:
     stage = Stage(named=False, copies=2, seed=seed)
