@@ -81,8 +81,8 @@ def test_a_queue_that_was_removed_is_named(harness: Harness) -> None:
 
 def test_a_request_that_cannot_be_put_says_what_is_wrong_with_it(harness: Harness) -> None:
     with pytest.raises(RequestFailed) as refused:
-        harness.perform(GetQueueUrl(7))  # type: ignore[arg-type]
-    assert said_in_one_line(refused.value, "sqs:get_queue_url", "QueueName")
+        harness.perform(GetObject("bucket", 7))  # type: ignore[arg-type]
+    assert said_in_one_line(refused.value, "s3:get_object", "Key")
 
 
 @pytest.fixture

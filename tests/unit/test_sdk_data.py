@@ -102,7 +102,7 @@ def test_both_wires_read_lightly() -> None:
     settings = ClientSettings("us-east-1", "http://127.0.0.1:9")
     blocking = Boto3(settings)
     blocking._client("sqs")
-    for session in (blocking._session._session, AiobotocoreWire(settings)._session):
+    for session in (blocking._session._session, AiobotocoreWire(settings)._new_session()):
         endpoints = session.get_component("data_loader").load_data("endpoints")
         assert all(len(each["services"]) <= 10 for each in endpoints["partitions"])
     blocking.close()

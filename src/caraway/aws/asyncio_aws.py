@@ -56,7 +56,7 @@ class AiobotocoreWire:
         self._new_session: Callable[[], Any] = lambda: lightened(
             AioSession(profile=settings.profile)
         )
-        self._session = self._new_session()
+        self._session: Any = None  # made in the first request, whose error a wrong profile is
         self._settings = settings
         self._retired: list[tuple[float, Any]] = []
         self._clients: dict[str, Any] = {}
@@ -79,6 +79,7 @@ class AiobotocoreWire:
 
         async with self._lock:
             if service not in self._clients:
+                self._session = self._session or self._new_session()
                 opening = self._session.create_client(
                     **self._settings.client_arguments(service),
                     config=self._settings.config(
@@ -92,7 +93,7 @@ class AiobotocoreWire:
     async def renew(self) -> None:
         """Read the credentials anew; requests that are under way end with the old clients."""
         now = time.monotonic()
-        self._session = self._new_session()
+        self._session = None
         self._clients.clear()
         self._retired += [(now, each) for each in self._opened]
         self._opened.clear()
