@@ -30,7 +30,7 @@ _SAID: Final = {"AWS_EXECUTION_ENV": "exec-env", "AWS_SDK_UA_APP_ID": "app"}
 """Variables that the SDKs repeat in the user agent, and by which name."""
 _NO_TOKEN: Final = re.compile(r"[^A-Za-z0-9!$%&'*+\-.^_`|~]")
 """What is not allowed in a product's name or version (RFC 9110, 5.6.2)."""
-_OFTEN: Final = frozenset({"dynamodb", "sqs"})
+OFTEN: Final = frozenset({"dynamodb", "sqs"})
 """Services that are asked for every task."""
 
 
@@ -56,7 +56,7 @@ class ClientSettings:
             # a request costs.
             user_agent=_user_agent(),
             # Ours come from typed values, and AWS checks them all the same.
-            parameter_validation=service not in _OFTEN,
+            parameter_validation=service not in OFTEN,
             max_pool_connections=self.connections,
             # Three tries in all with jittered back-off; the caller decides about more.
             retries={"mode": "standard", "total_max_attempts": ATTEMPTS},

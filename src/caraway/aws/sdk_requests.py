@@ -8,17 +8,16 @@ claims has three hundred values: to copy them was half of what it costs.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from botocore.serialize import create_serializer
+
+from caraway.aws.clients import OFTEN
 
 if TYPE_CHECKING:
     from botocore.model import OperationModel
 
 C = TypeVar("C")
-
-SERVICES: Final = frozenset({"dynamodb", "sqs"})
-"""Those that are asked for every task."""
 
 _compact = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -31,7 +30,7 @@ class _Serializer(Protocol):
 
 def lightened(client: C, service: str) -> C:
     """Return a client of an SDK that writes its requests lightly; it has made none yet."""
-    if service in SERVICES:
+    if service in OFTEN:
         setattr(client, "_serializer", _Light())  # noqa: B010 - there is no public way to set it
     return client
 
