@@ -24,7 +24,7 @@ from caraway.core.stores import queue_arns
 from caraway.exceptions import ImproperlyConfigured
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime, tzinfo
 
     from caraway.core.beat import ToWire
@@ -58,9 +58,8 @@ async def switch(aws: Aws, stores: Stores, held: Sequence[Held], *, on: bool) ->
             f"{held[0].stored.entry!r} is not paused, it is off: {whose} says so (enabled=False); "
             "edit it with enabled=True, or change it there"
         )
-    for store in (stores.current, stores.other):
-        its = [each for each in changed if each.kind == store.kind]
-        all_done(await store.switch(aws, its, on=on) if its else [])
+    for store, its in _in_stores(stores, changed):
+        all_done(await store.switch(aws, its, on=on))
     return replace(held[0], is_on=on)
 
 
@@ -98,9 +97,16 @@ async def write(aws: Aws, stores: Stores, stored: Stored, before: Sequence[Held]
 
 async def remove(aws: Aws, stores: Stores, held: Sequence[Held]) -> None:
     """Delete what is stored of an entry; what is gone already is no failure."""
+    for store, its in _in_stores(stores, held):
+        all_done(await store.remove(aws, its))
+
+
+def _in_stores(stores: Stores, held: Sequence[Held]) -> Iterator[tuple[Store, list[Held]]]:
+    """Yield each store that keeps any of these, with those that it keeps."""
     for store in (stores.current, stores.other):
         its = [each for each in held if each.kind == store.kind]
-        all_done(await store.remove(aws, its) if its else [])
+        if its:
+            yield store, its
 
 
 def edited(

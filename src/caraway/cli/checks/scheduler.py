@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from caraway.cli.checks.findings import Finding, note, ok, problem, refused
+from caraway.cli.checks.policies import allows_service, several, statements
 from caraway.exceptions import AccessDenied, OperationalError, ResourceMissing
 from caraway.requests.iam import GetTrustPolicy
 from caraway.requests.scheduler import ListSchedules
@@ -62,7 +63,7 @@ async def _check_role(patient: Patient, to: Scheduling) -> Finding:
         return problem(subject, str(error), _SAYS_WHICH)
     except OperationalError as error:
         return refused(subject, error)
-    trusting = [each for each in _statements(trust) if _trusts_scheduler(each)]
+    trusting = [each for each in statements(trust) if allows_service(each, _SERVICE)]
     if not trusting:
         return problem(
             subject, "Scheduler may not assume it, so no schedule sends anything", _MAY_ASSUME
@@ -79,16 +80,6 @@ async def _check_role(patient: Patient, to: Scheduling) -> Finding:
     return ok(subject, "Scheduler may assume it")
 
 
-def _statements(policy: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return _several(policy.get("Statement", []))
-
-
-def _trusts_scheduler(statement: Mapping[str, Any]) -> bool:
-    principal = statement.get("Principal")
-    services = _several(principal.get("Service", [])) if isinstance(principal, dict) else []
-    return statement.get("Effect") == "Allow" and _SERVICE in services
-
-
 def _groups_of(statement: Mapping[str, Any]) -> list[str]:
     """Return the ARNs of the groups to which a statement is bound; none if it is to no group.
 
@@ -98,14 +89,10 @@ def _groups_of(statement: Mapping[str, Any]) -> list[str]:
     for values in statement.get("Condition", {}).values():
         for key, arns in values.items():
             if key.lower() == "aws:sourcearn":
-                found += _several(arns)
+                found += several(arns)
     return found
 
 
 def _is_group(arn: str, group: str) -> bool:
     """Say whether an ARN, perhaps with wildcards, may be that of a group."""
     return any(character in arn for character in "*?") or arn.endswith(f":schedule-group/{group}")
-
-
-def _several(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]

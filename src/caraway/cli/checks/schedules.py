@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from caraway.beat import schedules_of, stores_of
 from caraway.cli.checks.findings import Finding, note, ok, problem, refused
+from caraway.cli.checks.policies import allows_service, statements
 from caraway.cli.output import count
 from caraway.core.beat_sync import compare
 from caraway.exceptions import AccessDenied, ImproperlyConfigured, OperationalError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from caraway.core.stored import Stored
 
 _SUBJECT = "beat"
+_SERVICE = "events.amazonaws.com"
 
 
 async def check_schedules(patient: Patient) -> list[Finding]:
@@ -96,14 +98,8 @@ def key_of_queue(subject: str, key: str) -> list[Finding]:
 
 def allows_events(policy: str) -> bool:
     """Tell whether a queue's policy, as JSON text, lets EventBridge in."""
-    statements: Any = json.loads(policy).get("Statement", []) if policy else []
-    several = statements if isinstance(statements, list) else [statements]
-    return any(each.get("Effect") == "Allow" and _is_events(each) for each in several)
-
-
-def _is_events(statement: dict[str, Any]) -> bool:
-    principal = statement.get("Principal")
-    if not isinstance(principal, dict):
-        return principal == "*"
-    services = principal.get("Service", [])
-    return "events.amazonaws.com" in ([services] if isinstance(services, str) else services)
+    return any(
+        allows_service(each, _SERVICE)
+        or (each.get("Effect") == "Allow" and each.get("Principal") == "*")
+        for each in statements(json.loads(policy) if policy else {})
+    )
