@@ -79,7 +79,10 @@ def _compiled(cls: type[Any]) -> Callable[..., None]:
     if hasattr(cls, "__post_init__"):
         body.append("self.__post_init__()")
     source = f"def __init__({', '.join(parameters)}):\n    " + "\n    ".join(body or ["pass"])
-    exec(source, known)  # noqa: S102 - of our own making, as in the standard library
+    # Compiled first: Python ends by the signal, whatever exit code was asked for, if a Ctrl-C meets
+    # text that is executed.
+    code = compile(source, f"<{cls.__qualname__}.__init__>", "exec")
+    exec(code, known)  # noqa: S102 - of our own making, as in the standard library
     method: Callable[..., None] = known["__init__"]
     method.__qualname__ = f"{cls.__qualname__}.__init__"
     return method
