@@ -13,10 +13,10 @@ from hypothesis import settings
 
 from caraway.local.engine import LocalEngine
 from caraway.signals import SIGNALS
-from tests import measuring
+from tests import hanging, measuring
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 # The processes that share the tests have to give them the same names, and there are sets in some.
 os.environ.setdefault("PYTHONHASHSEED", str(random.randrange(2**32)))
@@ -24,6 +24,18 @@ os.environ.setdefault("PYTHONHASHSEED", str(random.randrange(2**32)))
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("caraway", deadline=None)
 settings.load_profile("caraway")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    """Let no test hang, nor what makes and undoes what it needs."""
+    with hanging.patience():
+        return (yield)
+
+
+def pytest_enter_pdb() -> None:
+    """Have all the patience there is with a debugger."""
+    signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 @pytest.fixture(autouse=True, scope="session")
