@@ -9,6 +9,8 @@ export CARAWAY_CACHE ?= $(CURDIR)/.cache/caraway
 export SAM_CLI_TELEMETRY := 0
 export AWS_EC2_METADATA_DISABLED := true
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# What hundreds of processes import is compiled once, whatever the shell says.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Processes that share the tests, file by file and the long ones first: one more than two cores
 # have, for much of the time is waited. JOBS=0 runs them in one process, as a debugger needs it.
@@ -105,3 +107,4 @@ lock: ## Renew the lock files (needs uv)
 
 clean: ## Remove everything that make has built
 	rm -rf $(VENV) .cache build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find src tests benchmarks examples -name __pycache__ -prune -exec rm -r {} +
