@@ -22,10 +22,11 @@ from moto import mock_aws
 from moto.server import ThreadedMotoServer
 
 from benchmarks.engine.client import Engine as Stub
-from caraway.aws.asyncio_aws import AiobotocoreWire, AsyncioAws, ThreadWire
+from caraway.aws.asyncio_aws import AsyncioAws
 from caraway.aws.blocking_aws import BlockingAws, Boto3
 from caraway.aws.clients import ClientSettings
 from caraway.aws.memory import MemoryAws
+from caraway.aws.wires import AiobotocoreWire, ThreadWire
 from caraway.core.port import Aws, run_now
 from caraway.requests.dynamodb import ConditionFailed, GetItem, UpdateItem
 from caraway.requests.items import to_item

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from caraway.aws.asyncio_aws import AiobotocoreWire, AsyncioAws, ThreadWire
+from caraway.aws.asyncio_aws import AsyncioAws
 from caraway.aws.blocking_aws import BlockingAws
 from caraway.aws.clients import ClientSettings
+from caraway.aws.wires import AiobotocoreWire, ThreadWire
 from caraway.core.port import run_now
 from caraway.exceptions import CredentialsMissing
 from caraway.requests.sqs import GetQueueUrl

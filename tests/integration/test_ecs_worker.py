@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from caraway import Queue
-from caraway.aws.asyncio_aws import AiobotocoreWire
+from caraway.aws.wires import AiobotocoreWire
 from caraway.core.executor import Executor
 from caraway.core.port import run_now
 from caraway.core.presence import Presences, about, present

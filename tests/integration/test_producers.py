@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from caraway import Queue
-from caraway.aws.asyncio_aws import AiobotocoreWire
+from caraway.aws.wires import AiobotocoreWire
 from caraway.exceptions import CredentialsMissing, EndpointUnreachable, ResourceMissing
 from tests.ports import closed_port
 

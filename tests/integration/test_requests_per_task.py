@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from caraway import Queue
-from caraway.aws.asyncio_aws import AiobotocoreWire, ThreadWire
 from caraway.aws.coalesce import WRITES
+from caraway.aws.wires import AiobotocoreWire, ThreadWire
 from caraway.core import revoked_stamps
 from caraway.planning.counts import counts
 from caraway.planning.workload import Workload

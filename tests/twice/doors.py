@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import pytest
 
-from caraway.aws.asyncio_aws import AiobotocoreWire
 from caraway.aws.blocking_aws import Boto3
+from caraway.aws.wires import AiobotocoreWire
 from caraway.core.port import run_now
 from caraway.signals import task_received
 from caraway.workers.ecs import Worker

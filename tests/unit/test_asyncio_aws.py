@@ -17,9 +17,10 @@ from typing import Any
 
 import pytest
 
-from caraway.aws import asyncio_aws
-from caraway.aws.asyncio_aws import AiobotocoreWire, AsyncioAws, ThreadWire, Wire, best_wire
+from caraway.aws import wires
+from caraway.aws.asyncio_aws import AsyncioAws
 from caraway.aws.clients import ClientSettings
+from caraway.aws.wires import AiobotocoreWire, ThreadWire, Wire, best_wire
 from caraway.core.port import Returned, run_now
 from caraway.exceptions import EndpointUnreachable
 from caraway.requests.s3 import GetObject
@@ -266,13 +267,12 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 NOBODY_CLOSES = """
 import asyncio, sys
-from caraway.aws import asyncio_aws
+from caraway.aws import wires
+from caraway.aws.asyncio_aws import AsyncioAws
 from caraway.aws.clients import ClientSettings
 from caraway.requests.sqs import GetQueueUrl
 
-aws = asyncio_aws.AsyncioAws(
-    getattr(asyncio_aws, sys.argv[1])(ClientSettings("us-east-1", sys.argv[2]))
-)
+aws = AsyncioAws(getattr(wires, sys.argv[1])(ClientSettings("us-east-1", sys.argv[2])))
 
 async def main(run):
     asks = [GetQueueUrl(f"{run}-{number}") for number in range(5)]
@@ -301,7 +301,7 @@ def test_a_program_that_closes_nothing_leaves_nothing_open(wire: str, endpoint: 
 @pytest.mark.parametrize("wire", WIRES)
 def test_a_wire_is_made_once_per_service_and_may_be_closed_unused(wire: str, endpoint: str) -> None:
     async def main() -> list[Any]:
-        made: Wire = getattr(asyncio_aws, wire)(ClientSettings("us-east-1", endpoint))
+        made: Wire = getattr(wires, wire)(ClientSettings("us-east-1", endpoint))
         await made.close()
         asks = [made.send("sqs", "get_queue_url", {"QueueName": f"{n}"}) for n in range(8)]
         answers = await asyncio.gather(*asks)

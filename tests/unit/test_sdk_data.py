@@ -9,10 +9,10 @@ from botocore.config import Config
 from botocore.exceptions import DataNotFoundError
 from botocore.session import Session, get_session
 
-from caraway.aws.asyncio_aws import AiobotocoreWire
 from caraway.aws.blocking_aws import Boto3
 from caraway.aws.clients import ClientSettings
 from caraway.aws.sdk_data import lightened
+from caraway.aws.wires import AiobotocoreWire
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,10 +12,10 @@ from botocore.compat import HTTPHeaders
 from botocore.config import Config
 from botocore.session import get_session
 
-from caraway.aws.asyncio_aws import AiobotocoreWire
 from caraway.aws.blocking_aws import Boto3
 from caraway.aws.clients import ClientSettings
 from caraway.aws.coalesce import DELETES, SENDS, WRITES
+from caraway.aws.wires import AiobotocoreWire
 from caraway.core.transitions import Records
 from caraway.requests.dynamodb import BatchGetItem, GetItem, UpdateItem
 from caraway.requests.items import Absent, Change

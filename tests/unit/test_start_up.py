@@ -81,7 +81,7 @@ def test_a_lambda_function_is_ready_without_what_it_may_never_need() -> None:
 A_WORKER = """
 import asyncio, sys
 sys.modules["httpx"] = None  # aiobotocore imports it where it is, for a backend that is not used
-from caraway.aws.asyncio_aws import AiobotocoreWire
+from caraway.aws.wires import AiobotocoreWire
 from caraway.aws.clients import ClientSettings
 from caraway.workers.ecs import Worker
 from caraway.workers.session import Session

@@ -5,21 +5,21 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from caraway.aws.blocking_aws import Boto3
-from caraway.aws.clients import GIVEN_UP_S, IDLE_S, RENEWED_EVERY_S, ClientSettings
+from caraway.aws.clients import RENEWED_EVERY_S, ClientSettings
 from caraway.aws.clock import Clock
 from caraway.aws.failures import answer_of, translate, wants_other_credentials
 from caraway.aws.gathering import Gathering
 from caraway.aws.travel import Travel
 from caraway.aws.user_code import call_async, call_blocking
+from caraway.aws.wires import best_wire
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-    from concurrent.futures import Executor as Threads
     from datetime import datetime
 
+    from caraway.aws.wires import Wire
     from caraway.core.port import Outcome
     from caraway.requests.base import Request
 
@@ -27,122 +27,6 @@ R = TypeVar("R")
 
 GRACE_S: Final = 5.0
 """A request that was refused so soon after a renewal was signed before it, most likely."""
-
-
-class Wire(Protocol):
-    """Puts one operation to an SDK."""
-
-    async def send(self, service: str, operation: str, params: dict[str, Any]) -> dict[str, Any]:
-        """Perform one operation; a streamed body comes back read."""
-        ...
-
-    async def renew(self) -> None:
-        """Read the credentials anew, for the requests that follow."""
-        ...
-
-    async def close(self) -> None:
-        """Close the connections."""
-        ...
-
-
-class AiobotocoreWire:
-    """aiobotocore clients, made at their first use; they belong to one event loop."""
-
-    def __init__(self, settings: ClientSettings) -> None:
-        from aiobotocore.session import AioSession
-
-        from caraway.aws.sdk_data import lightened
-
-        self._new_session: Callable[[], Any] = lambda: lightened(
-            AioSession(profile=settings.profile)
-        )
-        self._session: Any = None  # made in the first request, whose error a wrong profile is
-        self._settings = settings
-        self._retired: list[tuple[float, Any]] = []
-        self._clients: dict[str, Any] = {}
-        self._opened: list[Any] = []
-        self._lock = asyncio.Lock()
-
-    async def send(self, service: str, operation: str, params: dict[str, Any]) -> dict[str, Any]:
-        """Perform one operation."""
-        client = self._clients.get(service) or await self._client(service)
-        response: dict[str, Any] = await getattr(client, operation)(**params)
-        if "Body" in response:
-            async with response["Body"] as stream:
-                response["Body"] = await stream.read()
-        return response
-
-    async def _client(self, service: str) -> Any:
-        from aiobotocore.config import AioConfig
-
-        from caraway.aws.sdk_requests import lightened
-
-        async with self._lock:
-            if service not in self._clients:
-                self._session = self._session or self._new_session()
-                opening = self._session.create_client(
-                    **self._settings.client_arguments(service),
-                    config=self._settings.config(
-                        AioConfig, service, connector_args={"keepalive_timeout": IDLE_S}
-                    ),
-                )
-                self._clients[service] = lightened(await opening.__aenter__(), service)
-                self._opened.append(opening)
-            return self._clients[service]
-
-    async def renew(self) -> None:
-        """Read the credentials anew; requests that are under way end with the old clients."""
-        now = time.monotonic()
-        self._session = None
-        self._clients.clear()
-        self._retired += [(now, each) for each in self._opened]
-        self._opened.clear()
-        while self._retired and now - self._retired[0][0] > GIVEN_UP_S:
-            await self._retired.pop(0)[1].__aexit__(None, None, None)
-
-    async def close(self) -> None:
-        """Close the connections; another loop may open new ones."""
-        self._clients.clear()
-        self._lock = asyncio.Lock()
-        self._opened += [each for _, each in self._retired]
-        self._retired.clear()
-        while self._opened:
-            await self._opened.pop().__aexit__(None, None, None)
-
-
-class ThreadWire:
-    """boto3 calls in threads: no further dependency, and the SDK that Lambda has already.
-
-    Parameters
-    ----------
-    threads
-        Requests in flight at a time; the loop's own threads when None.
-    """
-
-    def __init__(self, settings: ClientSettings, threads: Threads | None = None) -> None:
-        self._boto3 = Boto3(settings)
-        self._threads = threads
-
-    async def send(self, service: str, operation: str, params: dict[str, Any]) -> dict[str, Any]:
-        """Perform one operation."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._boto3, service, operation, params)
-
-    async def renew(self) -> None:
-        """Read the credentials anew."""
-        self._boto3.renew()
-
-    async def close(self) -> None:
-        """Close the connections."""
-        self._boto3.close()
-
-
-def best_wire(settings: ClientSettings) -> Wire:
-    """Return aiobotocore's wire where it is installed, else boto3 in threads."""
-    try:
-        return AiobotocoreWire(settings)
-    except ModuleNotFoundError:
-        return ThreadWire(settings)
 
 
 async def call_anywhere(function: Callable[..., Any], *args: Any) -> Outcome[Any]:

@@ -24,8 +24,9 @@ except ModuleNotFoundError as missing:
     ) from missing
 
 from caraway import signals
-from caraway.aws.asyncio_aws import AsyncioAws, ThreadWire
+from caraway.aws.asyncio_aws import AsyncioAws
 from caraway.aws.user_code import call_blocking
+from caraway.aws.wires import ThreadWire
 from caraway.core.disposition import Delivery, Leave
 from caraway.core.executor import Executor
 from caraway.core.job import Decided

@@ -9,7 +9,8 @@ from contextlib import suppress
 from math import ceil
 from typing import TYPE_CHECKING, Any, Final
 
-from caraway.aws.asyncio_aws import AsyncioAws, best_wire
+from caraway.aws.asyncio_aws import AsyncioAws
+from caraway.aws.wires import best_wire
 from caraway.core.disposition import Delete, Delivery, Leave
 from caraway.core.executor import Executor
 from caraway.exceptions import OperationalError
