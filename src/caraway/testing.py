@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Literal
 
 from botocore.exceptions import ClientError
 
-from caraway.aws.blocking_aws import Boto3
+from caraway.aws.blocking_aws import Botocore
 from caraway.beat import schedules_of, stores_of
 from caraway.core.beat_sync import sync
 from caraway.core.port import run_now
@@ -96,7 +96,7 @@ class Clock:
         self._app = app.finalize()
         self._time = real_now() if start is None else aware(start).astimezone(UTC)
         self._moves = [(datetime.min.replace(tzinfo=UTC), self._time)]
-        self._call = Boto3(app.client_settings)
+        self._call = Botocore(app.client_settings)
         is_here = workers == "here"
         self._port = ClockPort(app.client_settings, self.now) if is_here else None
         virtual = Virtual(None if is_here else self._at, lambda: app.site.signing)
@@ -234,7 +234,7 @@ def create_resources(app: Caraway) -> None:
     botocore.exceptions.ClientError
         If AWS refused.
     """
-    call, conf = Boto3(app.client_settings), app.conf
+    call, conf = Botocore(app.client_settings), app.conf
     for queue in app.finalize().site.router.queues.values():
         prefix = conf.queue_name_prefix
         for name in (queue.sqs_name(prefix), queue.dead_letter_sqs_name(prefix)):
@@ -259,7 +259,7 @@ _THERE = ("QueueAlreadyExists", "QueueNameExists", "ResourceInUseException")
 _OURS = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
 
 
-def _create(call: Boto3, service: str, operation: str, **params: Any) -> None:
+def _create(call: Botocore, service: str, operation: str, **params: Any) -> None:
     try:
         call(service, operation, params)
     except ClientError as error:

@@ -23,7 +23,7 @@ from moto.server import ThreadedMotoServer
 
 from benchmarks.engine.client import Engine as Stub
 from caraway.aws.asyncio_aws import AsyncioAws
-from caraway.aws.blocking_aws import BlockingAws, Boto3
+from caraway.aws.blocking_aws import BlockingAws, Botocore
 from caraway.aws.clients import ClientSettings
 from caraway.aws.memory import MemoryAws
 from caraway.aws.wires import AiobotocoreWire, ThreadWire
@@ -66,7 +66,7 @@ class Harness:
     settings: ClientSettings
     _run: Run
     _closing: ExitStack
-    _admin: Boto3 | None = None
+    _admin: Botocore | None = None
 
     def run(self, decision: Coroutine[Any, Any, T]) -> T:
         """Run a decision to its end."""
@@ -265,7 +265,7 @@ def harness(
             ports[request.param] = until_the_end.enter_context(_port(port, settings))
         admins = engine, "admin"
         if admins not in ports and engine != "memory":
-            ports[admins] = Boto3(settings)
+            ports[admins] = Botocore(settings)
             until_the_end.callback(ports[admins].close)
         aws, run = ports[request.param]
         if isinstance(aws, MemoryAws):

@@ -15,6 +15,8 @@ import pytest
 from moto import mock_aws
 
 from caraway import Caraway, Queue
+from caraway.aws import sdk_data
+from caraway.aws.clients import ClientSettings
 from caraway.core.record import Record
 from caraway.requests.items import from_item
 
@@ -168,8 +170,8 @@ def moto_account() -> Iterator[Place]:
     Making a session and a client takes far longer than using them: everybody shares these.
     """
     with mock_aws(), pytest.MonkeyPatch.context() as patch, ExitStack() as closing:
-        session = boto3.session.Session(region_name=REGION)
-        patch.setattr(boto3.session, "Session", lambda **_: session)
+        session = sdk_data.new_session(ClientSettings())
+        patch.setattr(sdk_data, "new_session", lambda _settings: session)
         account = Place(None, closing)
         for service in SERVICES:
             account.client(service)

@@ -12,13 +12,14 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 from zipfile import ZipFile
 
-import boto3
 import pytest
 from click.testing import CliRunner
 from moto import mock_aws
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
 from caraway import chord
+from caraway.aws import sdk_data
+from caraway.aws.clients import ClientSettings
 from caraway.cli import main
 from caraway.core.disposition import Delivery
 from caraway.core.executor import Executor
@@ -96,7 +97,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("CARAWAY_APP", f"{module}:app")
     # Each command makes its own session; that they share what the SDK has read saves a minute.
     session = _session()
-    monkeypatch.setattr(boto3.session, "Session", lambda **_options: session)
+    monkeypatch.setattr(sdk_data, "new_session", lambda _settings: session)
     with mock_aws():
         deploy()
         yield f"{module}:app"
@@ -104,11 +105,11 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @cache
 def _session() -> Any:
-    return boto3.session.Session()
+    return sdk_data.new_session(ClientSettings())
 
 
 def client(service: str) -> Any:
-    return _session().client(service, region_name="us-east-1")
+    return _session().create_client(service, region_name="us-east-1")
 
 
 def deploy() -> None:

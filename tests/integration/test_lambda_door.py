@@ -144,7 +144,7 @@ def test_connections_are_kept_between_invocations(door: Door) -> None:
         task.delay()
         door.invoke()
         wire: Any = door.worker._aws._wire
-        clients.add(id(wire._boto3._clients["dynamodb"]))
+        clients.add(id(wire._botocore._clients["dynamodb"]))
     assert len(clients) == 1
 
 

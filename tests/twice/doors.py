@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import pytest
 
-from caraway.aws.blocking_aws import Boto3
+from caraway.aws.blocking_aws import Botocore
 from caraway.aws.wires import AiobotocoreWire
 from caraway.core.port import run_now
 from caraway.signals import task_received
@@ -133,7 +133,7 @@ class Duplicates:
 def duplicates(kind: Kind) -> Iterator[Duplicates]:
     """Double what this process sends, or what its workers receive."""
     doubled = Duplicates(kind)
-    asynchronous, blocking = AiobotocoreWire.send, Boto3.__call__
+    asynchronous, blocking = AiobotocoreWire.send, Botocore.__call__
 
     async def send(wire: Any, service: str, operation: str, params: Any) -> Any:
         def put(operation: str, params: Any) -> Awaitable[Any]:
@@ -141,15 +141,15 @@ def duplicates(kind: Kind) -> Iterator[Duplicates]:
 
         return await doubled.around(put, operation, params)
 
-    def call(boto3: Any, service: str, operation: str, params: Any) -> Any:
+    def call(botocore: Any, service: str, operation: str, params: Any) -> Any:
         async def put(operation: str, params: Any) -> Any:
-            return blocking(boto3, service, operation, params)
+            return blocking(botocore, service, operation, params)
 
         return run_now(doubled.around(put, operation, params))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(AiobotocoreWire, "send", send)
-        patch.setattr(Boto3, "__call__", call)
+        patch.setattr(Botocore, "__call__", call)
         task_received.connect(doubled.count)
         try:
             yield doubled

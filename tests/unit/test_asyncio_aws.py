@@ -305,7 +305,7 @@ def test_a_wire_is_made_once_per_service_and_may_be_closed_unused(wire: str, end
         await made.close()
         asks = [made.send("sqs", "get_queue_url", {"QueueName": f"{n}"}) for n in range(8)]
         answers = await asyncio.gather(*asks)
-        clients = made._clients if isinstance(made, AiobotocoreWire) else made._boto3._clients  # type: ignore[attr-defined]
+        clients = made._clients if isinstance(made, AiobotocoreWire) else made._botocore._clients  # type: ignore[attr-defined]
         assert list(clients) == ["sqs"]
         await made.close()
         return [answer["QueueUrl"].rpartition("/")[2] for answer in answers]
@@ -327,7 +327,7 @@ def test_requests_in_threads_may_have_threads_of_their_own() -> None:
     async def main() -> str:
         with ThreadPoolExecutor(1, "requests") as threads:
             wire = ThreadWire(ClientSettings(), threads)
-            wire._boto3 = lambda *_: {"thread": current_thread().name}  # type: ignore[assignment]
+            wire._botocore = lambda *_: {"thread": current_thread().name}  # type: ignore[assignment]
             return str((await wire.send("sqs", "get_queue_url", {}))["thread"])
 
     assert asyncio.run(main()).startswith("requests")

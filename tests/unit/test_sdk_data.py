@@ -9,7 +9,7 @@ from botocore.config import Config
 from botocore.exceptions import DataNotFoundError
 from botocore.session import Session, get_session
 
-from caraway.aws.blocking_aws import Boto3
+from caraway.aws.blocking_aws import Botocore
 from caraway.aws.clients import ClientSettings
 from caraway.aws.sdk_data import lightened
 from caraway.aws.wires import AiobotocoreWire
@@ -100,9 +100,9 @@ def test_models_of_ones_own_are_found_where_the_environment_says(
 
 def test_both_wires_read_lightly() -> None:
     settings = ClientSettings("us-east-1", "http://127.0.0.1:9")
-    blocking = Boto3(settings)
+    blocking = Botocore(settings)
     blocking._client("sqs")
-    for session in (blocking._session._session, AiobotocoreWire(settings)._new_session()):
+    for session in (blocking._session, AiobotocoreWire(settings)._new_session()):
         endpoints = session.get_component("data_loader").load_data("endpoints")
         assert all(len(each["services"]) <= 10 for each in endpoints["partitions"])
     blocking.close()

@@ -12,7 +12,7 @@ from botocore.compat import HTTPHeaders
 from botocore.config import Config
 from botocore.session import get_session
 
-from caraway.aws.blocking_aws import Boto3
+from caraway.aws.blocking_aws import Botocore
 from caraway.aws.clients import ClientSettings
 from caraway.aws.coalesce import DELETES, SENDS, WRITES
 from caraway.aws.wires import AiobotocoreWire
@@ -80,7 +80,7 @@ def test_a_request_says_what_the_sdk_itself_would_write(
     request_: tuple[str, str, dict[str, Any]],
 ) -> None:
     service, operation, params = request_
-    ours = Boto3(ClientSettings(region="eu-central-1"))._client(service)
+    ours = Botocore(ClientSettings(region="eu-central-1"))._client(service)
     own = get_session().create_client(
         service, region_name="eu-central-1", config=Config(parameter_validation=False)
     )
@@ -95,5 +95,5 @@ def test_the_worker_writes_its_requests_lightly_too() -> None:
         finally:
             await wire.close()
 
-    own = Boto3(ClientSettings(region="eu-central-1"))._client("sqs")
+    own = Botocore(ClientSettings(region="eu-central-1"))._client("sqs")
     assert type(asyncio.run(serializer())) is type(own._serializer)

@@ -78,6 +78,24 @@ def test_a_lambda_function_is_ready_without_what_it_may_never_need() -> None:
     assert not {each for each in modules if each.startswith(("caraway.cli", "caraway.local"))}
 
 
+A_FIRST_SEND = """
+from caraway.aws.blocking_aws import Botocore
+def answer(sdk, service, operation, params):
+    sdk._client(service)
+    return {"QueueUrl": "http://127.0.0.1:9/1/default", "MessageId": "m"}
+Botocore.__call__ = answer
+app.conf.update(task_queues=["default"], aws_region="us-east-1")
+send_email.delay("ada@example.com")
+"""
+
+
+def test_a_first_send_needs_no_more_of_the_sdk_than_its_core() -> None:
+    modules = imported_by(AN_APP + A_FIRST_SEND)
+    assert "botocore.session" in modules
+    assert not {"aiobotocore", "asyncio", "boto3", "multiprocessing", "s3transfer"} & modules
+    assert not EXECUTION & modules
+
+
 A_WORKER = """
 import asyncio, sys
 sys.modules["httpx"] = None  # aiobotocore imports it where it is, for a backend that is not used

@@ -1,4 +1,4 @@
-"""The asynchronous port: coalesces requests, over aiobotocore or over boto3 in threads."""
+"""The asynchronous port: coalesces requests, over aiobotocore or over botocore in threads."""
 
 from __future__ import annotations
 

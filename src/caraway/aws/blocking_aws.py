@@ -1,4 +1,4 @@
-"""The blocking port: boto3 calls, for synchronous producers and in-process moto."""
+"""The blocking port: botocore's calls, for synchronous producers and in-process moto."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ THREADS: Final = 16
 """Requests of one caller in flight at a time."""
 
 
-class Boto3:
-    """boto3 clients, made at their first use, one per service; safe to share between threads."""
+class Botocore:
+    """Clients of botocore, made at their first use, one per service; threads may share them."""
 
     def __init__(self, settings: ClientSettings) -> None:
         self._settings = settings
@@ -52,26 +52,16 @@ class Boto3:
             if service not in self._clients:
                 from botocore.config import Config
 
+                from caraway.aws.sdk_data import new_session
                 from caraway.aws.sdk_requests import lightened
 
-                self._session = self._session or self._new_session()
-                client = self._session.client(
+                self._session = self._session or new_session(self._settings)
+                client = self._session.create_client(
                     **self._settings.client_arguments(service),
                     config=self._settings.config(Config, service),
                 )
                 self._clients[service] = lightened(client, service)
             return self._clients[service]
-
-    def _new_session(self) -> Any:
-        import boto3
-        import botocore.session
-
-        from caraway.aws.sdk_data import lightened
-
-        core = botocore.session.get_session()
-        session = boto3.session.Session(profile_name=self._settings.profile, botocore_session=core)
-        lightened(core)
-        return session
 
     def renew(self) -> None:
         """Read the credentials anew; other threads may still use the old clients."""
@@ -99,7 +89,7 @@ class BlockingAws:
     """
 
     def __init__(self, settings: ClientSettings | None = None) -> None:
-        self._send = Boto3(settings or ClientSettings())
+        self._send = Botocore(settings or ClientSettings())
         self._clock = Clock()
         self._remembered: dict[Request[Any], Any] = {}
         self._remembering = threading.RLock()

@@ -50,7 +50,7 @@ class ClientSettings:
     connections: int = 32
 
     def config(self, config_class: type[Config], service: str, **more: Any) -> Config:
-        """Return the SDK's configuration object, boto3's or aiobotocore's with ``more``."""
+        """Return the SDK's configuration object, botocore's or aiobotocore's with ``more``."""
         return config_class(
             # The SDK writes its own anew twice for every request, from 30 parts: an eighth of what
             # a request costs.
@@ -75,9 +75,9 @@ class ClientSettings:
         return bool(self.endpoint_url or os.environ.get("AWS_ENDPOINT_URL"))
 
     def client_arguments(self, service: str) -> dict[str, Any]:
-        """Return the arguments that boto3 and aiobotocore have in common."""
+        """Return the arguments that botocore and aiobotocore have in common."""
         arguments: dict[str, Any] = {"service_name": service}
-        # boto3 by itself reads AWS_DEFAULT_REGION only; the other SDKs read this one.
+        # botocore by itself reads AWS_DEFAULT_REGION only; the other SDKs read this one.
         region = self.region or os.environ.get("AWS_REGION")
         if region:
             arguments["region_name"] = region

@@ -42,12 +42,13 @@ def whereabouts(settings: ClientSettings) -> Whereabouts:
     RegionMissing, CredentialsMissing, EndpointUnreachable
         If no client can be made.
     """
-    import boto3
     from botocore.config import Config
 
+    from caraway.aws.sdk_data import new_session
+
     try:
-        session = boto3.session.Session(profile_name=settings.profile)
-        client = session.client(
+        session = new_session(settings)
+        client = session.create_client(
             **settings.client_arguments("sqs"), config=settings.config(Config, "sqs")
         )
         found = session.get_credentials()

@@ -1,4 +1,4 @@
-"""How requests reach AWS from an event loop: aiobotocore, or boto3 in threads."""
+"""How requests reach AWS from an event loop: aiobotocore, or botocore in threads."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
-from caraway.aws.blocking_aws import Boto3
+from caraway.aws.blocking_aws import Botocore
 from caraway.aws.clients import GIVEN_UP_S, IDLE_S, ClientSettings
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class AiobotocoreWire:
 
 
 class ThreadWire:
-    """boto3 calls in threads: no further dependency, and the SDK that Lambda has already.
+    """Calls of botocore in threads: no further dependency, and the SDK that Lambda has already.
 
     Parameters
     ----------
@@ -105,25 +105,25 @@ class ThreadWire:
     """
 
     def __init__(self, settings: ClientSettings, threads: Threads | None = None) -> None:
-        self._boto3 = Boto3(settings)
+        self._botocore = Botocore(settings)
         self._threads = threads
 
     async def send(self, service: str, operation: str, params: dict[str, Any]) -> dict[str, Any]:
         """Perform one operation."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._boto3, service, operation, params)
+        return await loop.run_in_executor(self._threads, self._botocore, service, operation, params)
 
     async def renew(self) -> None:
         """Read the credentials anew."""
-        self._boto3.renew()
+        self._botocore.renew()
 
     async def close(self) -> None:
         """Close the connections."""
-        self._boto3.close()
+        self._botocore.close()
 
 
 def best_wire(settings: ClientSettings) -> Wire:
-    """Return aiobotocore's wire where it is installed, else boto3 in threads."""
+    """Return aiobotocore's wire where it is installed, else botocore in threads."""
     try:
         return AiobotocoreWire(settings)
     except ModuleNotFoundError:

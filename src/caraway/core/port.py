@@ -1,7 +1,7 @@
 """The port: what a decision may ask of the outside world.
 
 A decision is an ``async def`` that awaits these five methods and nothing else. It does not
-know whether the port suspends (asyncio), blocks (boto3) or answers from memory.
+know whether the port suspends (asyncio), blocks (botocore) or answers from memory.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Call: TypeAlias = Callable[[str, str, dict[str, Any]], dict[str, Any]]
-"""Performs an operation of a service, such as :class:`caraway.aws.blocking_aws.Boto3`."""
+"""Performs an operation of a service, such as :class:`caraway.aws.blocking_aws.Botocore`."""
 Told: TypeAlias = Callable[[str, Exception], None]
 """Is told of what failed, and whose firing it was."""
 _PAGE: Final = 100

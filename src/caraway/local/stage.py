@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import BotoCoreError
 
-from caraway.aws.blocking_aws import BlockingAws, Boto3
+from caraway.aws.blocking_aws import BlockingAws, Botocore
 from caraway.aws.clients import ClientSettings
 from caraway.core.beat_sync import sync
 from caraway.core.port import run_now
@@ -212,7 +212,7 @@ class Stage:
         """Fire rules and schedules, from now on."""
         settings = ClientSettings(self._engine.region, self._engine.endpoint_url)
         self._ticking = Ticking(
-            Boto3(settings),
+            Botocore(settings),
             RunningClock(self._options.speed),
             self._show_fired,
             lambda text: self._console.tell(text, "ERROR"),
