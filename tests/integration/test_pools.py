@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
+import weakref
+from contextlib import suppress
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +16,7 @@ from caraway import Caraway
 from caraway.core.context import Context
 from caraway.core.port import Raised, Returned, Stopped
 from caraway.exceptions import ImproperlyConfigured
-from caraway.workers.pools import Pool, PoolOptions, cpus, make_pool
+from caraway.workers.pools import Pool, PoolOptions, cpus, loop_thread, make_pool
 from caraway.workers.pools.threads import AsyncioPool, ThreadPool
 from tests.integration.conftest import wait_until
 
@@ -178,7 +182,7 @@ def test_a_function_that_is_to_stop_goes_on_beside_the_others(
         pool.stop("mine", "SIGTERM")
         assert await call == Stopped("SIGTERM")
         assert pool.leaves_behind
-        assert await pool.call(where) == Returned("task_0")
+        assert await pool.call(where) == Returned("task_1")
         may_end.set()
         await asyncio.to_thread(wait_until, lambda: not pool.leaves_behind)
         await pool.close()
@@ -234,6 +238,258 @@ def test_a_pool_that_is_closed_lets_its_coroutines_clean_up() -> None:
 
     asyncio.run(calls())
     assert cleaned.wait(PATIENCE_S)
+
+
+def test_threads_are_started_when_there_are_more_calls_than_threads() -> None:
+    pool = ThreadPool(3)
+    together = threading.Barrier(2, timeout=PATIENCE_S)
+
+    def meet() -> str:
+        together.wait()
+        return where()
+
+    async def calls() -> None:
+        assert [await pool.call(where) for _ in range(3)] == [Returned("task_0")] * 3
+        met: list[Any] = await asyncio.gather(pool.call(meet), pool.call(meet))
+        assert sorted(outcome.value for outcome in met) == ["task_0", "task_1"]
+        await pool.close()
+
+    asyncio.run(calls())
+
+
+def test_more_plain_functions_than_threads_wait_for_one_another() -> None:
+    pool = AsyncioPool(100)
+    running, most = 0, 0
+    counting = threading.Lock()
+
+    def count() -> None:
+        nonlocal running, most
+        with counting:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.001)
+        with counting:
+            running -= 1
+
+    async def calls() -> Any:
+        outcomes = await asyncio.gather(*(pool.call(count) for _ in range(100)))
+        await pool.close()
+        return outcomes
+
+    assert asyncio.run(calls()) == [Returned(None)] * 100
+    assert most <= 16
+
+
+def test_a_thread_that_was_given_up_is_one_of_the_others_again_once_it_has_ended() -> None:
+    pool = ThreadPool(1)
+    begun, may_end = threading.Event(), threading.Event()
+
+    def long(_context: Context) -> None:
+        begun.set()
+        assert may_end.wait(PATIENCE_S)
+
+    before = set(threading.enumerate())
+
+    def threads() -> list[threading.Thread]:
+        since = set(threading.enumerate()) - before
+        return [each for each in since if each.name.startswith("task_")]
+
+    async def calls() -> None:
+        call = asyncio.ensure_future(pool.call(long, Context(token="mine")))
+        await asyncio.to_thread(begun.wait, PATIENCE_S)
+        pool.stop("mine", "SIGTERM")
+        await call
+        assert await pool.call(where) == Returned("task_1")
+        assert len(threads()) == 2
+        may_end.set()
+        await asyncio.to_thread(wait_until, lambda: len(threads()) == 1)
+        assert isinstance(await pool.call(where), Returned)
+        await pool.close()
+        await asyncio.to_thread(wait_until, lambda: not threads())
+
+    asyncio.run(calls())
+
+
+def test_a_function_whose_caller_was_cancelled_is_left_and_one_that_waits_never_begins() -> None:
+    pool = ThreadPool(1)
+    begun, may_end = threading.Event(), threading.Event()
+    ran: list[str] = []
+
+    def long() -> None:
+        begun.set()
+        assert may_end.wait(PATIENCE_S)
+
+    async def calls() -> None:
+        running = asyncio.ensure_future(pool.call(long))
+        waiting = asyncio.ensure_future(pool.call(ran.append, "never"))
+        await asyncio.to_thread(begun.wait, PATIENCE_S)
+        for each in (waiting, running):
+            each.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await each
+        assert pool.leaves_behind
+        await pool.call(ran.append, "another")
+        may_end.set()
+        await asyncio.to_thread(wait_until, lambda: not pool.leaves_behind)
+        await pool.close()
+
+    asyncio.run(calls())
+    assert ran == ["another"]
+
+
+def test_a_call_that_ends_as_it_is_told_to_stop_leaves_nothing_behind() -> None:
+    pool = ThreadPool(1)
+
+    async def calls() -> None:
+        ended = threading.Event()
+        call = asyncio.ensure_future(pool.call(lambda _context: ended.set(), Context(token="it")))
+        await asyncio.sleep(0)  # it begins
+        assert ended.wait(PATIENCE_S)  # and the loop cannot hear of its end before the stop
+        pool.stop("it", "SIGTERM")
+        assert await call in (Stopped("SIGTERM"), Returned(None))
+        await asyncio.to_thread(wait_until, lambda: not pool.leaves_behind)
+        await pool.close()
+
+    asyncio.run(calls())
+
+
+def test_a_coroutine_that_does_not_end_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop_thread, "_JOIN_S", 0.01)
+    pool = ThreadPool(1)
+    begun, may_end, ended = threading.Event(), threading.Event(), threading.Event()
+
+    async def stubborn(_context: Context) -> None:
+        begun.set()
+        while not may_end.is_set():
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.001)
+        ended.set()
+
+    async def calls() -> None:
+        call = asyncio.ensure_future(pool.call(stubborn, Context(token="mine")))
+        await asyncio.to_thread(begun.wait, PATIENCE_S)
+        pool.stop("mine", "SIGTERM")
+        assert await call == Stopped("SIGTERM")
+        assert not ended.is_set()
+        may_end.set()
+        await asyncio.to_thread(ended.wait, PATIENCE_S)
+        await pool.close()
+
+    asyncio.run(calls())
+    assert ended.is_set()
+
+
+def test_a_coroutine_sees_the_context_variables_of_its_caller_and_keeps_its_own() -> None:
+    pool = ThreadPool(1)
+    whose: ContextVar[str] = ContextVar("whose", default="nobody's")
+
+    async def swap(mine: str) -> str:
+        seen = whose.get()
+        whose.set(mine)
+        await asyncio.sleep(0)
+        assert whose.get() == mine
+        return seen
+
+    async def caller(name: str) -> Any:
+        whose.set(name)
+        outcomes = [await pool.call(swap, "a coroutine's"), await pool.call(swap, "another's")]
+        assert whose.get() == name
+        return outcomes
+
+    async def calls() -> None:
+        for name, seen in zip("ab", await asyncio.gather(caller("a"), caller("b")), strict=True):
+            assert seen == [Returned(name)] * 2
+        await pool.close()
+
+    asyncio.run(calls())
+
+
+def test_a_thread_keeps_nothing_of_the_call_before() -> None:
+    pool = ThreadPool(1)
+
+    class Large:
+        pass
+
+    async def calls() -> None:
+        large = Large()
+        gone = weakref.ref(large)
+        outcome = await pool.call(lambda given: given, large)
+        assert outcome == Returned(large)
+        del large, outcome
+        await asyncio.to_thread(wait_until, lambda: gone() is None)
+        await pool.close()
+
+    asyncio.run(calls())
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_interrupt_from_the_keyboard_is_the_callers() -> None:
+    async def ainterrupt() -> None:
+        raise KeyboardInterrupt
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    async def call(function: Any) -> None:
+        pool = ThreadPool(1)
+        try:
+            await pool.call(function)
+        finally:
+            await pool.close()
+
+    for function in (interrupt, ainterrupt):
+        with pytest.raises(KeyboardInterrupt):
+            asyncio.run(call(function))
+
+
+def test_a_call_for_which_no_thread_can_be_started_fails_and_does_not_run_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pool = ThreadPool(1)
+    ran: list[str] = []
+
+    def fail(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def calls() -> None:
+        with monkeypatch.context() as none_left:
+            none_left.setattr(threading.Thread, "start", fail)
+            with pytest.raises(RuntimeError, match="can't start"):
+                await pool.call(ran.append, "never")
+        await pool.call(ran.append, "later")
+        await pool.close()
+
+    asyncio.run(calls())
+    assert ran == ["later"]
+
+
+def test_a_pool_that_is_closed_cancels_what_waits_for_a_thread() -> None:
+    pool = ThreadPool(1)
+    begun, may_end = threading.Event(), threading.Event()
+
+    def long() -> None:
+        begun.set()
+        assert may_end.wait(PATIENCE_S)
+
+    async def calls() -> None:
+        running = asyncio.ensure_future(pool.call(long))
+        waiting = asyncio.ensure_future(pool.call(where))
+        await asyncio.to_thread(begun.wait, PATIENCE_S)
+        await pool.close()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        may_end.set()
+        assert await running == Returned(None)
+
+    asyncio.run(calls())
+
+
+def test_a_pool_may_serve_one_event_loop_after_another() -> None:
+    pool = ThreadPool(1)
+    for _ in range(2):
+        assert asyncio.run(pool.call(where)) == Returned("task_0")
+        assert asyncio.run(pool.call(awhere)) == Returned("tasks-loop")
+    asyncio.run(pool.close())
 
 
 def test_a_pool_is_made_by_its_name_with_the_concurrency_of_the_settings() -> None:

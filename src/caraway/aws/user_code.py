@@ -28,14 +28,31 @@ _OURS: Final = (
 """Modules between the call of user code and its own first frame."""
 
 
+def is_coroutine_function(function: Callable[..., Any]) -> bool:
+    """Say what inspect does, at a tenth of its cost for functions and methods.
+
+    Functions that are marked as what they are not (``inspect.markcoroutinefunction``) are what they
+    are here.
+    """
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return inspect.iscoroutinefunction(function)
+    return bool(code.co_flags & inspect.CO_COROUTINE)
+
+
 def call_blocking(function: Callable[..., Any], *args: Any) -> Outcome[Any]:
     """Run a function, or a coroutine function to its end, in the calling thread.
 
     ``KeyboardInterrupt`` is not the function's: it goes through.
     """
+    if inspect.iscoroutinefunction(function):
+        return call_function(_run_to_its_end, function, *args)
+    return call_function(function, *args)
+
+
+def call_function(function: Callable[..., Any], *args: Any) -> Outcome[Any]:
+    """Run a plain function in the calling thread; as above."""
     try:
-        if inspect.iscoroutinefunction(function):
-            return Returned(run_coroutine(function(*args)))
         return Returned(function(*args))
     except (KeyboardInterrupt, GeneratorExit):
         raise
@@ -52,7 +69,7 @@ async def call_async(function: Callable[..., Any], *args: Any) -> Outcome[Any]:
     import asyncio
 
     # In a task of its own: else the two cancellations could not be told apart.
-    running = asyncio.create_task(_outcome(function, *args))
+    running = asyncio.create_task(outcome_of(function, *args))
     try:
         await asyncio.wait([running])
     except asyncio.CancelledError:
@@ -62,7 +79,8 @@ async def call_async(function: Callable[..., Any], *args: Any) -> Outcome[Any]:
     return running.result()
 
 
-async def _outcome(function: Callable[..., Any], *args: Any) -> Outcome[Any]:
+async def outcome_of(function: Callable[..., Any], *args: Any) -> Outcome[Any]:
+    """Await a coroutine function; a cancellation is an outcome like any other exception."""
     try:
         return Returned(await function(*args))
     except (KeyboardInterrupt, GeneratorExit):
@@ -84,6 +102,10 @@ def _from_user_code(error: BaseException) -> BaseException:
 
 def _is_ours(module: str) -> bool:
     return module.startswith(_OURS) or module == __name__
+
+
+def _run_to_its_end(function: Callable[..., Any], *args: Any) -> Any:
+    return run_coroutine(function(*args))
 
 
 def run_coroutine(coroutine: Coroutine[Any, Any, T]) -> T:

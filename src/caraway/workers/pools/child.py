@@ -142,17 +142,17 @@ class Child:
     async def call(
         self,
         hard_s: float | None,
-        stop: asyncio.Future[str],
+        stop: asyncio.Future[Stopped],
         function: Callable[..., Any],
         *args: Any,
     ) -> Outcome[Any]:
         """Run user code in the child; the first argument is the request.
 
         A call that has not ended after ``hard_s`` seconds, or whose caller is cancelled, kills the
-        child: there is no other way to stop user code. ``stop`` ends it by the signal it names.
+        child: there is no other way to stop user code. ``stop`` ends it by its signal.
         """
         if stop.done():  # before there was a child for it
-            return Stopped(stop.result())
+            return stop.result()
         number = next(self._numbers)
         try:
             asked = frames.Frame(number, frames.dumps((function, args)))
@@ -185,7 +185,7 @@ class Child:
         self,
         number: int,
         answer: asyncio.Future[frames.Frame | None],
-        by_signal: str,
+        stopped: Stopped,
         context: Context,
     ) -> Outcome[Any]:
         """End a call, and with it the child unless that is shared; what has returned stands."""
@@ -195,12 +195,12 @@ class Child:
         if not self._is_shared:
             self.is_over = True
             with suppress(ProcessLookupError):
-                os.kill(self.pid, signal.Signals[by_signal])
+                os.kill(self.pid, signal.Signals[stopped.signal or "SIGTERM"])
         await asyncio.wait([answer], timeout=PARTING_S)
         if not self._is_shared:
             await self._part(may_finish=answer.done())
         outcome = self._outcome(answer.result(), context) if answer.done() else None
-        return outcome if isinstance(outcome, Returned) else Stopped(by_signal)
+        return outcome if isinstance(outcome, Returned) else stopped
 
     async def _part(self, *, may_finish: bool) -> None:
         """Wait until the child has ended: by itself if it may, and not for long."""

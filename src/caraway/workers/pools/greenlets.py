@@ -7,7 +7,6 @@ it as it is. So the child is a process of its own, which patches first and impor
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import os
 import socket
@@ -17,15 +16,15 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 from caraway import signals
-from caraway.aws.user_code import call_blocking
+from caraway.aws.user_code import call_blocking, is_coroutine_function
 from caraway.core.port import Raised
 from caraway.exceptions import ImproperlyConfigured, SoftTimeLimitExceeded, TimeLimitExceeded
 from caraway.workers.limits import limits_of
 from caraway.workers.pools import frames
 from caraway.workers.pools.forking import outlive_signals
+from caraway.workers.pools.loop_thread import LoopThread
 from caraway.workers.pools.processes import ProcessPool
 from caraway.workers.pools.serving import answer, hello
-from caraway.workers.pools.threads import LoopThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -107,9 +106,8 @@ class GeventPool(ProcessPool):
 
     async def call(self, function: Callable[..., Any], *args: Any) -> Outcome[Any]:
         """Run user code where it belongs."""
-        if inspect.iscoroutinefunction(function):
-            with self._stops.of(args) as stop:
-                return await self._coroutines.call(stop, function, *args)
+        if is_coroutine_function(function):
+            return await self._coroutines.call(self._stops, function, *args)
         return await super().call(function, *args)
 
     async def close(self) -> None:

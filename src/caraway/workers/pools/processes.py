@@ -15,7 +15,7 @@ from caraway.workers.pools.stops import Stops
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
-    from caraway.core.port import Outcome
+    from caraway.core.port import Outcome, Stopped
     from caraway.workers.pools.child import Nursery
 
 logger = get_logger("worker.pool")
@@ -90,7 +90,8 @@ class ProcessPool:
 
     async def call(self, function: Callable[..., Any], *args: Any) -> Outcome[Any]:
         """Run user code in a child process; the first argument is the request."""
-        with self._stops.of(args) as stop:
+        stop: asyncio.Future[Stopped] = asyncio.get_running_loop().create_future()
+        with self._stops.of(args, stop):
             child = await self._take()
             try:
                 return await child.call(self._hard_limit(args), stop, function, *args)

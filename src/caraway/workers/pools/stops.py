@@ -2,51 +2,60 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from caraway.core.context import Context
+from caraway.core.port import Stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import asyncio
+    from types import TracebackType
 
-T = TypeVar("T")
+    Told = asyncio.Future[Any]
 
 
 class Stops:
-    """The calls of a pool, each with a future that holds a signal's name once it is to stop."""
+    """The calls of a pool, each with a future that is :class:`Stopped` once it is to stop."""
 
     def __init__(self) -> None:
-        self._calls: dict[str, asyncio.Future[str]] = {}
+        self._calls: dict[str, Told] = {}
 
-    @contextmanager
-    def of(self, args: tuple[Any, ...]) -> Iterator[asyncio.Future[str]]:
-        """Give the future of a call; one without a claim, and a hook, is never told."""
-        stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    def of(self, args: tuple[Any, ...], told: Told) -> _Listening:
+        """Let a call be told for the length of a block; one without a claim, and a hook, never is.
+
+        ``told`` may be the future of the call's own outcome.
+        """
         match args:
             case [Context(token=str(token))]:
-                self._calls[token] = stop
-                try:
-                    yield stop
-                finally:
-                    del self._calls[token]
-            case _:
-                yield stop
+                return _Listening(self._calls, token, told)
+        return _Listening(self._calls, None, told)
 
     def ask(self, token: str, signal: str) -> None:
         """Tell a call to stop; nothing happens where it has ended, or was told before."""
-        stop = self._calls.get(token)
-        if stop is not None and not stop.done():
-            stop.set_result(signal)
+        told = self._calls.get(token)
+        if told is not None and not told.done():
+            told.set_result(Stopped(signal))
 
 
-async def ends_by_itself(running: asyncio.Future[T], stop: asyncio.Future[str]) -> bool:
-    """Wait until a call has ended, or is to stop; a caller that is cancelled cancels it."""
-    either: list[asyncio.Future[Any]] = [running, stop]
-    try:
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-    except asyncio.CancelledError:
-        running.cancel()
-        raise
-    return running.done()
+class _Listening:
+    """A call that can be told to stop."""
+
+    __slots__ = ("_calls", "_token", "_told")
+
+    def __init__(self, calls: dict[str, Told], token: str | None, told: Told) -> None:
+        self._calls = calls
+        self._token = token
+        self._told = told
+
+    def __enter__(self) -> None:
+        if self._token is not None:
+            self._calls[self._token] = self._told
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._token is not None:
+            del self._calls[self._token]

@@ -2,96 +2,131 @@
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from collections import deque
+from itertools import count
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
 from caraway import signals
-from caraway.aws.user_code import call_blocking
-from caraway.core.port import Stopped
+from caraway.aws.user_code import call_function, is_coroutine_function
 from caraway.exceptions import ImproperlyConfigured
 from caraway.utils.log import get_logger
-from caraway.workers.limits import NO_LIMITS, call_async_within, limits_of
-from caraway.workers.pools.stops import Stops, ends_by_itself
+from caraway.workers.limits import NO_LIMITS, limits_of
+from caraway.workers.pools.elsewhere import Call, Elsewhere
+from caraway.workers.pools.loop_thread import LoopThread
+from caraway.workers.pools.stops import Stops
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from concurrent.futures import Future
 
     from caraway.core.context import Context
     from caraway.core.port import Outcome
+    from caraway.workers.pools.elsewhere import Ended
 
 
 logger = get_logger("worker.pool")
 
-_JOIN_S: Final = 1.0
-"""What coroutines that are cancelled get to clean up."""
 
+class Threads(Elsewhere):
+    """Threads for plain functions, started when there are more calls than threads.
 
-class LoopThread:
-    """An event loop in a thread of its own, started at its first use.
+    The thread of the event loop alone knows who runs what. It hands a call over when a thread has
+    time for it: so there is nothing to lock, and a call that waits has surely not begun. A thread
+    that is given up goes on, and another takes its place until it has ended. ::
 
-    Coroutines of user code run there: one that blocks the loop delays its like, never the worker's
-    polling and heartbeat.
+        begin -> waiting -> asked -> a thread runs it -> ended -> handed back
+
+    Parameters
+    ----------
+    most
+        Calls at a time.
+    pool
+        The name of the pool, for the log.
     """
 
-    def __init__(self) -> None:
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
+    def __init__(self, most: int, pool: str) -> None:
+        super().__init__()
+        self._most = most
+        self._pool = pool
+        self._waiting: deque[Call] = deque()
+        self._running: set[Call] = set()
+        self._given_up: set[Call] = set()
+        self._asked: SimpleQueue[Call | None] = SimpleQueue()
+        self._alive = 0
+        self._names = count()
 
-    async def call(
-        self, stop: asyncio.Future[str], function: Callable[..., Any], *args: Any
-    ) -> Outcome[Any]:
-        """Run a coroutine function; a caller that is cancelled, and ``stop``, cancel it.
+    @property
+    def leaves_behind(self) -> bool:
+        """Whether a function runs that nobody waits for."""
+        return bool(self._given_up)
 
-        One that is stopped gets a moment to clean up, and is not waited for then.
-        """
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            self._thread = threading.Thread(
-                target=self._run, args=(self._loop,), name="tasks-loop", daemon=True
+    def _begin(self, call: Call) -> None:
+        self._waiting.append(call)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Hand over what waits, as far as there may be threads for it."""
+        most = self._most + len(self._given_up)
+        while self._waiting and len(self._running) < most:
+            if len(self._running) >= self._alive:
+                self._start()
+            call = self._waiting.popleft()
+            self._running.add(call)
+            self._asked.put(call)
+        if self._alive > most:  # a call that was given up has ended
+            self._alive -= 1
+            self._asked.put(None)
+
+    def _start(self) -> None:
+        name = f"task_{next(self._names)}"
+        threading.Thread(target=_work, args=(self._asked,), name=name).start()
+        self._alive += 1
+
+    def _hand_back(self, ended: Ended) -> None:
+        call, _ = ended
+        self._running.discard(call)
+        self._given_up.discard(call)
+        super()._hand_back(ended)
+        self._go_on()
+
+    def _give_up(self, call: Call) -> None:
+        if call in self._running:
+            self._given_up.add(call)
+            self._go_on()
+        elif call in self._waiting:
+            self._waiting.remove(call)
+
+    async def _stop(self, call: Call) -> None:
+        if call in self._running:
+            context: Context = call.args[0]
+            logger.warning(
+                "Task %s[%s] goes on, and records nothing: -P %s cannot end a function",
+                context.task,
+                context.id,
+                self._pool,
             )
-            self._thread.start()
-        here, ended = asyncio.get_running_loop(), asyncio.Event()
-
-        async def call() -> Outcome[Any]:
-            try:
-                return await call_async_within(limits_of(args), function, *args)
-            finally:
-                with suppress(RuntimeError):  # the worker's loop is gone
-                    here.call_soon_threadsafe(ended.set)
-
-        running = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call(), self._loop))
-        if await ends_by_itself(running, stop):
-            return running.result()
-        running.cancel()
-        with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(ended.wait(), _JOIN_S)
-        return Stopped(stop.result())
-
-    @staticmethod
-    def _run(loop: asyncio.AbstractEventLoop) -> None:
-        asyncio.set_event_loop(loop)
-        try:
-            loop.run_forever()
-        finally:
-            left = asyncio.all_tasks(loop)
-            for each in left:
-                each.cancel()
-            if left:
-                loop.run_until_complete(asyncio.wait(left))
-            loop.run_until_complete(loop.shutdown_asyncgens())
-            loop.close()
+        self._give_up(call)
 
     def close(self) -> None:
-        """Stop the loop; what runs on it is cancelled, and gets a moment to clean up."""
-        if self._loop is not None and self._thread is not None:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(_JOIN_S)
+        """Let the threads go; what runs is not waited for, and what waits does not begin."""
+        for call in self._waiting:
+            call.outcome.cancel()
+        self._waiting.clear()
+        for _ in range(self._alive):
+            self._asked.put(None)
+
+
+def _work(asked: SimpleQueue[Call | None]) -> None:
+    """Run one call after the other, in a thread."""
+    while (call := asked.get()) is not None:
+        try:
+            how: Outcome[Any] | BaseException = call_function(call.function, *call.args)
+        except BaseException as error:  # noqa: BLE001 - the caller's, whatever it is
+            how = error
+        call.ended.put((call, how))
+        del call, how  # they are not kept until the next call
 
 
 class ThreadPool:
@@ -102,15 +137,15 @@ class ThreadPool:
 
     def __init__(self, concurrency: int) -> None:
         self.concurrency = concurrency
-        self._at_once = concurrency
-        self._threads = self._new_threads()
+        self._functions = Threads(self._threads_for(concurrency), self.name)
         self._coroutines = LoopThread()
         self._stops = Stops()
-        self._left: list[Future[Outcome[Any]]] = []
         self._limited: set[str | None] = set()
 
-    def _new_threads(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(self._at_once, thread_name_prefix="task")
+    @staticmethod
+    def _threads_for(concurrency: int) -> int:
+        """Return how many threads there may be."""
+        return concurrency
 
     def start(self) -> None:
         """Begin the process of the tasks: it is this one."""
@@ -121,38 +156,11 @@ class ThreadPool:
 
     async def call(self, function: Callable[..., Any], *args: Any) -> Outcome[Any]:
         """Run user code where it belongs."""
-        with self._stops.of(args) as stop:
-            if inspect.iscoroutinefunction(function):
-                return await self._coroutines.call(stop, function, *args)
-            if limits_of(args) != NO_LIMITS:
-                self._say_it_has_no_end(args[0])
-            return await self._in_a_thread(stop, function, *args)
-
-    async def _in_a_thread(
-        self, stop: asyncio.Future[str], function: Callable[..., Any], *args: Any
-    ) -> Outcome[Any]:
-        while True:
-            in_thread = self._threads.submit(call_blocking, function, *args)
-            running = asyncio.wrap_future(in_thread)
-            if not await ends_by_itself(running, stop):
-                if not in_thread.cancel():  # it has begun
-                    self._leave(in_thread, args[0])
-                return Stopped(stop.result())
-            if not in_thread.cancelled():
-                return running.result()
-            # It waited for a thread behind one that was left: there are others now.
-
-    def _leave(self, in_thread: Future[Outcome[Any]], context: Context) -> None:
-        """Let a thread that cannot be ended go on, and give its place to another."""
-        logger.warning(
-            "Task %s[%s] goes on, and records nothing: -P %s cannot end a function",
-            context.task,
-            context.id,
-            self.name,
-        )
-        self._left.append(in_thread)
-        before, self._threads = self._threads, self._new_threads()
-        before.shutdown(wait=False, cancel_futures=True)
+        if is_coroutine_function(function):
+            return await self._coroutines.call(self._stops, function, *args)
+        if limits_of(args) != NO_LIMITS:
+            self._say_it_has_no_end(args[0])
+        return await self._functions.call(self._stops, function, *args)
 
     def stop(self, token: str, signal: str) -> None:
         """Cancel a coroutine; do not wait for a function any more."""
@@ -160,9 +168,8 @@ class ThreadPool:
 
     @property
     def leaves_behind(self) -> bool:
-        """Whether a function still runs that was to stop."""
-        self._left = [each for each in self._left if not each.done()]
-        return bool(self._left)
+        """Whether a function still runs that nobody waits for."""
+        return self._functions.leaves_behind
 
     def _say_it_has_no_end(self, context: Context) -> None:
         """Say once for each task that the limits of a call do not hold: nothing is silent."""
@@ -176,7 +183,7 @@ class ThreadPool:
 
     async def close(self) -> None:
         """Let the threads go; what runs is not waited for."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._functions.close()
         self._coroutines.close()
         signals.worker_process_shutdown.send(None, pid=os.getpid(), exitcode=0)
 
@@ -190,9 +197,9 @@ class AsyncioPool(ThreadPool):
     name = "asyncio"
     _THREADS: Final = 16
 
-    def __init__(self, concurrency: int) -> None:
-        super().__init__(min(concurrency, self._THREADS))
-        self.concurrency = concurrency
+    @classmethod
+    def _threads_for(cls, concurrency: int) -> int:
+        return min(concurrency, cls._THREADS)
 
 
 class SoloPool(ThreadPool):
