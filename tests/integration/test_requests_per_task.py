@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from caraway import Queue
-from caraway.aws.coalesce import WRITES
+from caraway.aws import gathering
+from caraway.aws.coalesce import DELETES, WRITES
 from caraway.aws.wires import AiobotocoreWire, ThreadWire
 from caraway.core import revoked_stamps
 from caraway.planning.counts import counts
 from caraway.planning.workload import Workload
-from caraway.workers import line
+from caraway.workers import line, receiving
 from caraway.workers.ecs import Worker
 from tests.integration.conftest import PATIENCE_S
 from tests.integration.test_lambda_door import Door
@@ -47,7 +48,10 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     for wire in (AiobotocoreWire, ThreadWire):
         monkeypatch.setattr(wire, "send", counted(wire.send))
     # A machine that is busy with other things must not make batches leave half full.
-    monkeypatch.setattr(type(WRITES), "linger_s", 10.0)
+    for batch in (WRITES, DELETES):
+        monkeypatch.setattr(type(batch), "linger_s", 10.0)
+    for module in (gathering, receiving):
+        monkeypatch.setattr(module, "PATIENCE_S", 10.0)
     return counts
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+PATIENCE_S = 60
+
 APP = """
 from caraway import Caraway, Queue
 app = Caraway("shop")
@@ -24,6 +26,7 @@ def test_a_worker_stops_when_told_to_though_aws_never_answers(
 ) -> None:
     (tmp_path / "shop.py").write_text(APP)
     with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(PATIENCE_S)
         environ = {
             **os.environ,
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{silent.getsockname()[1]}",
@@ -40,13 +43,13 @@ def test_a_worker_stops_when_told_to_though_aws_never_answers(
             stderr=subprocess.PIPE,
             text=True,
         ) as worker:
-            assert worker.stderr is not None
-            silent.accept()[0].detach()  # its first request is under way, and is never answered
-            for _ in range(signals):
-                worker.send_signal(signal.SIGTERM)
-                while "SIGTERM" not in worker.stderr.readline():
-                    assert worker.poll() is None
             try:
-                assert worker.wait(timeout=60) == code
+                assert worker.stderr is not None
+                silent.accept()[0].detach()  # its first request is under way, and never answered
+                for _ in range(signals):
+                    worker.send_signal(signal.SIGTERM)
+                    while "SIGTERM" not in worker.stderr.readline():
+                        assert worker.poll() is None
+                assert worker.wait(timeout=PATIENCE_S) == code
             finally:
                 worker.kill()

@@ -138,17 +138,20 @@ def test_a_receive_that_hangs_is_given_up_and_polling_goes_on(
     monkeypatch.setattr(receiving, "RECEIVE_S", 0.01)
     monkeypatch.setattr("caraway.workers.holding.FIRST_PAUSE_S", 0.0)
 
+    class SlowAtFirst(PollingAws):
+        async def perform(self, request: Any) -> Any:
+            monkeypatch.setattr(receiving, "RECEIVE_S", 60.0)  # for all receives after this one
+            return await super().perform(request)
+
     async def scene() -> Watch:
-        aws, stopping, watch = PollingAws(), asyncio.Event(), Watch("polling of default")
+        aws, stopping, watch = SlowAtFirst(), asyncio.Event(), Watch("polling of default")
         polling = asyncio.ensure_future(receiver_on(aws, stopping, watch).run())
         while len(aws.polls) < 2:
             await asyncio.sleep(0.001)
+        assert aws.polls[0].cancelled()
         assert watch.done_at is None
-        monkeypatch.setattr(receiving, "RECEIVE_S", 60.0)
-        while aws.polls[-1].cancelled():
-            await asyncio.sleep(0.001)
         stopping.set()
-        aws.polls[-1].set_result([])
+        aws.polls[1].set_result([])
         await polling
         return watch
 
