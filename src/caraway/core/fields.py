@@ -3,57 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from caraway.exceptions import ImproperlyConfigured, InvalidMessage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from caraway.requests.base import Json
+
+T = TypeVar("T")
 
 NAME_LIMIT: Final = 200
 """Longest id, task name or other name, in characters: ids are part of S3 keys (1,024 bytes)."""
 COUNT_LIMIT: Final = 2**31
-_TIMES: Final = ("sent_at", "eta", "expires", "scheduled_time")
-_COUNTS: Final = ("attempt", "retries", "group_index", "replaced_at", "replaced_task_nesting")
-_LIMITS: Final = ("soft_time_limit", "time_limit")
-_LINKS: Final = ("link", "link_error", "chain")
-_KINDS: Final[dict[str, type | tuple[type, ...]]] = {
-    "task": str,
-    "id": str,
-    "args": list,
-    "kwargs": dict,
-    "attempt": int,
-    "retries": int,
-    "headers": dict,
-    "stamps": dict,
-    "link": list,
-    "link_error": list,
-    "chain": list,
-    "group": str,
-    "group_index": int,
-    "chord": dict,
-    "values": dict,
-    "added": str,
-    "replaced_at": int,
-    "replaced_task_nesting": int,
-    "ignore_result": bool,
-    "soft_time_limit": (int, float),
-    "time_limit": (int, float),
-    "serializer": str,
-    "compression": str,
-    "schedule": str,
-    "digest": str,
-    "root_id": str,
-    "parent_id": str,
-    "group_id": str,
-    "sent_at": str,
-    "eta": str,
-    "expires": str,
-    "scheduled_time": str,
-    "when": dict,
-}
 
 
 def read_time(text: str, what: str) -> datetime:
@@ -75,6 +38,10 @@ def read_time(text: str, what: str) -> datetime:
 def is_name(value: object) -> bool:
     """Say whether a value can be an id or a name: printable text of 1 to 200 characters."""
     return isinstance(value, str) and 0 < len(value) <= NAME_LIMIT and value.isprintable()
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < COUNT_LIMIT
 
 
 def signature_fault(wire: Json) -> str | None:
@@ -99,9 +66,13 @@ def signature_fault(wire: Json) -> str | None:
     links = [(name, options.get(name)) for name in ("link", "link_error")]
     for name, inner in [*links, *_parts(wire)]:
         several = inner if isinstance(inner, list) else [] if inner is None else [inner]
-        if fault := next(filter(None, map(signature_fault, several)), None):
+        if fault := _first_fault(several):
             return f"{name}: {fault}"
     return _replacing_fault(wire.get("replaces"))
+
+
+def _first_fault(signatures: Iterable[Json]) -> str | None:
+    return next(filter(None, map(signature_fault, signatures)), None)
 
 
 def _replacing_fault(replaces: Json) -> str | None:
@@ -129,35 +100,13 @@ _PARTS: Final[Mapping[Json, tuple[str, ...]]] = {
 }
 
 
-def read_field(name: str, value: Any) -> Any:
-    """Return one field as the message keeps it."""
-    if not _is_of_kind(value, _KINDS[name]):
-        # Never the value: it may be the arguments of a sensitive task, and a reason is shown.
-        raise InvalidMessage(f"{name}: a value of type {type(value).__name__} is not right here")
-    if name in _TIMES:
-        return read_time(value, name)
-    if isinstance(value, str) and not is_name(value):
-        raise InvalidMessage(f"{name}: not printable text of 1 to {NAME_LIMIT} characters")
-    if name in _COUNTS and not 0 <= value < COUNT_LIMIT:
-        raise InvalidMessage(f"{name}: counts from 0, to {COUNT_LIMIT:,} at most")
-    if name in _LIMITS and value <= 0:
-        raise InvalidMessage(f"{name}: expected seconds above 0")
-    if name == "compression":
-        return _known_compression(value)
-    if name in _OF_WORKFLOWS and (fault := _OF_WORKFLOWS[name](value)):
-        raise InvalidMessage(f"{name}: {fault}")
-    if name in _LINKS and (fault := next(filter(None, map(signature_fault, value)), None)):
-        raise InvalidMessage(f"{name}: {fault}")
-    return tuple(value) if isinstance(value, list) else value
-
-
 def _chord_fault(chord: Json) -> str | None:
     """Return what is wrong with a chord and the places above it, None when they can be followed."""
     while chord is not None:
         up = chord.get("up") or {}
         if not _is_size(chord.get("size")) or not isinstance(chord.get("then"), list):
             return "expected an object with its 'size' and what comes 'then'"
-        if fault := next(filter(None, map(signature_fault, chord["then"])), None):
+        if fault := _first_fault(chord["then"]):
             return f"then: {fault}"
         if not isinstance(up, dict) or not isinstance(up.get("chord"), dict | None):
             return "expected an object as 'up'"
@@ -184,22 +133,119 @@ def _values_fault(values: Json) -> str | None:
     return "expected an object with a 'group' and its 'size'"
 
 
-def _is_size(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < COUNT_LIMIT
+# -- how each field is read ------------------------------------------------------------------
 
 
-_OF_WORKFLOWS: Final = {"chord": _chord_fault, "values": _values_fault}
+def _of_kind(name: str, value: Any, *kinds: type) -> Any:
+    """Return a value that is of one of these types."""
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        # Never the value: it may be the arguments of a sensitive task, and a reason is shown.
+        raise InvalidMessage(f"{name}: a value of type {type(value).__name__} is not right here")
+    return value
 
 
-def _known_compression(name: str) -> str:
+def _name(name: str, value: Any) -> str:
+    if not is_name(value):
+        _of_kind(name, value, str)
+        raise InvalidMessage(f"{name}: not printable text of 1 to {NAME_LIMIT} characters")
+    text: str = value
+    return text
+
+
+def _count(name: str, value: Any) -> int:
+    if not _is_size(value):
+        _of_kind(name, value, int)
+        raise InvalidMessage(f"{name}: counts from 0, to {COUNT_LIMIT:,} at most")
+    count: int = value
+    return count
+
+
+def _seconds(name: str, value: Any) -> float:
+    seconds: float = _of_kind(name, value, int, float)
+    if seconds <= 0:
+        raise InvalidMessage(f"{name}: expected seconds above 0")
+    return seconds
+
+
+def _time(name: str, value: Any) -> datetime:
+    return read_time(_of_kind(name, value, str), name)
+
+
+def _truth(name: str, value: Any) -> bool:
+    truth: bool = _of_kind(name, value, bool)
+    return truth
+
+
+def _items(name: str, value: Any) -> tuple[Json, ...]:
+    return tuple(_of_kind(name, value, list))
+
+
+def _object(name: str, value: Any) -> dict[str, Json]:
+    fields: dict[str, Json] = _of_kind(name, value, dict)
+    return fields
+
+
+def _links(name: str, value: Any) -> tuple[Json, ...]:
+    return _without_fault(name, _items(name, value), _first_fault)
+
+
+def _chord(name: str, value: Any) -> dict[str, Json]:
+    return _without_fault(name, _object(name, value), _chord_fault)
+
+
+def _values(name: str, value: Any) -> dict[str, Json]:
+    return _without_fault(name, _object(name, value), _values_fault)
+
+
+def _without_fault(name: str, value: T, fault_of: Callable[[T], str | None]) -> T:
+    if fault := fault_of(value):
+        raise InvalidMessage(f"{name}: {fault}")
+    return value
+
+
+def _compression(name: str, value: Any) -> str:
     """Return the name; a worker that could not compress the next attempt must not run this one."""
     from caraway.core.compression import compression
 
     try:
-        return compression(name).name
+        return compression(_name(name, value)).name
     except ImproperlyConfigured as error:
         raise InvalidMessage(f"compression: {error}") from error
 
 
-def _is_of_kind(value: object, kind: type | tuple[type, ...]) -> bool:
-    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+READERS: Final[Mapping[str, Callable[[str, Any], Any]]] = {
+    "task": _name,
+    "id": _name,
+    "args": _items,
+    "kwargs": _object,
+    "attempt": _count,
+    "retries": _count,
+    "headers": _object,
+    "stamps": _object,
+    "link": _links,
+    "link_error": _links,
+    "chain": _links,
+    "group": _name,
+    "group_index": _count,
+    "chord": _chord,
+    "values": _values,
+    "added": _name,
+    "replaced_at": _count,
+    "replaced_task_nesting": _count,
+    "ignore_result": _truth,
+    "soft_time_limit": _seconds,
+    "time_limit": _seconds,
+    "serializer": _name,
+    "compression": _compression,
+    "schedule": _name,
+    "digest": _name,
+    "root_id": _name,
+    "parent_id": _name,
+    "group_id": _name,
+    "sent_at": _time,
+    "eta": _time,
+    "expires": _time,
+    "scheduled_time": _time,
+    "when": _object,
+}
+"""What returns a field as the message keeps it, of the field's name and its JSON."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from caraway.core.codec import canonical, dumps
 from caraway.core.envelope import VERSION
-from caraway.core.fields import is_place, read_field
+from caraway.core.fields import READERS, is_place
 from caraway.core.ids import occurrence_id
 from caraway.exceptions import EncodeError, InvalidMessage
 from caraway.lean import dataclass
@@ -182,13 +182,12 @@ class Message:
         if fixed:
             raise InvalidMessage(f"a retry cannot change {', '.join(fixed)} of the message")
         fields: dict[str, Any] = {
-            name: _EMPTY.get(name) if value is None else read_field(name, value)
+            name: _EMPTY.get(name) if value is None else READERS[name](name, value)
             for name, value in changes.items()
         }
         return replace(self, **fields)
 
 
-_FIELDS: Final = tuple(Message.__dataclass_fields__)
 _CHANGEABLE: Final = frozenset(
     {
         "args",
@@ -221,7 +220,9 @@ def read_message(envelope: Mapping[str, Json]) -> Message:
         If a field is missing or is not of its type.
     """
     fields = {
-        name: read_field(name, envelope[name]) for name in _FIELDS if envelope.get(name) is not None
+        name: READERS[name](name, value)
+        for name, value in envelope.items()
+        if value is not None and name in READERS
     }
     if "task" not in fields:
         raise InvalidMessage("the message names no task")
