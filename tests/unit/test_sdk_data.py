@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.config import Config
-from botocore.exceptions import DataNotFoundError
+from botocore.exceptions import DataNotFoundError, UnknownServiceError
 from botocore.session import Session, get_session
 
 from caraway.aws.blocking_aws import Botocore
@@ -85,6 +86,31 @@ def test_a_model_is_what_the_sdk_reads_in_the_same_order(
         list(ours["shapes"][name].get("members", ())) == list(shape.get("members", ()))
         for name, shape in theirs["shapes"].items()
     )
+
+
+def test_what_no_service_has_is_found_missing(sessions: tuple[Session, Session]) -> None:
+    ours, theirs = (each.get_component("data_loader") for each in sessions)
+    assert set(ours.list_available_services("service-2")) >= set(
+        theirs.list_available_services("service-2")
+    )
+    with pytest.raises(UnknownServiceError):
+        ours.load_service_model("nonesuch", "service-2")
+    with pytest.raises(DataNotFoundError):
+        ours.load_service_model("sqs", "nonesuch-1")
+
+
+def test_the_garbage_collector_is_left_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "ours.json").write_text("{")
+    files = lightened(get_session()).get_component("data_loader").file_loader
+    was_at_work = gc.isenabled()
+    try:
+        for at_work, switch in ((True, gc.enable), (False, gc.disable)):
+            switch()
+            with pytest.raises(ValueError, match="line 1"):
+                files.load_file(str(tmp_path / "ours"))
+            assert gc.isenabled() is at_work
+    finally:
+        (gc.enable if was_at_work else gc.disable)()
 
 
 def test_models_of_ones_own_are_found_where_the_environment_says(

@@ -7,16 +7,18 @@ and two thirds of the memory; and of the endpoints a client needs those of its o
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from botocore.loaders import JSONFileLoader, create_loader
+from botocore.loaders import JSONFileLoader, Loader, create_loader
 from botocore.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from caraway.aws.clients import ClientSettings
 
@@ -45,10 +47,23 @@ def new_session(settings: ClientSettings) -> Session:
 
 def lightened(session: S) -> S:
     """Return a session that reads its data lightly; it has made no client yet."""
-    loader = create_loader(session.get_config_variable("data_path"))
-    loader.file_loader = _Files()
+    places = create_loader(session.get_config_variable("data_path")).search_paths
+    loader = _Data(places, _Files(), include_default_search_paths=False)
     session.register_component("data_loader", loader)
     return session
+
+
+class _Data(Loader):
+    """Finds data files."""
+
+    def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002 - see there
+        """Return the names of all services.
+
+        The SDK asks before it loads a model, and would look into four hundred folders for those
+        that hold a file of that type. What a service does not have is then found missing.
+        """
+        places = [Path(each) for each in self.search_paths]
+        return sorted({each.name for place in places if place.is_dir() for each in place.iterdir()})
 
 
 class _Files(JSONFileLoader):
@@ -59,9 +74,25 @@ class _Files(JSONFileLoader):
         for ending, plain in _PLAIN.items():
             file = Path(file_path + ending)
             if file.is_file():
-                data = json.loads(plain(file.read_bytes()))
+                with _no_garbage():
+                    data = json.loads(plain(file.read_bytes()))
                 return _of_services(data) if file.stem == "endpoints" else data
         return None
+
+
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    """Let the garbage collector rest.
+
+    It would go through what is read thirty times, and then through all there is, and find nothing.
+    """
+    was_at_work = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_at_work:
+            gc.enable()
 
 
 def _of_services(endpoints: dict[str, Any]) -> dict[str, Any]:
