@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from caraway.aws.lanes import Lane
+    from caraway.aws.shortcut import Shortcut
     from caraway.core.port import Outcome
     from caraway.requests.base import Request
 
@@ -36,12 +37,16 @@ class Botocore:
     def __init__(self, settings: ClientSettings) -> None:
         self._settings = settings
         self._clients: dict[str, Any] = {}
+        self._shortcuts: dict[str, Shortcut | None] = {}
         self._session: Any = None
         self._lock = threading.Lock()
 
     def __call__(self, service: str, operation: str, params: dict[str, Any]) -> dict[str, Any]:
         """Perform one operation; a streamed body comes back read."""
         client = self._clients.get(service) or self._client(service)
+        shortcut = self._shortcuts.get(service)
+        if shortcut is not None:
+            return run_now(shortcut.ask(operation, params))
         response: dict[str, Any] = getattr(client, operation)(**params)
         if "Body" in response:
             response["Body"] = response["Body"].read()
@@ -54,13 +59,16 @@ class Botocore:
 
                 from caraway.aws.sdk_data import new_session
                 from caraway.aws.sdk_requests import lightened
+                from caraway.aws.shortcut import shortcut_of
 
                 self._session = self._session or new_session(self._settings)
                 client = self._session.create_client(
                     **self._settings.client_arguments(service),
                     config=self._settings.config(Config, service),
                 )
-                self._clients[service] = lightened(client, service)
+                lightened(client, service)
+                self._shortcuts[service] = shortcut_of(client)
+                self._clients[service] = client
             return self._clients[service]
 
     def renew(self) -> None:
@@ -68,12 +76,14 @@ class Botocore:
         with self._lock:
             self._session = None
             self._clients = {}
+            self._shortcuts = {}
 
     def close(self) -> None:
         """Close the connections."""
         for client in self._clients.values():
             client.close()
         self._clients.clear()
+        self._shortcuts.clear()
 
 
 class BlockingAws:

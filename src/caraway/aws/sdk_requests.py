@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 C = TypeVar("C")
 
-_compact = json.JSONEncoder(separators=(",", ":")).encode
+compact = json.JSONEncoder(separators=(",", ":")).encode
+"""Writes arguments as they go to AWS."""
 
 
 class _Serializer(Protocol):
@@ -46,7 +47,7 @@ class _Light:
     ) -> dict[str, Any]:
         """Return a request as the SDK's own serializer does."""
         try:
-            body = _compact(parameters)
+            body = compact(parameters)
         except TypeError:  # bytes, which it can write
             return self._own.serialize_to_request(parameters, operation_model)
         return {

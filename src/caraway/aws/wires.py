@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Executor as Threads
 
+    from caraway.aws.shortcut import Shortcut
+
 
 class Wire(Protocol):
     """Puts one operation to an SDK."""
@@ -45,12 +47,16 @@ class AiobotocoreWire:
         self._settings = settings
         self._retired: list[tuple[float, Any]] = []
         self._clients: dict[str, Any] = {}
+        self._shortcuts: dict[str, Shortcut | None] = {}
         self._opened: list[Any] = []
         self._lock = asyncio.Lock()
 
     async def send(self, service: str, operation: str, params: dict[str, Any]) -> dict[str, Any]:
         """Perform one operation."""
         client = self._clients.get(service) or await self._client(service)
+        shortcut = self._shortcuts.get(service)
+        if shortcut is not None:
+            return await shortcut.ask(operation, params)
         response: dict[str, Any] = await getattr(client, operation)(**params)
         if "Body" in response:
             async with response["Body"] as stream:
@@ -61,6 +67,7 @@ class AiobotocoreWire:
         from aiobotocore.config import AioConfig
 
         from caraway.aws.sdk_requests import lightened
+        from caraway.aws.shortcut import shortcut_of
 
         async with self._lock:
             if service not in self._clients:
@@ -71,8 +78,10 @@ class AiobotocoreWire:
                         AioConfig, service, connector_args={"keepalive_timeout": IDLE_S}
                     ),
                 )
-                self._clients[service] = lightened(await opening.__aenter__(), service)
+                client = lightened(await opening.__aenter__(), service)
                 self._opened.append(opening)
+                self._shortcuts[service] = shortcut_of(client)
+                self._clients[service] = client
             return self._clients[service]
 
     async def renew(self) -> None:
@@ -80,6 +89,7 @@ class AiobotocoreWire:
         now = time.monotonic()
         self._session = None
         self._clients.clear()
+        self._shortcuts.clear()
         self._retired += [(now, each) for each in self._opened]
         self._opened.clear()
         while self._retired and now - self._retired[0][0] > GIVEN_UP_S:
@@ -88,6 +98,7 @@ class AiobotocoreWire:
     async def close(self) -> None:
         """Close the connections; another loop may open new ones."""
         self._clients.clear()
+        self._shortcuts.clear()
         self._lock = asyncio.Lock()
         self._opened += [each for _, each in self._retired]
         self._retired.clear()
