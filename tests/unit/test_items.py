@@ -26,6 +26,7 @@ from caraway.requests.items import (
     OrElse,
     Present,
     Sum,
+    as_read,
     from_attribute,
     from_item,
     to_attribute,
@@ -48,6 +49,11 @@ values = st.recursive(
 @given(st.dictionaries(st.text(min_size=1), values, max_size=4))
 def test_an_item_comes_back_from_its_wire_form(item: dict[str, Any]) -> None:
     assert from_item(to_item(item)) == item
+
+
+@given(st.dictionaries(st.text(min_size=1), values | st.tuples(values), max_size=4))
+def test_what_an_item_comes_back_as_is_known_without_its_wire_form(item: dict[str, Any]) -> None:
+    assert repr(as_read(item)) == repr(from_item(to_item(item)))
 
 
 @pytest.mark.parametrize(

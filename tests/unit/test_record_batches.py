@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from caraway.aws.asyncio_aws import AsyncioAws
 from caraway.aws.blocking_aws import BlockingAws
-from caraway.aws.coalesce import WRITES, Load
+from caraway.aws.coalesce import WRITES
 from caraway.aws.lanes import lane_of
 from caraway.aws.memory import MemoryAws
 from caraway.aws.travel import DOUBTED_S, PAUSES_S, REFUSED_S
@@ -342,11 +342,8 @@ def test_a_batch_that_nobody_answers_is_not_tried_one_by_one() -> None:
 
 
 def test_batches_are_bounded_in_bytes() -> None:
-    load, large = Load(WRITES), finish("1")
-    large = UpdateItem(TABLE, "1", Change({"result": "x" * 600_000}), MINE)
-    load.put(large)
-    assert not load.fits(UpdateItem(TABLE, "2", large.change, MINE))
-    assert load.fits(finish("2"))
+    large = [UpdateItem(TABLE, id, Change({"result": "x" * 600_000}), MINE) for id in "123"]
+    assert list(WRITES.cut([large[0], finish("4"), large[1], finish("5"), large[2]])) == [2, 2, 1]
 
 
 @pytest.mark.parametrize(

@@ -91,13 +91,19 @@ class Batch(ABC):
 
     def cut(self, requests: Sequence[Any]) -> Iterator[int]:
         """Yield how many requests each batch takes, of those that wait, in their order."""
-        load, count = Load(self), 0
+        keys: set[Hashable] = set()
+        count = total = 0
         for request in requests:
-            if not load.fits(request):
+            size, key = self.size_bytes(request), self.key(request)
+            is_full = count >= self.limit or total + size > self.limit_bytes
+            if count and (is_full or key in keys):
                 yield count
-                load, count = Load(self), 0
-            load.put(request)
+                keys.clear()
+                count = total = 0
+            if key is not None:
+                keys.add(key)
             count += 1
+            total += size
         if count:
             yield count
 
@@ -219,7 +225,11 @@ class _Writes(Batch):
     in_turn = True
 
     def size_bytes(self, request: UpdateItem) -> int:
-        return sum(len(each) for each in request.change.assign.values() if isinstance(each, str))
+        size = 0
+        for each in request.change.assign.values():
+            if isinstance(each, str):
+                size += len(each)
+        return size
 
     def key(self, request: UpdateItem) -> Hashable:
         return request.id
@@ -326,37 +336,6 @@ def _elements(request: UpdateItem) -> Iterator[tuple[str, str]]:
     for name, elements in request.change.add.items():
         for element in elements:
             yield name, element
-
-
-class Load:
-    """What a batch that fills holds, against its limits."""
-
-    def __init__(self, batch: Batch) -> None:
-        self._batch = batch
-        self._keys: set[Hashable] = set()
-        self._bytes = 0
-        self._count = 0
-
-    @property
-    def is_full(self) -> bool:
-        """Whether nothing more can fit."""
-        return self._count >= self._batch.limit
-
-    def fits(self, request: Any) -> bool:
-        """Say whether a request may join; the first always may."""
-        if not self._count:
-            return True
-        size = self._bytes + self._batch.size_bytes(request)
-        taken = self._batch.key(request) in self._keys
-        return not (taken or self.is_full or size > self._batch.limit_bytes)
-
-    def put(self, request: Any) -> None:
-        """Let a request join."""
-        key = self._batch.key(request)
-        if key is not None:
-            self._keys.add(key)
-        self._bytes += self._batch.size_bytes(request)
-        self._count += 1
 
 
 def _bytes_of(text: str) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from caraway.lean import dataclass
 
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 Item: TypeAlias = "dict[str, Any]"
 """An item as plain Python values: str, bool, int, float, bytes, None, set[str], list, dict."""
+
+
+_AS_THEY_ARE: Final = frozenset({str, int, bool, float, bytes, type(None)})
+"""Types of values that come back as they went."""
 
 
 def to_attribute(value: Any) -> dict[str, Any]:
@@ -54,6 +58,8 @@ def to_attribute(value: Any) -> dict[str, Any]:
 def from_attribute(attribute: Mapping[str, Any]) -> Any:
     """Return the plain value of one wire form; numbers come back as int where they are whole."""
     ((kind, value),) = attribute.items()
+    if kind == "S":  # most are
+        return value
     match kind:
         case "N":
             return int(value) if value.lstrip("-").isdigit() else float(value)
@@ -67,6 +73,14 @@ def from_attribute(attribute: Mapping[str, Any]) -> Any:
             return from_item(value)
         case _:
             return value
+
+
+def as_read(plain: Mapping[str, Any]) -> Item:
+    """Return an item as it comes back from DynamoDB: a tuple is a list then, for example."""
+    return {
+        name: value if type(value) in _AS_THEY_ARE else from_attribute(to_attribute(value))
+        for name, value in plain.items()
+    }
 
 
 def to_item(plain: Mapping[str, Any]) -> dict[str, Any]:

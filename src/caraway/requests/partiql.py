@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from caraway.requests.items import OrElse, Sum, from_item, to_attribute, to_item
+from caraway.requests.items import OrElse, Sum, as_read, from_item, to_attribute
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,7 +61,7 @@ def statement(request: UpdateItem) -> dict[str, Any]:
 def written(request: UpdateItem, response: Mapping[str, Any]) -> Item | None:
     """Return the item as it is after a statement; None if the response does not say."""
     if request.is_first:
-        return from_item(to_item(created(request)))
+        return as_read(created(request))
     return from_item(response["Item"]) if "Item" in response else None
 
 
