@@ -1,4 +1,4 @@
-"""What a worker holds: slots, pauses while AWS does not answer, and the heartbeat."""
+"""What a worker holds: pauses while AWS does not answer, and the heartbeat."""
 
 from __future__ import annotations
 
@@ -32,69 +32,9 @@ from caraway.workers.holding import (
     Backoff,
     Heartbeat,
     Held,
-    Slots,
 )
 
 DOWN = EndpointUnreachable("nobody answers")
-
-
-# -- slots ----------------------------------------------------------------------------------------
-
-
-def test_waiting_for_slots_ends_when_enough_are_free() -> None:
-    async def scene() -> int:
-        slots = Slots(4)
-        slots.take(4)
-        waiting = asyncio.ensure_future(slots.wait_for(2, 3_600))
-        await asyncio.sleep(0)
-        slots.give_back()
-        await asyncio.sleep(0)
-        assert not waiting.done()
-        slots.give_back()
-        await waiting
-        return slots.free
-
-    assert asyncio.run(scene()) == 2
-
-
-def test_one_slot_is_enough_when_patience_is_over() -> None:
-    async def scene() -> int:
-        slots = Slots(10)
-        slots.take(9)
-        await slots.wait_for(10, 0)
-        return slots.free
-
-    assert asyncio.run(scene()) == 1
-
-
-def test_without_a_slot_patience_has_no_end() -> None:
-    async def scene() -> None:
-        slots = Slots(1)
-        slots.take(1)
-        waiting = asyncio.ensure_future(slots.wait_for(1, 0))
-        for _ in range(3):
-            await asyncio.sleep(0)
-            assert not waiting.done()
-        slots.give_back()
-        await waiting
-
-    asyncio.run(scene())
-
-
-def test_who_asks_for_slots_first_is_served_first_and_nobody_gets_more_than_there_are() -> None:
-    async def scene() -> list[int]:
-        slots = Slots(3)
-        first = asyncio.ensure_future(slots.reserve(2, 3_600))
-        second = asyncio.ensure_future(slots.reserve(2, 0))
-        third = asyncio.ensure_future(slots.reserve(2, 0))
-        reserved = [await first, await second]
-        await asyncio.sleep(0)
-        assert (slots.free, third.done()) == (0, False)
-        slots.give_back(3)
-        reserved.append(await third)
-        return reserved
-
-    assert asyncio.run(scene()) == [2, 1, 2]
 
 
 # -- pauses ---------------------------------------------------------------------------------------

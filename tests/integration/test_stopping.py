@@ -12,10 +12,12 @@ import pytest
 from caraway import Caraway, Queue
 from caraway.requests.sqs import ChangeMessageVisibility, ReceivedMessage, ReceiveMessages
 from caraway.workers import receiving, session
-from caraway.workers.holding import Backoff, Heartbeat, Slots
+from caraway.workers.holding import Backoff, Heartbeat
 from caraway.workers.pools import PoolOptions, make_pool
+from caraway.workers.prefetch import Prefetch
 from caraway.workers.receiving import Receiver
 from caraway.workers.session import Session
+from caraway.workers.slots import Slots
 from caraway.workers.vitals import Vitals, Watch
 
 QUEUE = Queue("default", consumer="ecs")
@@ -116,7 +118,7 @@ def test_a_receive_that_is_never_answered_does_not_keep_a_worker_from_stopping(
 
 
 def receiver_on(
-    aws: Any, stopping: asyncio.Event, watch: Watch, slots: Slots | None = None
+    aws: Any, stopping: asyncio.Event, watch: Watch, prefetch: Prefetch | None = None
 ) -> Receiver:
     site: Any = SimpleNamespace(queue_prefix="")
     return Receiver(
@@ -124,7 +126,7 @@ def receiver_on(
         site,
         QUEUE,
         alone=True,
-        slots=slots or Slots(2),
+        prefetch=prefetch or Prefetch(Slots(2)),
         working=Backoff(shared=True),
         stopping=stopping,
         begin=lambda _: None,
@@ -165,7 +167,8 @@ def test_full_receives_bring_others_beside_them_and_an_idle_queue_has_one_in_fli
 ) -> None:
     async def scene() -> list[int]:
         aws, stopping = PollingAws(), asyncio.Event()
-        receiver = receiver_on(aws, stopping, Watch("polling of default"), Slots(slots))
+        prefetch = Prefetch(Slots(slots))
+        receiver = receiver_on(aws, stopping, Watch("polling of default"), prefetch)
         polling = asyncio.ensure_future(receiver.run())
         await until(lambda: aws.polls)
         seen = []
@@ -176,6 +179,7 @@ def test_full_receives_bring_others_beside_them_and_an_idle_queue_has_one_in_fli
                 await asyncio.sleep(0)
             seen.append(sum(not each.done() for each in aws.polls))
         stopping.set()
+        prefetch.close()
         if not aws.polls[-1].done():
             aws.polls[-1].set_result([])
         await polling

@@ -65,7 +65,7 @@ class _Ahead:
             await StandStill(TurnToCome())
         return answer == "comes"
 
-    async def is_over(self) -> None:
+    async def is_over(self, *, hooked: bool = False) -> None:
         """Let nobody wait."""
 
 

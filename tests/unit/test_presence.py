@@ -209,7 +209,7 @@ def attendance() -> Callable[..., Attendance]:
             "pool": SimpleNamespace(name="threads", concurrency=10),
             "queues": [Queue("default")],
             "executor": SimpleNamespace(running={}),
-            "held": [],
+            "slots": SimpleNamespace(running=0),
             "tally": Tally(lambda _event: None),
             "interval_s": 30.0,
         }
@@ -279,7 +279,7 @@ def test_a_worker_says_what_it_does(attendance: Callable[..., Attendance]) -> No
     worker = attendance(
         aws,
         executor=SimpleNamespace(running=running),
-        held=[SimpleNamespace(running=True), SimpleNamespace(running=False)],
+        slots=SimpleNamespace(running=1),
         tally=tally,
     )
     tally(Received(message, None))  # type: ignore[arg-type]

@@ -41,7 +41,7 @@ class FakeTurn:
     async def comes(self) -> bool:
         return self.has_come
 
-    async def is_over(self) -> None:
+    async def is_over(self, *, hooked: bool = False) -> None:
         self.is_told = True
 
 

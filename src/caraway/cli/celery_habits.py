@@ -40,10 +40,11 @@ WORKER_OPTIONS: Final[Mapping[str, str]] = {
     "-s --schedule-filename --schedule": _NO_BEAT,
     "--scheduler": _NO_BEAT,
     "--prefetch-multiplier --disable-prefetch": (
-        "nothing is prefetched: a worker asks SQS for as many messages as it has free slots (-c)"
+        "a worker asks SQS for as many messages as it has free slots (-c), and for at most ten "
+        "more where tasks are so quick that they begin within 0.2 s"
     ),
     "-O --optimization": (
-        "every worker is fair: it asks SQS for as many messages as it has free slots (-c)"
+        "every worker is fair: it asks SQS for as many messages as will begin at once (-c)"
     ),
     "-E --task-events --events": "the task records are the monitor: workers send no events",
     "--without-gossip": _TALK,
@@ -98,7 +99,7 @@ INSPECTIONS: Final[Mapping[str, str]] = {
     "objgraph": "look into the process with a profiler",
     "query_task": "'caraway result ID' shows what is known of a task, on whatever worker it runs",
     "report": "'caraway doctor' looks at the settings and at AWS",
-    "reserved": "nothing is reserved: a worker receives a message when it has a free slot",
+    "reserved": "nothing is reserved: a worker receives what will begin at once",
     "revoked": "'caraway result ID' shows it of a task, 'caraway revoke --list' of stamps",
     "scheduled": "no worker holds a task for later, SQS does: 'caraway queues' shows how many",
 }

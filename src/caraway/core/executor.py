@@ -219,7 +219,8 @@ class Executor:
         runtime_s = (self._aws.now() - claimed.began).total_seconds()
         claimed = replace(claimed, runtime_s=runtime_s)
         if claimed.job.delivery.turn is not None:
-            await claimed.job.delivery.turn.is_over()
+            hooked = claimed.job.task.hooks is not None
+            await claimed.job.delivery.turn.is_over(hooked=hooked)
         if isinstance(outcome, Lost):
             return claimed, await self._lost(claimed, outcome.why)
         if isinstance(outcome, Stopped):

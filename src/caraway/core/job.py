@@ -55,6 +55,8 @@ class Job:
             return self
         alone = delivery.receive_count > 1 or self.task.at_most_once
         terms = await delivery.turn.admit(self.task.name, alone=alone)
+        if terms.counts and terms.lease_s == delivery.lease_s:
+            return self
         return replace(self, delivery=replace(delivery, lease_s=terms.lease_s), counts=terms.counts)
 
 

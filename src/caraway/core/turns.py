@@ -41,6 +41,9 @@ class Turn(Protocol):
         """Wait until the function may begin; False if that does not come soon after the claim."""
         ...
 
-    async def is_over(self) -> None:
-        """Let the next one begin; wait until the ending is to be written."""
+    async def is_over(self, *, hooked: bool = False) -> None:
+        """Let the next one begin; wait until the ending is to be written.
+
+        ``hooked``: hooks of the task follow its ending.
+        """
         ...

@@ -1,4 +1,4 @@
-"""What a worker holds: slots for tasks, received messages, and the heartbeat that keeps them."""
+"""What a worker holds: received messages, the heartbeat that keeps them, and its pauses."""
 
 from __future__ import annotations
 
@@ -67,59 +67,6 @@ class Held:
     running: bool = False
     began_at: float = math.inf
     is_renewed: bool = True
-
-
-class Slots:
-    """Counts the tasks that may still be taken on."""
-
-    def __init__(self, total: int) -> None:
-        self.total = total
-        self.taken = 0
-        self._changed = asyncio.Event()
-        self._turns = asyncio.Lock()
-
-    @property
-    def free(self) -> int:
-        """Slots that nothing has taken."""
-        return self.total - self.taken
-
-    def take(self, count: int) -> None:
-        """Take slots that are free."""
-        self.taken += count
-
-    def give_back(self, count: int = 1) -> None:
-        """Give slots back."""
-        self.taken -= count
-        self._changed.set()
-
-    async def reserve(self, wanted: int, patience_s: float) -> int:
-        """Take so many slots, or after ``patience_s`` those that are free, at least one.
-
-        Who asks first is served first, so that no queue starves another.
-        """
-        async with self._turns:
-            await self.wait_for(wanted, patience_s)
-            count = min(wanted, self.free)
-            self.take(count)
-            return count
-
-    async def wait_for(self, wanted: int, patience_s: float) -> None:
-        """Wait until so many slots are free; one is enough once no other has followed for a while.
-
-        Fuller receives make fuller batches of deletes: fewer requests a task. Where tasks are long
-        nothing follows soon, and a slot must not stand idle for it.
-
-        Parameters
-        ----------
-        patience_s
-            How long to wait for the next slot to be free, while one is.
-        """
-        while self.free < wanted:
-            self._changed.clear()
-            try:
-                await asyncio.wait_for(self._changed.wait(), patience_s if self.free > 0 else None)
-            except asyncio.TimeoutError:
-                return
 
 
 @dataclass

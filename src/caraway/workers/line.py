@@ -207,7 +207,7 @@ class Turn:
         """Wait until the function may begin; False if that does not come soon after the claim."""
         return await self._line.begin(self)
 
-    async def is_over(self) -> None:
+    async def is_over(self, *, hooked: bool = False) -> None:  # noqa: ARG002 - not in its place
         """Let the next one begin; wait until the ending is to be written."""
         await self._line.end(self)
 

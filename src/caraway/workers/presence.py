@@ -27,15 +27,15 @@ from caraway.signals import heartbeat_sent
 from caraway.utils.log import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Sequence
 
     from caraway.app import Caraway
     from caraway.core.events import Event
     from caraway.core.executor import Executor
     from caraway.core.port import Aws
     from caraway.core.routing import Queue
-    from caraway.workers.holding import Held
     from caraway.workers.pools import Pool
+    from caraway.workers.slots import Slots
 
 logger = get_logger("worker")
 
@@ -77,7 +77,7 @@ class Attendance:
         pool: Pool,
         queues: Sequence[Queue],
         executor: Executor,
-        held: Collection[Held],
+        slots: Slots,
         tally: Tally,
         interval_s: float,
     ) -> None:
@@ -85,7 +85,7 @@ class Attendance:
         self._presences = Presences(app.site.records.table)
         self._about = about_of(app)
         self._executor = executor
-        self._held = held
+        self._slots = slots
         self._tally = tally
         self._beats = 0
         self._described_at: float | None = None
@@ -161,7 +161,7 @@ class Attendance:
             self._first,
             beat_at=self._aws.now().timestamp(),
             processed=self._tally.processed,
-            running=sum(each.running for each in self._held),
+            running=self._slots.running,
             tasks=tuple(
                 RunningTask(each.message.id, each.message.task, each.began.timestamp())
                 for each in claimed[:RUNNING_SHOWN]

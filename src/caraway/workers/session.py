@@ -18,11 +18,13 @@ from caraway.requests.dynamodb import ConditionFailed
 from caraway.requests.sqs import ChangeMessageVisibility, DeleteMessage
 from caraway.signals import worker_shutting_down
 from caraway.utils.log import get_logger
-from caraway.workers.holding import Backoff, Heartbeat, Held, Slots
+from caraway.workers.holding import Backoff, Heartbeat, Held
 from caraway.workers.observing import observer
+from caraway.workers.prefetch import Prefetch
 from caraway.workers.presence import Attendance, Tally
 from caraway.workers.protection import LONG_S, TaskProtection
 from caraway.workers.receiving import POLL_S, Receiver, release
+from caraway.workers.slots import Slots
 from caraway.workers.vitals import LoopFailedError, Vitals, kept_running
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from caraway.core.disposition import Disposition
     from caraway.core.routing import Queue
     from caraway.workers.pools import Pool
+    from caraway.workers.slots import Turn
     from caraway.workers.vitals import Watch
 
 logger = get_logger("worker")
@@ -78,6 +81,7 @@ class Session:
             observe=tally,
         )
         self._slots = Slots(pool.concurrency)
+        self._prefetch = Prefetch(self._slots)
         self._working = Backoff(shared=True)
         self._held: set[Held] = set()
         self._attendance = heartbeat_interval_s and Attendance(
@@ -87,7 +91,7 @@ class Session:
             pool=pool,
             queues=queues,
             executor=self._executor,
-            held=self._held,
+            slots=self._slots,
             tally=tally,
             interval_s=heartbeat_interval_s,
         )
@@ -104,7 +108,7 @@ class Session:
                 self._site,
                 queue,
                 alone=len(queues) == 1,
-                slots=self._slots,
+                prefetch=self._prefetch,
                 working=self._working,
                 stopping=self._stopping,
                 begin=self._begin,
@@ -170,6 +174,8 @@ class Session:
             self._stopped_at = asyncio.get_running_loop().time()
             self._vitals.stopping = True
             self._stopping.set()
+            self._slots.close()
+            self._prefetch.close()
 
     # -- receiving ----------------------------------------------------------------------------
 
@@ -232,8 +238,8 @@ class Session:
         self._held.update(received)
         for together in _in_order(received):
             # One of a group runs at a time. No other worker gets those behind it meanwhile, so
-            # that to hold them takes nothing from anybody, and their slots are others'.
-            self._slots.give_back(len(together) - 1)
+            # that to hold them takes nothing from anybody, and they count as one.
+            self._prefetch.give_back(len(together) - 1)
             job = asyncio.ensure_future(self._work_through(together))
             self._jobs[job] = together
             job.add_done_callback(self._jobs.pop)
@@ -254,29 +260,28 @@ class Session:
     # -- working ------------------------------------------------------------------------------
 
     async def _work_through(self, together: list[Held]) -> None:
-        """Run messages in their order; the first that stays keeps back those behind it.
+        """Run messages in their order; the first that stays keeps back those behind it."""
+        hold, last = self._prefetch.hold(), together[-1]
+        try:
+            for place, held in enumerate(together):
+                disposition = await self._work(held, hold.end if held is last else _nothing)
+                if isinstance(disposition, Leave):
+                    hold.end()
+                    left = (self._acknowledge(each, disposition) for each in together[place:])
+                    await asyncio.gather(*left)
+                    return
+                await self._acknowledge(held, disposition)
+        finally:
+            hold.let_go()
 
-        They have one slot, which is free before the last of them is acknowledged.
-        """
-        last = len(together) - 1
-        for place, held in enumerate(together):
-            disposition = await self._work(held)
-            if isinstance(disposition, Leave):
-                self._slots.give_back()
-                left = (self._acknowledge(each, disposition) for each in together[place:])
-                await asyncio.gather(*left)
-                return
-            if place == last:
-                self._slots.give_back()
-            await self._acknowledge(held, disposition)
-
-    async def _work(self, held: Held) -> Disposition:
-        """Run one message; what it raises leaves it on its queue."""
+    async def _work(self, held: Held, ends: Callable[[], None]) -> Disposition:
+        """Run one message; what it raises leaves it on its queue. ``ends`` hears of its end."""
+        turn = self._slots.turn(float(held.queue.visibility_timeout_s), ends)
         try:
             if self._stopping.is_set():
                 return Leave(0, "the worker stops")
             held.running, held.began_at = True, asyncio.get_running_loop().time()
-            disposition = await self._executor.execute(self._delivery(held))
+            disposition = await self._executor.execute(self._delivery(held, turn))
             self._working.succeed(held.message.message_id)
         except OperationalError as error:
             wait_s = self._working.fail(error, held.message.message_id)
@@ -284,10 +289,12 @@ class Session:
         except Exception:
             logger.exception("the worker could not handle a message of %s", held.queue.name)
             return Leave(held.queue.visibility_timeout_s, "it could not be handled")
+        finally:
+            turn.leave()
         return disposition
 
     @staticmethod
-    def _delivery(held: Held) -> Delivery:
+    def _delivery(held: Held, turn: Turn) -> Delivery:
         message = held.message
         return Delivery(
             body=message.body,
@@ -297,6 +304,7 @@ class Session:
             sent_at_s=message.sent_at_s,
             group_id=message.group_id,
             attributes=message.attributes,
+            turn=turn,
         )
 
     async def _acknowledge(self, held: Held, disposition: Disposition) -> None:
@@ -360,6 +368,10 @@ class Session:
         for each in several:
             self._held.discard(each)
         await release(self._aws, several)
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 async def _all_of(jobs: list[asyncio.Task[None]]) -> None:
