@@ -99,7 +99,7 @@ class SettingsMapping(Mapping[str, Any]):
         that has no meaning here is accepted, with one warning that says what takes its place.
     """
 
-    __slots__ = ("_environ", "_given", "_overrides", "version")
+    __slots__ = ("_environ", "_given", "_known", "_overrides", "version")
 
     declared: ClassVar[dict[str, Setting[Any]]] = {}
     """The settings by name, in the order of their declaration."""
@@ -110,6 +110,7 @@ class SettingsMapping(Mapping[str, Any]):
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
         object.__setattr__(self, "_environ", environ)
         object.__setattr__(self, "_given", {})
+        object.__setattr__(self, "_known", {})
         object.__setattr__(self, "_overrides", None)
         object.__setattr__(self, "version", 0)
 
@@ -118,6 +119,7 @@ class SettingsMapping(Mapping[str, Any]):
         """Counts the changes, so that what is built from settings knows when to be built anew."""
         _environ: Mapping[str, str] | None
         _given: dict[str, Any]
+        _known: dict[str, Any]  # what was read since the last change: a call reads seven settings
         _overrides: dict[str, Any] | None
     else:  # hidden from type checkers, so that they refuse unknown attributes
 
@@ -133,6 +135,12 @@ class SettingsMapping(Mapping[str, Any]):
                 self[name] = value
 
     def __getitem__(self, name: str) -> Any:
+        known = self._known
+        if name not in known:
+            known[name] = self._value(name)
+        return known[name]
+
+    def _value(self, name: str) -> Any:
         overrides = self._read_environment() if self._overrides is None else self._overrides
         if name in overrides:
             return overrides[name]
@@ -183,6 +191,8 @@ class SettingsMapping(Mapping[str, Any]):
             if setting is not None:
                 accepted[setting.name] = setting.kind.value(name, value)
         self._given.update(accepted)
+        # Anew, and not cleared: another thread may be about to keep what it has read before.
+        object.__setattr__(self, "_known", {})
         object.__setattr__(self, "version", self.version + 1)
 
     def config_from_object(self, source: object, namespace: str | None = None) -> None:

@@ -103,11 +103,15 @@ class Signature(Generic[R_co]):
         check_options(options)
         cloned = object.__new__(type(self))
         vars(cloned).update(vars(self))
-        cloned.args = self.args if self.immutable else (*(args or ()), *self.args)
+        cloned.args = self.whole_args(args or ())
         cloned.kwargs = dict(self.kwargs) if self.immutable else {**self.kwargs, **(kwargs or {})}
         own = {name: _own_copy(value) for name, value in self.options.items()}
-        cloned.options = with_options(own, options)
+        cloned.options = with_options(own, options) if options else own
         return cloned
+
+    def whole_args(self, before: Sequence[Any]) -> tuple[Any, ...]:
+        """Return its arguments with others in front, unless it is immutable."""
+        return self.args if self.immutable or not before else (*before, *self.args)
 
     def set(self, *, immutable: bool | None = None, **options: Any) -> Signature[R_co]:
         """Set options in place; returns itself."""
@@ -141,6 +145,8 @@ class Signature(Generic[R_co]):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Signature[R_co]:
         """Return a copy with what a canvas around it adds: its links come after the own ones."""
+        if not options:
+            return self.clone(args, kwargs)
         others = {name: value for name, value in options.items() if name not in LINKS}
         cloned = self.clone(args, kwargs, **others)
         for name in LINKS & options.keys():

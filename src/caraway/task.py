@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, ParamSpec, TypeVar
 
 from caraway import calls
 from caraway.core.context import Context, current
@@ -24,6 +24,15 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_OF_EACH_CALL: Final = (
+    "queue",
+    "expires",
+    "time_limit",
+    "soft_time_limit",
+    "serializer",
+    "compression",
+)
+"""Options of a task that are also those of its calls."""
 _entering: ContextVar[Context | None] = ContextVar("caraway_entering", default=None)
 """The request whose task is about to be called by its worker, through a ``__call__`` of its own."""
 
@@ -252,14 +261,13 @@ class Task(Inside, Generic[P, R]):
         self, options: Mapping[str, Any], args: Any = None, kwargs: Any = None
     ) -> dict[str, Any]:
         """Return the options of a call over the task's own; without arguments, of a signature."""
-        own = ("queue", "expires", "time_limit", "soft_time_limit", "serializer", "compression")
         given = by_our_names(options)
-        if given.get("message_group_id") is None and self.message_group_id is not None:
+        if self.message_group_id is not None and given.get("message_group_id") is None:
             given["message_group_id"] = self._group_of(args, kwargs)
-        return {
-            **{name: value for name in own if (value := getattr(self, name)) is not None},
-            **given,
-        }
+        for name in _OF_EACH_CALL:
+            if name not in given and (value := getattr(self, name)) is not None:
+                given[name] = value
+        return given
 
     def _group_of(self, args: Any, kwargs: Any) -> str | None:
         """Return the message group of a call, None where its arguments are not known yet."""

@@ -11,7 +11,7 @@ from caraway.batches import Departure, collecting, give_up, send_departures
 from caraway.calls import departure, publication
 from caraway.canvas import Canvas
 from caraway.core.context import current
-from caraway.core.ids import member_id, new_id
+from caraway.core.ids import new_id
 from caraway.core.lots import lots
 from caraway.core.message import digest_of
 from caraway.core.outcomes import all_done
@@ -230,11 +230,11 @@ class _Noted:
 
     def _derives(self, member: Workflow) -> bool:
         """Say whether a member's result is no more than an id, which follows from the group's."""
-        (first, *rest) = member
+        first = member[0]
         return (
-            not rest
+            len(member) == 1
             and isinstance(first, Call)
-            and first.id == member_id(self._id, self._size)
+            and first.what.id is None  # it names none: the one that it has now is derived
             and not _leaves_nothing(self._app, first.what)
         )
 
@@ -265,13 +265,13 @@ def departures(app: AppBase, calls: Sequence[Placed], now: datetime) -> list[Dep
     described: list[Departure] = []
     try:
         for call, place in calls:
-            signature = call.what.clone(call.prepended, task_id=call.id)
-            task, options = app.tasks.get(signature.task), signature.options
+            signature = call.what
+            args, kwargs = signature.whole_args(call.prepended), signature.kwargs
+            options = {**signature.options, "task_id": call.id}
+            task = app.tasks.get(signature.task)
             if task is not None:
-                options = task.options_of_call(options, signature.args, signature.kwargs)
-            made = publication(
-                signature.task if task is None else task, signature.args, signature.kwargs, options
-            )
+                options = task.options_of_call(options, args, kwargs)
+            made = publication(signature.task if task is None else task, args, kwargs, options)
             described.append(departure(app, made, options, now, place))
     except BaseException as error:
         give_up(described, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -17,6 +18,7 @@ from caraway.core.port import run_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
+    from concurrent.futures import ThreadPoolExecutor
     from datetime import datetime
 
     from caraway.aws.lanes import Lane
@@ -28,7 +30,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 THREADS: Final = 16
-"""Requests of one caller in flight at a time."""
+"""Requests of one caller in flight at a time; all callers but for one request each share them."""
 
 
 class Botocore:
@@ -106,6 +108,7 @@ class BlockingAws:
         self._travel = Travel(self)
         self._sharing = Sharing(self._in_batches)
         self._renewed_at = float("-inf")
+        self._threads: tuple[int, ThreadPoolExecutor] | None = None
 
     async def perform(self, request: Request[R]) -> R:
         """Perform one request."""
@@ -119,12 +122,14 @@ class BlockingAws:
 
     async def _remember(self, request: Request[R]) -> R:
         """Ask once, whatever the number of threads; a failure is forgotten."""
-        if request not in self._remembered:
-            with self._remembering:
-                if request not in self._remembered:
-                    self._remembered[request] = await self._single(request)
-        remembered: R = self._remembered[request]
-        return remembered
+        remembered: R | None = self._remembered.get(request)
+        if remembered is not None:
+            return remembered
+        with self._remembering:
+            if request not in self._remembered:
+                self._remembered[request] = await self._single(request)
+            asked: R = self._remembered[request]
+        return asked
 
     async def _single(self, request: Request[R]) -> R:
         try:
@@ -173,7 +178,7 @@ class BlockingAws:
             return run_now(self._travel.go(lane, batch))
 
         in_turn = keeps_order(lane) or lane[0].in_turn
-        answered = [go(batch) for batch in several] if in_turn else _at_once(go, several)
+        answered = [go(batch) for batch in several] if in_turn else self._at_once(go, several)
         return [outcome for outcomes in answered for outcome in outcomes]
 
     async def alone(self, requests: Sequence[Request[R]]) -> list[R | Exception]:
@@ -182,7 +187,35 @@ class BlockingAws:
 
     def _in_threads(self, requests: Sequence[Request[R]]) -> list[R | Exception]:
         """Perform requests that AWS takes in no batch, several at a time."""
-        return _at_once(lambda request: run_now(_outcome(self.perform(request))), requests)
+        return self._at_once(lambda request: run_now(_outcome(self.perform(request))), requests)
+
+    def _at_once(self, function: Callable[[T], R], arguments: Sequence[T]) -> list[R]:
+        """Call a function with each argument, several at a time, here and in threads."""
+        if len(arguments) < 2:
+            return [function(each) for each in arguments]
+        first, *others = arguments
+        try:
+            threads = self._kept_threads()
+            begun = [threads.submit(function, each) for each in others]
+        except RuntimeError:  # the interpreter ends, and no thread can begin any more
+            return [function(each) for each in arguments]
+        try:
+            return [function(first), *(each.result() for each in begun)]
+        finally:
+            for each in begun:  # where something has interrupted this one
+                each.cancel()
+
+    def _kept_threads(self) -> ThreadPoolExecutor:
+        """Return the threads: a batch costs half as much again where one begins for it.
+
+        A process that was forked has none of those that there were.
+        """
+        process, kept = os.getpid(), self._threads
+        if kept is None or kept[0] != process:
+            from concurrent.futures import ThreadPoolExecutor
+
+            kept = self._threads = process, ThreadPoolExecutor(THREADS - 1, "caraway-aws")
+        return kept[1]
 
     async def respond(self, service: str, operation: str, params: dict[str, Any]) -> dict[str, Any]:
         """Put one operation to the SDK; once more where AWS says that credentials are over."""
@@ -215,7 +248,10 @@ class BlockingAws:
         return self._clock.now()
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, and let the threads end."""
+        kept, self._threads = self._threads, None
+        if kept is not None and kept[0] == os.getpid():
+            kept[1].shutdown(wait=False)
         self._send.close()
 
 
@@ -225,18 +261,3 @@ async def _outcome(asking: Coroutine[Any, Any, R]) -> R | Exception:
         return await asking
     except Exception as error:  # noqa: BLE001 - the answer of a batch's entry
         return error
-
-
-def _at_once(function: Callable[[T], R], arguments: Sequence[T]) -> list[R]:
-    """Call a function with each argument, several at a time, here and in threads."""
-    if len(arguments) < 2:
-        return [function(each) for each in arguments]
-    from concurrent.futures import ThreadPoolExecutor
-
-    first, *others = arguments
-    with ThreadPoolExecutor(min(THREADS, len(arguments)) - 1) as threads:
-        try:
-            begun = [threads.submit(function, each) for each in others]
-        except RuntimeError:  # the interpreter ends, and no thread can begin any more
-            return [function(each) for each in arguments]
-        return [function(first), *(each.result() for each in begun)]

@@ -26,7 +26,7 @@ def derived_id(*parts: object) -> str:
     Used for what must have one id however often it is described: a child of a running task, an
     occurrence of a schedule.
     """
-    text = "\x1f".join(str(part) for part in parts).encode("utf-8", "surrogatepass")
+    text = "\x1f".join(map(str, parts)).encode("utf-8", "surrogatepass")
     return _uuid(hashlib.sha256(text).digest(), version=5)
 
 

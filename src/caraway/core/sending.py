@@ -51,8 +51,11 @@ async def request_to_send(aws: Aws, site: Site, outgoing: Outgoing) -> Sending:
     ImproperlyConfigured
         If it is too large to send and no bucket is configured.
     """
+    return await _request(aws, site, outgoing, await queue_url(aws, site, outgoing.queue))
+
+
+async def _request(aws: Aws, site: Site, outgoing: Outgoing, url: str) -> Sending:
     message, queue, to = outgoing.message, outgoing.queue, site.scheduling
-    url = await queue_url(aws, site, queue)
     body = await pack(aws, site.store, message, site.signing)
     wait_s, limit_s = _wait_s(aws, outgoing), site.delay_limit_s
     if wait_s > limit_s and message.eta and to is not None and _fits(body):
@@ -113,43 +116,44 @@ async def send_each(
     (0 s), ``interval_step`` (0.2 s) and ``interval_max`` (0.2 s), on top of the SDK's own retries.
     Those that were taken are not sent again.
     """
-    limit = policy.get("max_retries", 3)
-    wait_s = float(policy.get("interval_start", 0))
-    failures: list[Exception | None] = [None] * len(outgoings)
-    tried, left = 0, list(range(len(outgoings)))
-    while True:
-        outcomes = await _send_some(aws, site, [outgoings[place] for place in left])
-        for place, outcome in zip(left, outcomes, strict=True):
-            failures[place] = outcome if isinstance(outcome, Exception) else None
-        left = [place for place in left if isinstance(failures[place], _PASSING)]
-        if not left or (limit is not None and tried >= limit):
-            return failures
+    outcomes = await _send_some(aws, site, outgoings)
+    tried, wait_s = 0, float(policy.get("interval_start", 0))
+    while left := [place for place, each in enumerate(outcomes) if isinstance(each, _PASSING)]:
+        limit = policy.get("max_retries", 3)
+        if limit is not None and tried >= limit:
+            break
         await aws.sleep(wait_s)
+        again = await _send_some(aws, site, [outgoings[place] for place in left])
+        for place, outcome in zip(left, again, strict=True):
+            outcomes[place] = outcome
         tried += 1
         step = float(policy.get("interval_step", 0.2))
         wait_s = min(wait_s + step, float(policy.get("interval_max", 0.2)))
+    return [each if isinstance(each, Exception) else None for each in outcomes]
 
 
 async def _send_some(aws: Aws, site: Site, outgoings: Sequence[Outgoing]) -> list[str | Exception]:
     """Send messages; return the answer to each, or why it was not taken."""
-    made: list[Sending | CarawayError] = []
-    for outgoing in outgoings:
-        request = await _request_or_failure(aws, site, outgoing)
-        if isinstance(request, _PASSING):
-            return [request] * len(outgoings)  # the next would meet the same
-        made.append(request)
-    sent = iter(
-        await _performed(aws, [each for each in made if not isinstance(each, CarawayError)])
-    )
-    return [each if isinstance(each, CarawayError) else next(sent) for each in made]
-
-
-async def _request_or_failure(aws: Aws, site: Site, outgoing: Outgoing) -> Sending | CarawayError:
-    """Return what sends a message, or why it cannot be sent: it is too large, for example."""
-    try:
-        return await request_to_send(aws, site, outgoing)
-    except CarawayError as error:
-        return error
+    requests: list[Sending] = []
+    urls: dict[str, str] = {}
+    unfit: dict[int, CarawayError] = {}  # what cannot be sent: it is too large, for example
+    for place, outgoing in enumerate(outgoings):
+        try:
+            name = outgoing.queue.name
+            if name not in urls:
+                urls[name] = await queue_url(aws, site, outgoing.queue)
+            requests.append(await _request(aws, site, outgoing, urls[name]))
+        except _PASSING as error:  # noqa: PERF203 - each has its own failure
+            return [error] * len(outgoings)  # the next would meet the same
+        except CarawayError as error:
+            unfit[place] = error
+    answers = await _performed(aws, requests)
+    if unfit:
+        sent = iter(answers)
+        answers = [
+            unfit[place] if place in unfit else next(sent) for place in range(len(outgoings))
+        ]
+    return answers
 
 
 async def _in_order(aws: Aws, requests: Sequence[Sending]) -> list[str | Exception]:
@@ -158,6 +162,8 @@ async def _in_order(aws: Aws, requests: Sequence[Sending]) -> list[str | Excepti
     It fails as that one did, and is sent again with it: else it would come before it.
     """
     ordered = [place for place, each in enumerate(requests) if _group(each) is not None]
+    if not ordered:
+        return await unhurried(aws, requests)
     others = [place for place, each in enumerate(requests) if _group(each) is None]
     answers: dict[int, str | Exception] = dict(
         zip(others, await unhurried(aws, [requests[place] for place in others]), strict=True)

@@ -144,7 +144,7 @@ def decided(steps: Steps[T], id: str) -> Steps[T]:
 
 def _decided(step: Call[T] | Group[T], id: str) -> Call[T] | Group[T]:
     if isinstance(step, Call):
-        return replace(step, id=id)
+        return Call(step.what, id, step.prepended)
     members = (decided(steps, member_id(id, index)) for index, steps in enumerate(step.members))
     return Group(list(members) if isinstance(step.members, Sequence) else members, id)
 
@@ -161,7 +161,8 @@ def heads(
         return
     first, rest = steps[0], steps[1:]
     if isinstance(first, Call):
-        yield first, replace(place, chain=(*steps_to_json(rest, to_json), *place.chain))
+        chain = steps_to_json(rest, to_json)
+        yield first, replace(place, chain=(*chain, *place.chain)) if chain else place
         return
     if not rest and not place.chain and place.chord is None:
         for index, member in enumerate(first.members):
@@ -227,8 +228,12 @@ def flattened(members: Iterable[Steps[T]]) -> Iterator[Steps[T]]:
     for member in members:
         if is_group(member):
             yield from flattened(member[0].members)
-        elif any(isinstance(step, Call) or step.members for step in member):
+        elif any(map(_calls, member)):
             yield member
+
+
+def _calls(step: Call[T] | Group[T]) -> bool:
+    return isinstance(step, Call) or bool(step.members)
 
 
 def is_group(steps: Steps[T]) -> TypeGuard[tuple[Group[T]]]:
