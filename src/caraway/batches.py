@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from caraway.announcing import after_publish
+from caraway.core.outcomes import all_done
 from caraway.core.port import run_now
 from caraway.core.publish import AT_A_TIME
 from caraway.core.sending import send_each
@@ -17,6 +18,7 @@ from caraway.exceptions import BatchError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from concurrent.futures import Future, ThreadPoolExecutor
     from contextlib import ExitStack
     from contextvars import Context
     from types import TracebackType
@@ -77,14 +79,24 @@ async def send_departures(
 
     What interrupts it is told to each call's middleware, and raised.
     """
-    outcomes: list[Exception | None] = []
     try:
-        for policy, some in groupby(several, lambda each: each.policy):
-            outgoings = [each.outgoing for each in some]
-            outcomes += await send_each(aws, site, outgoings, policy)
+        outcomes = await _send(aws, site, several)
     except BaseException as error:
         give_up(several, error)
         raise
+    return _ended(several, outcomes)
+
+
+async def _send(aws: Aws, site: Site, several: Sequence[Departure]) -> list[Exception | None]:
+    outcomes: list[Exception | None] = []
+    for policy, some in groupby(several, lambda each: each.policy):
+        outcomes += await send_each(aws, site, [each.outgoing for each in some], policy)
+    return outcomes
+
+
+def _ended(
+    several: Sequence[Departure], outcomes: Sequence[Exception | None]
+) -> list[Exception | None]:
     return [each.end(outcome) for each, outcome in zip(several, outcomes, strict=True)]
 
 
@@ -93,6 +105,68 @@ def give_up(several: Sequence[Departure], error: BaseException) -> None:
     for each in several:
         with suppress(BaseException):
             each.end(error)
+
+
+class Ahead:
+    """Sends the calls of a canvas, a hundred in a thread while the next hundred are described.
+
+    One after the other they would wait for each other: AWS for the calls, and they for AWS. The
+    first failure is raised, by what comes after the calls that it is of.
+    """
+
+    def __init__(self, aws: Aws, site: Site) -> None:
+        self._aws, self._site = aws, site
+        self._thread: ThreadPoolExecutor | None = None
+        self._under_way: tuple[Sequence[Departure], Future[list[Exception | None]]] | None = None
+
+    def send(self, several: Sequence[Departure]) -> None:
+        """Send calls after those that are under way: at once if they are the last ones.
+
+        As many as can be described at a time may have others behind them.
+        """
+        try:
+            self._land()
+        except BaseException as error:
+            give_up(several, error)
+            raise
+        if len(several) == AT_A_TIME:
+            with suppress(RuntimeError):  # the interpreter ends, and no thread can begin any more
+                sending = self._begun().submit(self._sent, several)
+                self._under_way = several, sending
+                return
+        all_done(run_now(send_departures(self._aws, self._site, several)))
+
+    def _sent(self, several: Sequence[Departure]) -> list[Exception | None]:
+        return run_now(_send(self._aws, self._site, several))
+
+    def _begun(self) -> ThreadPoolExecutor:
+        if self._thread is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._thread = ThreadPoolExecutor(1, "caraway-ahead")
+        return self._thread
+
+    def _land(self) -> None:
+        """Wait for those that are under way, and end them here, where they were described."""
+        if self._under_way is None:
+            return
+        (several, sending), self._under_way = self._under_way, None
+        try:
+            outcomes = sending.result()
+        except BaseException as error:
+            give_up(several, error)
+            raise
+        all_done(_ended(several, outcomes))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._land()
+        finally:
+            if self._thread is not None:
+                self._thread.shutdown()
 
 
 _current: ContextVar[Batch | None] = ContextVar("caraway_batch", default=None)

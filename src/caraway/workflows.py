@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from caraway.batches import Departure, collecting, give_up, send_departures
+from caraway.batches import Ahead, Departure, collecting, give_up, send_departures
 from caraway.calls import departure, publication
 from caraway.canvas import Canvas
 from caraway.core.context import current
@@ -15,7 +15,6 @@ from caraway.core.ids import new_id
 from caraway.core.lots import lots
 from caraway.core.message import digest_of
 from caraway.core.outcomes import all_done
-from caraway.core.port import run_now
 from caraway.core.publish import AT_A_TIME
 from caraway.core.trail import of_group, of_step
 from caraway.core.workflow import (
@@ -52,12 +51,13 @@ def send_workflow(app: AppBase, canvas: Signature[Any]) -> Any:
     aws, site = (app.aws, app.site) if memory is None else (memory, app.eager_site)
     outline = Outline(app, canvas)
     batch = None if memory is not None else collecting(app)
-    for calls in lots(outline.calls(), AT_A_TIME):
-        if batch is not None:
-            batch.make_room()
-        several = departures(app, calls, aws.now())
-        if batch is None or not batch.put(several):
-            all_done(run_now(send_departures(aws, site, several)))
+    with Ahead(aws, site) as ahead:
+        for calls in lots(outline.calls(), AT_A_TIME):
+            if batch is not None:
+                batch.make_room()
+            several = departures(app, calls, aws.now())
+            if batch is None or not batch.put(several):
+                ahead.send(several)
     return outline.sent()
 
 

@@ -6,15 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from caraway import Signature, chain, chord, group
+from caraway import Middleware, Signature, chain, chord, group
+from caraway.core.publish import AT_A_TIME
 from caraway.core.workflow import steps_of
-from caraway.exceptions import ChordError, InvalidOption
+from caraway.exceptions import ChordError, EndpointUnreachable, InvalidOption
 from caraway.requests.dynamodb import UpdateItem
 from caraway.requests.sqs import SendMessage
 from tests.yard import Yard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from caraway import Publication
+    from caraway.aws.memory import Fate
+    from caraway.requests.base import Request
 
 
 WORKFLOWS: dict[str, tuple[Callable[[Yard], Signature[Any]], Any]] = {
@@ -180,18 +185,56 @@ def test_a_workflow_that_is_sent_twice_with_its_ids_takes_effect_once() -> None:
 
 def test_a_generator_is_sent_while_it_runs_and_its_result_holds_no_members() -> None:
     yard = Yard()
-    sent_before: list[int] = []
+    ahead: list[int] = []
 
-    def tasks() -> Any:
-        for n in range(250):
-            sent_before.append(len(yard.aws.bodies("default")))
+    def tasks() -> Iterator[Signature[Any]]:
+        for n in range(1_050):
+            ahead.append(n - len(yard.aws.bodies("default")))
             yield yard.ident.s(n)
 
     result = group(tasks()).delay()
-    assert sent_before[249] == 200
-    assert len(result) == 250
+    assert max(ahead) < 2 * AT_A_TIME
+    assert len(result) == 1_050
     yard.work()
-    assert result.get(timeout=1) == list(range(250))
+    assert result.get(timeout=1) == list(range(1_050))
+
+
+def test_nothing_is_sent_behind_calls_of_a_group_that_have_failed() -> None:
+    yard = Yard()
+    told: list[str] = []
+
+    class Telling(Middleware):
+        def publish(self, publication: Publication) -> Iterator[None]:
+            try:
+                yield
+            except EndpointUnreachable:
+                told.append(publication.args[0])
+                raise
+
+    def refuse_the_sixth(request: Request[Any]) -> Fate:
+        is_it = isinstance(request, SendMessage) and '"args":[5]' in request.body
+        return "fail" if is_it else "ok"
+
+    yard.app.add_middleware(Telling())
+    yard.aws.fate = refuse_the_sixth
+    numbers = iter(range(1_000))
+    with pytest.raises(EndpointUnreachable):
+        group(yard.ident.s(n) for n in numbers).apply_async(retry=False)
+    assert len(yard.aws.bodies("default")) == AT_A_TIME - 1
+    assert next(numbers) == 2 * AT_A_TIME
+    assert told == [5, *range(AT_A_TIME, 2 * AT_A_TIME)]
+
+
+def test_a_generator_that_fails_takes_back_nothing_of_what_it_gave() -> None:
+    yard = Yard()
+
+    def tasks() -> Iterator[Signature[Any]]:
+        yield from (yard.ident.s(n) for n in range(AT_A_TIME))
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        group(tasks()).delay()
+    assert len(yard.aws.bodies("default")) == AT_A_TIME
 
 
 def test_a_generator_cannot_be_sent_twice() -> None:

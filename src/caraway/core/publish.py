@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from caraway.requests.base import Json
 
 AT_A_TIME: Final = 100
-"""Calls of a group that are described before they are sent: what a large one holds in memory."""
+"""Calls of a group that are described before they are sent. As many may be on their way meanwhile,
+so a large one holds twice as many in memory."""
 DEFAULT_GROUP: Final = "default"
 """Message group of a FIFO task that names none: the whole queue keeps one order."""
 
