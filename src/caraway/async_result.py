@@ -16,6 +16,7 @@ from caraway.looks import Looks, R_co
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
 
     from caraway.base import AppBase
     from caraway.core.port import Aws
@@ -39,6 +40,8 @@ class AsyncResult(Looks[R_co]):
         The result before this one in its chain.
     ignored
         The task was sent with its result ignored: :meth:`get` returns None at once, as in Celery.
+    sent_at
+        When this process has sent it, in UTC; None where that is not known.
     """
 
     def __init__(
@@ -49,12 +52,14 @@ class AsyncResult(Looks[R_co]):
         *,
         parent: ResultBase | None = None,
         ignored: bool = False,
+        sent_at: datetime | None = None,
     ) -> None:
         self.id: str = id
         self.parent = parent
         self.app = app or current_app()
         self.ignored = ignored
         self._task_name = task_name
+        self._sent_at = sent_at
         self.known = None
 
     task_id = property(lambda self: self.id, doc="The task's id.")
@@ -145,6 +150,7 @@ class AsyncResult(Looks[R_co]):
                 timeout,
                 interval,
                 None if on_message is None else lambda now: on_message(self.meta_of(now)),
+                sent_at=self._sent_at,
                 parents=self._ancestors() if follow_parents else (),
                 on_interval=on_interval,
             )

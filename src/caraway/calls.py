@@ -93,7 +93,7 @@ def _result(app: AppBase, task: Runnable | str, outgoing: Outgoing) -> AsyncResu
     if ignored is None:
         ignored = app.conf.task_ignore_result if isinstance(task, str) else task.ignore_result
     ignored = ignored or not app.site.keeps_results
-    return AsyncResult(message.id, app, message.task, ignored=ignored)
+    return AsyncResult(message.id, app, message.task, ignored=ignored, sent_at=message.sent_at)
 
 
 def publication(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -180,7 +181,7 @@ def test_looks_come_early_and_then_less_and_less_often() -> None:
     assert 600 <= len(world.asked(GetItem)) <= 600 / LONGEST_WAIT_S + 20
 
 
-@pytest.mark.parametrize(("lasts_s", "looks"), [(0.003, 2), (0.01, 3), (1.0, 15), (60.0, 75)])
+@pytest.mark.parametrize(("lasts_s", "looks"), [(0.003, 1), (0.011, 2), (1.0, 17), (60.0, 77)])
 def test_a_wait_takes_few_looks_however_long_the_task(lasts_s: float, looks: int) -> None:
     world = world_with(5)
     sent, began = world.send("task"), world.aws.now()
@@ -193,8 +194,38 @@ def test_a_wait_takes_few_looks_however_long_the_task(lasts_s: float, looks: int
             world.deliver()
 
     world.aws.sleep = sleep  # type: ignore[method-assign]
-    run_now(wait(world.aws, world.site, sent.id, None, None))
+    run_now(wait(world.aws, world.site, sent.id, None, None, sent_at=began))
     assert len(world.asked(GetItem)) == looks
+
+
+@pytest.mark.parametrize(
+    ("given", "first_s"),
+    [
+        ({}, 0.009),
+        ({"ago_s": 0.004}, 0.005),
+        ({"ago_s": 60.0}, None),
+        ({"timeout_s": 0.001}, 0.001),
+        ({"timeout_s": 0.0}, None),
+        ({"interval_s": 0.5}, None),
+    ],
+)
+def test_a_task_that_was_just_sent_is_looked_at_when_it_may_have_ended(
+    given: dict[str, float], first_s: float | None
+) -> None:
+    world = world_with(5)
+    sent_at = world.aws.now() - timedelta(seconds=given.get("ago_s", 0.0))
+    before_the_first: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        if not world.asked(GetItem):
+            before_the_first.append(seconds)
+        world.aws.pass_time(seconds)
+
+    world.aws.sleep = sleep  # type: ignore[method-assign]
+    timeout_s, interval_s = given.get("timeout_s", 1.0), given.get("interval_s")
+    with pytest.raises(ResultTimeoutError):
+        run_now(wait(world.aws, world.site, "i", timeout_s, interval_s, sent_at=sent_at))
+    assert before_the_first == pytest.approx([] if first_s is None else [first_s])
 
 
 def test_those_who_wait_at_the_same_time_look_together() -> None:
