@@ -27,10 +27,10 @@ message acknowledged; throughput ends with the last task. A receive that brings 
 counted as a request."""
 WHO = """\
 *Caraway, no record* is `idempotent=True, ignore_result=True`; *default* claims each task and keeps
-its result. Its pool is `asyncio` unless threads are said, 20 at a time. An
-httpx that is installed for the tests is kept out of it, as nobody gets one with Caraway. Celery
-runs one process (`-P prefork -c 1`); *tuned* it runs 20 threads, polls without pauses, prefetches
-ten for each, and asks for a result each 20 ms."""
+its result. Its pool is `asyncio` unless threads are said, 20 at a time or as many as are said.
+An httpx that is installed for the tests is kept out of it, as nobody gets one with Caraway. Celery
+runs one process (`-P prefork -c 1`); *tuned* it runs 20 threads or what is said, polls without
+pauses, prefetches ten for each, and asks for a result each 20 ms."""
 
 
 def head(figures: Figures) -> list[str]:

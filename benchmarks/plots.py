@@ -51,10 +51,12 @@ STYLE = {
 
 
 def colours() -> dict[str, str]:
-    """Return the colour of each system, the same in all plots."""
-    ours = [name for name in BY_NAME if name.startswith("caraway")]
-    theirs = [name for name in BY_NAME if name not in ours]
-    return dict(zip([*ours, *theirs], [*OURS, *THEIRS], strict=True))
+    """Return the colour of each system, the same in all plots and with more tasks at a time."""
+    usual = [name for name, system in BY_NAME.items() if not system.like]
+    ours = [name for name in usual if name.startswith("caraway")]
+    theirs = [name for name in usual if name not in ours]
+    known = dict(zip([*ours, *theirs], [*OURS, *THEIRS], strict=True))
+    return {name: known[system.like or name] for name, system in BY_NAME.items()}
 
 
 COLOURS = colours()
@@ -68,7 +70,8 @@ def bars(
     has: Callable[[System], bool] = lambda _: True,
 ) -> Any:
     """Draw a bar for each system, the median, with its range as a line."""
-    names = [each for each in figures.systems("work") if has(BY_NAME[each])][::-1]
+    measured = dict.fromkeys(row["system"] for row in figures.rows("work", ms=0))
+    names = [each for each in measured if has(BY_NAME[each])][::-1]
     figure, axes = pyplot.subplots(figsize=(7.2, 0.36 * len(names) + 1.1))
     for place, name in enumerate(names):
         values = figures.values("work", of, system=name, ms=0)
@@ -112,6 +115,8 @@ def throughput(figures: Figures) -> Any:
         points = sorted({row["ms"] for row in figures.rows("work", system=name)})
         middles = [figures.middle("work", rate, system=name, ms=ms) for ms in points]
         style = "-" if name.startswith("caraway") else "--"
+        if BY_NAME[name].like:
+            style = ":"
         axes.plot(
             points,
             middles,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from subprocess import SubprocessError
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.systems import SYSTEMS
+from benchmarks.systems import SYSTEMS, WIDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +53,10 @@ class Scale:
     def systems(self) -> list[Any]:
         """Return the systems that are measured."""
         return [system for system in SYSTEMS if self.has(system.name)]
+
+    def wider(self) -> list[Any]:
+        """Return those that run more tasks at a time."""
+        return [system for system in WIDER if self.has(system.name)]
 
 
 _began = time.monotonic()

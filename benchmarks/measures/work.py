@@ -3,6 +3,9 @@
 The worker has run some tasks, so that it is connected everywhere, and is paused while the producer
 fills the queue. Requests are counted, and CPU is taken, until everything is settled; throughput
 ends with the last task.
+
+Where requests take long the systems are measured with more tasks at a time, too: as many as are
+under way at once.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from benchmarks.systems import System
 
 LATENCIES_MS = (0, 5, 20, 50)
+LONG_MS = (20, 50)
 SECONDS = 1.5
 """So long each measurement takes about, once the speed of a system is known."""
 LEAST = 24
@@ -30,10 +34,11 @@ def measure(scale: Scale) -> list[Row]:
     """Measure every system in turn, several times, in memory and on Redis."""
     rows: list[Row] = []
     for turn in range(scale.rounds):
-        for system in scale.systems():
+        for system in (*scale.systems(), *scale.wider()):
+            latencies_ms = LONG_MS if system.like else LATENCIES_MS
             found = tried(
                 f"work, round {turn + 1}: {system.title}",
-                partial(of, system, broker_of(system), scale, LATENCIES_MS),
+                partial(of, system, broker_of(system), scale, latencies_ms),
             )
             rows += [{"round": turn, **row} for row in found]
     return rows

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import aims, figures, page
 from benchmarks.figures import Figures
-from benchmarks.systems import SYSTEMS
+from benchmarks.systems import BY_NAME, SYSTEMS, WIDER
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,6 +53,38 @@ def test_a_slow_worker_is_excused_by_a_busy_cpu_only(tmp_path: Path) -> None:
     assert fast(0.1, 0.5)
     assert fast(0.95, 1.0)
     assert not fast(0.5, 1.0)
+
+
+def test_how_fast_a_worker_is_is_judged_by_the_fastest_of_its_pools_and_settings(
+    tmp_path: Path,
+) -> None:
+    rows = [
+        worked("caraway", ms=20, cpu_s=0.5, wall_s=2.0),
+        worked("caraway-100", ms=20, cpu_s=0.5, wall_s=0.9),
+        worked("caraway-threads-100", ms=20, cpu_s=0.5, wall_s=0.8),
+    ]
+    figures = kept(tmp_path, work=rows)
+    (aim,) = aims.aims(figures)
+    assert aim.is_met
+    assert aim.measured == "1,250, 62% of a CPU (default, threads, 100 at a time)"
+    text = page.text(figures)
+    assert "| Caraway, default, 100 at a time | 1,111 |" in text
+    assert text.count("Caraway, default, 100 at a time") == 1  # where requests take long only
+
+
+def test_the_wider_settings_of_a_system_differ_in_nothing_but_a_number() -> None:
+    assert [system.name for system in WIDER] == [
+        *("caraway-cheapest-100", "caraway-100", "caraway-cheapest-threads-100"),
+        *("caraway-threads-100", "celery-tuned-100", "celery-dynamodb-tuned-100"),
+        *("dramatiq-100", "taskiq-100"),
+    ]
+    for system in WIDER:
+        narrow = BY_NAME[system.like]
+        assert [
+            (before, now)
+            for before, now in zip(narrow.worker, system.worker, strict=True)
+            if before != now
+        ] == [("20", "100")]
 
 
 def test_medians_and_ranges_of_the_rounds_are_shown(tmp_path: Path) -> None:
