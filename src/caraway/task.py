@@ -44,7 +44,7 @@ class FromSetting:
         self._setting = setting
 
     def __get__(self, task: Task[..., Any] | None, owner: type) -> Any:
-        return self if task is None else getattr(task.app.conf, self._setting)
+        return self if task is None else task.app.conf[self._setting]
 
 
 def _setting(name: str) -> Any:

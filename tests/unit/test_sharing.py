@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from botocore.exceptions import EndpointConnectionError
 
 from caraway import Caraway
 from caraway.aws import sharing
-from caraway.aws.blocking_aws import BlockingAws
+from caraway.aws.blocking_aws import THREADS, BlockingAws
 from caraway.aws.lanes import FLIGHTS
 from caraway.aws.sharing import Sharing
 from caraway.core.port import run_now
@@ -218,3 +219,48 @@ def test_no_batch_is_larger_than_sqs_takes() -> None:
     assert [each.result() for each in sent] == [f"id of {body}" for body in bodies]
     assert all(sum(map(len, each)) <= MESSAGE_LIMIT_BYTES for each in wire.sent)
     assert len(wire.sent) <= 5
+
+
+# -- one caller's requests, several at a time -----------------------------------------------------
+
+
+class Noting(Sqs):
+    """A wire that notes the threads in which it is asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.threads: set[threading.Thread] = set()
+
+    def __call__(self, service: str, operation: str, params: dict[str, Any]) -> dict[str, Any]:
+        self.threads.add(threading.current_thread())
+        return super().__call__(service, operation, params)
+
+
+def send_fifty(aws: BlockingAws) -> None:
+    answers = run_now(aws.perform_all([SendMessage(URL, str(number)) for number in range(50)]))
+    assert answers == [f"id of {number}" for number in range(50)]
+
+
+def test_threads_that_have_sent_are_there_for_the_next_and_end_with_the_port() -> None:
+    wire = Noting()
+    aws = port(wire)
+    aws._send.close = lambda: None  # type: ignore[method-assign]
+    for _ in range(20):
+        send_fifty(aws)
+    assert len(wire.sent) == 100
+    assert len(wire.threads) <= THREADS
+    aws.close()
+    wire.threads.discard(threading.current_thread())
+    wait_until(lambda: not any(each.is_alive() for each in wire.threads))
+    send_fifty(aws)
+    aws.close()
+
+
+def test_a_process_that_was_forked_has_threads_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, after = Noting(), Noting()
+    aws = port(before)
+    send_fifty(aws)
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    aws._send = after  # type: ignore[assignment]
+    send_fifty(aws)
+    assert after.threads & before.threads == {threading.current_thread()}

@@ -162,8 +162,6 @@ async def _in_order(aws: Aws, requests: Sequence[Sending]) -> list[str | Excepti
     It fails as that one did, and is sent again with it: else it would come before it.
     """
     ordered = [place for place, each in enumerate(requests) if _group(each) is not None]
-    if not ordered:
-        return await unhurried(aws, requests)
     others = [place for place, each in enumerate(requests) if _group(each) is None]
     answers: dict[int, str | Exception] = dict(
         zip(others, await unhurried(aws, [requests[place] for place in others]), strict=True)
@@ -192,6 +190,8 @@ def _group(request: Sending) -> tuple[str, str] | None:
 
 async def _performed(aws: Aws, requests: Sequence[Sending]) -> list[str | Exception]:
     """Perform requests; a schedule whose name is taken goes by its second one."""
+    if not any(isinstance(each, CreateSchedule) or _group(each) for each in requests):
+        return await aws.perform_all(requests)  # as nearly always
     answers = await _in_order(aws, requests)
     taken = {
         place: CreateSchedule(by_second_name(request.schedule))

@@ -136,6 +136,8 @@ def decided(steps: Steps[T], id: str) -> Steps[T]:
     An id that a call or a group has already stays.
     """
     last = len(steps) - 1
+    if not last:  # a group's member, of which there may be very many
+        return (_decided(steps[0], steps[0].id or id),)
     return tuple(
         _decided(step, step.id or (id if place == last else derived_id("step", place, id)))
         for place, step in enumerate(steps)
