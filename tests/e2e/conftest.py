@@ -137,10 +137,12 @@ def deployed(
     folder = tmp_path_factory.mktemp("doors")
     # Beside the template's own queues, two that docs/deploy.md says how to add.
     groups = [queue for queue in corridor.app.site.router.queues.values() if queue.fifo]
+    body = template_for(load_template(ROOT / "template.yaml"), groups, PREFIX)
+    events = body["Resources"]["Worker"]["Properties"]["Events"]
+    # The fewest that AWS knows: ten that start at once take this machine's time from all else.
+    events["Default"]["Properties"]["ScalingConfig"] = {"MaximumConcurrency": 2}
     template = folder / "template.json"
-    template.write_text(
-        json.dumps(template_for(load_template(ROOT / "template.yaml"), groups, PREFIX))
-    )
+    template.write_text(json.dumps(body))
     outputs = deploy(
         engine.client,
         template,
