@@ -9,6 +9,7 @@ import pytest
 
 from caraway import states
 from caraway.core.disposition import Delete, Leave
+from caraway.core.events import Ended
 from caraway.core.job import Decided
 from caraway.core.port import run_now
 from caraway.core.record import DONE, RETRY, RUNNING
@@ -72,6 +73,18 @@ def test_its_terms_are_those_of_the_claim() -> None:
     assert (claim["held"], claim["open_at"]) == (0, before + 7)
     assert turn.is_told
     assert world.result(sent) == 5
+
+
+def test_what_a_task_waited_for_its_turn_is_not_what_its_function_took() -> None:
+    world, _ = world_of(5)
+
+    class Later(FakeTurn):
+        async def comes(self) -> bool:
+            world.aws.pass_time(1.5)
+            return True
+
+    assert deliver(world, Later()) == Delete(states.SUCCESS)
+    assert [event.runtime_s for event in world.events_of(Ended)] == [0.0]
 
 
 def test_a_task_that_may_be_with_others_asks_so() -> None:

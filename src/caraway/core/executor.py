@@ -189,10 +189,8 @@ class Executor:
     async def _begin(self, claimed: Claimed) -> Claimed:
         """Wait for its turn; give back what was claimed ahead of a turn that does not come."""
         delivery, message = claimed.job.delivery, claimed.message
-        if delivery.turn is None:
+        if delivery.turn is None or await delivery.turn.comes():
             return claimed
-        if await delivery.turn.comes():
-            return replace(claimed, began=self._aws.now())
         await self._release(claimed)
         why = "those before it take longer than expected"
         raise Decided(await leave(self._aws, self._site, delivery, message, 0, why))
@@ -212,11 +210,12 @@ class Executor:
             return claimed, ending
         if claimed.token is not None:
             self.running[claimed.token] = claimed
+        began = self._aws.now()
         try:
             outcome = await self._aws.call(claimed.job.task.runner, claimed.context)
         finally:
             self.running.pop(claimed.token or "", None)
-        runtime_s = (self._aws.now() - claimed.began).total_seconds()
+        runtime_s = (self._aws.now() - began).total_seconds()
         claimed = replace(claimed, runtime_s=runtime_s)
         if claimed.job.delivery.turn is not None:
             hooked = claimed.job.task.hooks is not None

@@ -70,6 +70,8 @@ class Claimed:
         The job's, or on FIFO the attempt that the record is at.
     token
         None for an idempotent task, which takes no claim.
+    began
+        When it was claimed: from then on its lease counts.
     runtime_s
         What its function took; 0 until it has ended.
     """

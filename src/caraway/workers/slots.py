@@ -35,7 +35,7 @@ PATIENCE_S: Final = 2.0
 _FORGETS: Final = 0.9
 """What is left, with each function that was quicker, of how long the next is expected to take."""
 _OF_A_LEASE: Final = 6
-"""Parts of a lease that a wait takes at most. The heartbeat counts from the function's begin."""
+"""Parts of a lease that a wait takes at most: it is renewed while the function runs only."""
 
 
 class Slots:
