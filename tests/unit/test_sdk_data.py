@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import DataNotFoundError, UnknownServiceError
 from botocore.session import Session, get_session
 
+from caraway import requests
 from caraway.aws.blocking_aws import Botocore
 from caraway.aws.clients import ClientSettings
 from caraway.aws.sdk_data import lightened
@@ -18,7 +21,7 @@ from caraway.aws.wires import AiobotocoreWire
 if TYPE_CHECKING:
     from pathlib import Path
 
-SERVICES = ("cloudwatch", "dynamodb", "events", "lambda", "s3", "scheduler", "sqs", "sts")
+SERVICES = ("cloudwatch", "dynamodb", "events", "iam", "lambda", "s3", "scheduler", "sqs", "sts")
 OF_CREDENTIALS = ("sso", "sso-oidc")
 REGIONS = ("us-east-1", "eu-central-1", "cn-north-1", "us-gov-west-1", "eu-nowhere-9")
 
@@ -62,6 +65,15 @@ def test_clients_go_where_the_sdk_sends_them(
 ) -> None:
     ours, theirs = (place_of(each, service, region) for each in sessions)
     assert ours == theirs
+
+
+def test_each_service_that_is_asked_is_compared_here() -> None:
+    modules = [f"caraway.requests.{each.name}" for each in iter_modules(requests.__path__)]
+    classes = [each for name in modules for each in vars(import_module(name)).values()]
+    asked = {
+        vars(each)["service"] for each in classes if "service" in getattr(each, "__dict__", ())
+    }
+    assert asked == set(SERVICES)
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -130,5 +142,5 @@ def test_both_wires_read_lightly() -> None:
     blocking._client("sqs")
     for session in (blocking._session, AiobotocoreWire(settings)._new_session()):
         endpoints = session.get_component("data_loader").load_data("endpoints")
-        assert all(len(each["services"]) <= 10 for each in endpoints["partitions"])
+        assert all(len(each["services"]) <= 11 for each in endpoints["partitions"])
     blocking.close()

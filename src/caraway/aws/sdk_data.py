@@ -26,7 +26,7 @@ S = TypeVar("S", bound=Session)
 
 SERVICES: Final = frozenset(
     {
-        *("dynamodb", "events", "lambda", "monitoring", "s3", "scheduler", "sqs", "sts"),
+        *("dynamodb", "events", "iam", "lambda", "monitoring", "s3", "scheduler", "sqs", "sts"),
         *("oidc", "portal.sso"),  # where credentials may come from
     }
 )
