@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+# Of Caraway nothing runs in this process, but moto's server does.
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 APP = """
 from caraway import Caraway, Queue
 
