@@ -225,15 +225,7 @@ def test_a_users_app_works_and_ctrl_c_leaves_nothing(project: Project) -> None:
     assert dev.left_nothing(), dev.text()
 
 
-def test_nothing_is_left_when_it_is_killed(project: Project) -> None:
-    with dev_of(project) as dev:
-        assert not project.is_let_go()
-        dev.process.kill()
-        dev.process.wait()
-        assert wait_until(dev.left_nothing)
-
-
-def test_a_saved_file_runs_on_both_doors_and_a_broken_one_leaves_the_old_code(
+def test_saved_files_run_on_both_doors_broken_ones_do_not_and_a_kill_leaves_nothing(
     project: Project,
 ) -> None:
     shop, reports = project.folder / "shop.py", project.folder / "reports.py"
@@ -275,6 +267,11 @@ def test_a_saved_file_runs_on_both_doors_and_a_broken_one_leaves_the_old_code(
         assert wait_until(lambda: "cannot run your code: No module named 'absent'" in dev.text())
         assert dev.reloads() == done
         assert dev.send("default") == "default anew"
+
+        assert not project.is_let_go()
+        dev.process.kill()
+        dev.process.wait()
+        assert wait_until(dev.left_nothing)
 
 
 def test_what_is_kept_is_there_at_the_next_start_however_the_last_one_ended(
@@ -346,6 +343,10 @@ def test_code_that_cannot_run_on_lambda_is_told_at_once(project: Project) -> Non
 
 
 def test_a_worker_that_cannot_start_is_told_at_once(project: Project) -> None:
+    # Nothing is for Lambda: the worker is all that starts.
+    shop = project.folder / "shop.py"
+    for_the_worker = shop.read_text().replace('Queue("default"), Queue("priority"), ', "")
+    shop.write_text(for_the_worker + 'app.conf.task_default_queue = "reports"\n')
     done = project.run("-m", "caraway", "dev", "-A", "shop:app", "-P", "solo", "-c", "2")
     assert done.returncode == 1
     assert "-P solo runs one task at a time" in done.stdout
