@@ -306,7 +306,7 @@ def test_answers_of_the_shorter_way_are_what_their_json_says(service: str, opera
                 decoded = member.type_name == "blob" or (
                     member.type_name == "list" and member.member.type_name == "blob"
                 )
-                assert not decoded or f'"{name}"'.encode() in shortcut._BYTES
+                assert not decoded or f'"{name}"'.encode() in shortcut._BYTES[service]
                 shapes.append(member)
         elif shape.type_name == "list":
             shapes.append(shape.member)

@@ -43,7 +43,10 @@ AFTERWARDS: Final = 30
 """Requests that go through the SDK after one that failed. It counts what it may repeat, in standard
 mode ("Retry behavior", AWS SDKs and Tools Reference Guide): three tries take 28 at most, and each
 success that it hears of gives 1 back."""
-_BYTES: Final = (b'"B"', b'"BS"', b'"BinaryValue"', b'"BinaryListValues"')
+_BYTES: Final = {
+    "sqs": (b'"BinaryValue"', b'"BinaryListValues"'),
+    "dynamodb": (b'"B"', b'"BS"'),
+}
 """Members that the SDK decodes."""
 _NULLS: Final = tuple((f'":{gap}null'.encode(), f'\\":{gap}null'.encode()) for gap in ("", " "))
 """A member that is null, and one of JSON within a text, whose quotation marks have backslashes."""
@@ -64,7 +67,8 @@ class Shortcut:
     def __init__(self, client: Any, credentials: Any) -> None:
         self._client = client
         self._credentials = credentials
-        self._short = SHORT[client.meta.service_model.service_name]
+        service = client.meta.service_model.service_name
+        self._short, self._bytes = SHORT[service], _BYTES[service]
         self._sayings = Sayings(client)
         self._afterwards = 0
 
@@ -104,7 +108,7 @@ class Shortcut:
             if met is None:
                 met = await _done(self._client._endpoint.http_session.send(request))  # noqa: SLF001
             if met.status_code == 200:
-                read = answer(met.headers, await _done(met.content))
+                read = answer(met.headers, await _done(met.content), self._bytes)
                 if read is not None:
                     return read
             else:
@@ -131,18 +135,25 @@ async def _done(value: Any) -> Any:
     return await value if isawaitable(value) else value
 
 
-def answer(headers: Mapping[str, str], body: bytes) -> dict[str, Any] | None:
-    """Return a successful answer as the SDK reads it; None if the SDK is to read it."""
-    if any(each in body for each in _BYTES):
-        return None
+def answer(
+    headers: Mapping[str, str], body: bytes, left: tuple[bytes, ...]
+) -> dict[str, Any] | None:
+    """Return a successful answer as the SDK reads it; None if the SDK is to read it.
+
+    ``left`` are members that only the SDK reads.
+    """
+    for member in left:
+        if member in body:
+            return None
     try:
         read = json.loads(body) if body else {}
     except ValueError:
         return None
     if not isinstance(read, dict):
         return None
-    if any(body.count(null) > body.count(told) for null, told in _NULLS):
-        read = _without_nulls(read)
+    for null, told in _NULLS:
+        if null in body and body.count(null) > body.count(told):
+            read = _without_nulls(read)
     lower = {name.lower(): value for name, value in headers.items()}
     about: dict[str, Any] = {"HTTPStatusCode": 200, "HTTPHeaders": lower, "RetryAttempts": 0}
     if "x-amzn-requestid" in lower:
