@@ -251,22 +251,37 @@ class EventSignals:
     def __call__(self, event: Event) -> None:
         """Send the signal of an event, if it has one."""
         match event:
-            case Received(message, delivery) if signals.task_received.receivers:
-                request = Context.of(
-                    message,
-                    delivery,
-                    token=None,
-                    hostname=self._hostname,
-                    ignore_result=False,
-                    port=None,
-                    sensitive=self._is_sensitive(message),
-                )
-                signals.task_received.send(self._hostname, request=request)
+            case Received():
+                if signals.task_received.receivers:
+                    self._received(event)
+            case Ended():
+                # A success has none here: task_success is of where the function ran.
+                if not isinstance(event.ending, Succeeded):
+                    self._ended(event.message, event.ending)
             case Undeliverable(delivery, reason) if signals.task_rejected.receivers:
                 signals.task_rejected.send(
                     self._hostname, message=delivery, exc=InvalidMessage(reason)
                 )
-            case Ended(message, Revoked(reason, signal)) if signals.task_revoked.receivers:
+            case HookFailed(message, error):
+                self._internal_error(message, error)
+            case ProcessLost(message, why):
+                self._internal_error(message, WorkerLostError(why))
+
+    def _received(self, event: Received) -> None:
+        request = Context.of(
+            event.message,
+            event.delivery,
+            token=None,
+            hostname=self._hostname,
+            ignore_result=False,
+            port=None,
+            sensitive=self._is_sensitive(event.message),
+        )
+        signals.task_received.send(self._hostname, request=request)
+
+    def _ended(self, message: Message, ending: Ending) -> None:
+        match ending:
+            case Revoked(reason, signal) if signals.task_revoked.receivers:
                 signals.task_revoked.send(
                     self._tasks.get(message.task),
                     request=Context.seen(message, sensitive=self._is_sensitive(message)),
@@ -274,18 +289,14 @@ class EventSignals:
                     signum=None if signal is None else Signals[signal].value,
                     expired=reason == "expired",
                 )
-            case Ended(message, Missed(reason)) if signals.task_missed.receivers:
+            case Missed(reason) if signals.task_missed.receivers:
                 signals.task_missed.send(
                     self._tasks.get(message.task),
                     request=Context.seen(message, sensitive=self._is_sensitive(message)),
                     reason=reason,
                 )
-            case Ended(message, Rejected(error=NotRegistered() as error)):
+            case Rejected(error=NotRegistered() as error):
                 self._unknown(message, error)
-            case HookFailed(message, error):
-                self._internal_error(message, error)
-            case ProcessLost(message, why):
-                self._internal_error(message, WorkerLostError(why))
 
     def _is_sensitive(self, message: Message) -> bool:
         return bool(getattr(self._tasks.get(message.task), "sensitive", False))

@@ -58,8 +58,9 @@ class LogEvents:
     def __call__(self, event: Event) -> None:
         """Write the line of an event."""
         match event:
-            case Received(message):
-                strategy.info("Task %s[%s] received", message.task, message.id)
+            case Received():
+                if strategy.isEnabledFor(logging.INFO):
+                    strategy.info("Task %s[%s] received", event.message.task, event.message.id)
             case Undeliverable(delivery, reason):
                 trace.error(
                     "Message on %s goes to its dead-letter queue: %s", delivery.queue.name, reason
@@ -87,11 +88,11 @@ class LogEvents:
     def _ended(self, event: Ended) -> None:
         task, id = event.message.task, event.message.id
         match event.ending:
-            case Succeeded(product) if trace.isEnabledFor(logging.INFO):
-                shown = (product.shown or text_of(product.value))[:RESULT_SHOWN]
-                trace.info("Task %s[%s] succeeded in %.4fs: %s", task, id, event.runtime_s, shown)
-            case Succeeded():
-                pass
+            case Succeeded() as succeeded:
+                if trace.isEnabledFor(logging.INFO):
+                    product, seconds = succeeded.product, event.runtime_s
+                    shown = (product.shown or text_of(product.value))[:RESULT_SHOWN]
+                    trace.info("Task %s[%s] succeeded in %.4fs: %s", task, id, seconds, shown)
             case Again(delay_s, error):
                 trace.info("Task %s[%s] retry: Retry in %.1fs: %r", task, id, delay_s, error)
             case Failed(error):

@@ -41,6 +41,7 @@ logger = get_logger("worker")
 
 ENLISTED_EVERY: Final = 20
 """Beats: who was taken off the list by mistake, after a long silence, is on it again by then."""
+_ATTEMPT_ENDS: Final = (Ended, Fenced)
 _DESCRIBED_EVERY_S: Final = 86_400
 _VALUE_SHOWN: Final = 500
 _SECRET: Final = re.compile("key|pass|secret|signature|token|credential", re.IGNORECASE)
@@ -56,7 +57,7 @@ class Tally:
 
     def __call__(self, event: Event) -> None:
         """Hear of an event."""
-        if isinstance(event, Ended | Fenced):
+        if isinstance(event, _ATTEMPT_ENDS):
             self.processed += 1
         self._observe(event)
 
