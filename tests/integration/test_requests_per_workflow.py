@@ -85,5 +85,7 @@ def test_a_chain_of_five_costs_what_five_tasks_do(stage: Stage, asked: Counter[s
     assert stage.run(chain(stage.same.s(1), *links, stage.last.s())) == 1
     for each in ("get_queue_url", "get_item", "batch_get_item"):
         del asked[each]
-    # Each is sent, received, claimed, ended and deleted.
-    assert sum(asked.values()) == 5 * 5
+    # Each is sent, received, claimed and ended; deletes may share a request.
+    deletes = asked.pop("delete_message", 0) + asked.pop("delete_message_batch", 0)
+    assert sum(asked.values()) == 5 * 4
+    assert 1 <= deletes <= 5

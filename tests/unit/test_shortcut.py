@@ -12,6 +12,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from aws_lambda_powertools.shared import user_agent
 from botocore.exceptions import ClientError
 from botocore.session import get_session
 
@@ -390,6 +391,17 @@ def test_who_listens_to_what_is_sent_hears_it_and_may_answer(way: Way, aws: Fake
         way()
     assert heard == ["DynamoDB_20120810.GetItem"] * 4
     assert way.own == 2
+
+
+def test_what_powertools_adds_to_the_user_agent_is_said_again(way: Way, aws: FakeAws) -> None:
+    add_to: Any = user_agent.register_feature_to_client
+    add_to(way.client, "no-op")
+    way.warm()
+    way()
+    assert way.own == 0
+    first, *_, last = aws.headers
+    assert "PT/no-op" in first["User-Agent"]
+    assert last["User-Agent"] == first["User-Agent"]
 
 
 @pytest.mark.parametrize("event", ["before-call", "request-created", "after-call"])

@@ -43,7 +43,9 @@ _EVENTS: Final = (
     "after-call",
 )
 """What an SDK tells of a request, but for ``before-send``, which is told here, too."""
-_ITS_OWN: Final = ("aiobotocore.", "botocore.")
+_HARMLESS: Final = ("aiobotocore.", "botocore.", "aws_lambda_powertools.shared.user_agent")
+"""Modules whose handlers do the same to each request: the SDK's own, and what says in the user
+agent of every client in a Lambda function that Powertools is there."""
 _EACH_ANEW: Final = frozenset(
     {
         "amz-sdk-invocation-id",
@@ -244,7 +246,7 @@ class Sayings:
             self._listened[key] = LISTENED_TO
 
     def _is_alone(self, event: str) -> bool:
-        """Say whether nobody but the SDK itself hears of its requests on their way.
+        """Say whether nobody hears of its requests on their way who may treat them differently.
 
         Tracers, for example, listen to its events or put themselves around its method.
         """
@@ -257,7 +259,7 @@ class Sayings:
         modules = {each.__module__ for name in _EVENTS for each in found(f"{name}.{about}")}
         return (
             isinstance(method, FunctionType)
-            and all(each.startswith(_ITS_OWN) for each in modules)
+            and all(each.startswith(_HARMLESS) for each in modules)
             and "botocore.monitoring" not in modules
         )
 
