@@ -110,6 +110,10 @@ _FORMS: Final = {
 }
 
 
+_NOTHING: Final = nullcontext()
+"""What surrounds a send or a run without middleware: it holds nothing, and can be entered again."""
+
+
 class Onion:
     """An app's middleware as one: nothing where none is.
 
@@ -139,15 +143,15 @@ class Onion:
 
     def around_publish(self, publication: Publication) -> AbstractContextManager[None]:
         """Return what surrounds a send."""
-        return _around(self._publish, publication) if self._publish else nullcontext()
+        return _around(self._publish, publication) if self._publish else _NOTHING
 
     def around_execute(self, task: Any, request: Context) -> AbstractContextManager[None]:
         """Return what surrounds a run of a plain function."""
-        return _around(self._execute, task, request) if self._execute else nullcontext()
+        return _around(self._execute, task, request) if self._execute else _NOTHING
 
     def around_aexecute(self, task: Any, request: Context) -> AbstractAsyncContextManager[None]:
         """Return what surrounds a run of a coroutine function."""
-        return _aaround(self._aexecute, task, request) if self._aexecute else nullcontext()
+        return _aaround(self._aexecute, task, request) if self._aexecute else _NOTHING
 
 
 @contextmanager

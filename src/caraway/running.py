@@ -6,7 +6,7 @@ import inspect
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from caraway.announcing import Announced, is_heard, of_ending
 from caraway.aws.user_code import run_coroutine
@@ -175,8 +175,8 @@ class Runnable:
         for told in context.args:
             if isinstance(told, Context):  # an errback is told of the task that failed
                 told.open(read)
-        context.headers = decode(dict(context.headers))
-        context.stamps = decode(dict(context.stamps))
+        context.headers = decode(dict(context.headers)) if context.headers else {}
+        context.stamps = decode(dict(context.stamps)) if context.stamps else {}
         context.is_unpacked = True
 
     def _product(self, value: Any) -> Product:
@@ -198,12 +198,9 @@ class Runnable:
     @property
     def hooks(self) -> Callable[[Context, Ending], Any] | None:
         """What runs after an ending was recorded, None where there is no hook and no receiver."""
-        own = [
-            getattr(self, name)
-            for name in ("on_success", "on_failure", "on_retry", "after_return")
-            if getattr(type(self), name) is not getattr(Runnable, name)
-        ]
-        if not own and not is_heard():
+        cls = type(self)
+        own = (cls.on_success, cls.on_failure, cls.on_retry, cls.after_return)
+        if own == _NO_HOOKS and not is_heard():
             return None
         return self._ahooks if any(map(inspect.iscoroutinefunction, own)) else self._hooks
 
@@ -286,6 +283,14 @@ class Runnable:
         self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any
     ) -> Hooked:
         """Run after :meth:`on_success` or :meth:`on_failure`."""
+
+
+_NO_HOOKS: Final = (
+    Runnable.on_success,
+    Runnable.on_failure,
+    Runnable.on_retry,
+    Runnable.after_return,
+)
 
 
 def _takes_three(function: Callable[..., Any]) -> bool:

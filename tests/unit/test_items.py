@@ -171,6 +171,14 @@ def test_an_update_asks_for_the_item_whether_it_succeeds_or_not() -> None:
     }
 
 
+def test_an_item_that_nobody_reads_does_not_travel_unless_the_condition_fails() -> None:
+    update = UpdateItem("t", "i", Change({"a": 1}), Absent("id"), answers_item=False)
+    params = update.params()
+    assert params["ReturnValues"] == "NONE"
+    assert params["ReturnValuesOnConditionCheckFailure"] == "ALL_OLD"
+    assert update.answer({}) == {}
+
+
 def test_a_failed_condition_brings_the_item_as_it_is_or_an_empty_one() -> None:
     update = UpdateItem("t", "i", Change({"a": 1}), Absent("id"))
     code = "ConditionalCheckFailedException"

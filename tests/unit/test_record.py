@@ -355,8 +355,8 @@ def worst_item(*transitions: str) -> dict[str, Any]:
         ),
     }
     for name in transitions:
-        item = run_now(aws.perform(writes[name]))
-    return item
+        run_now(aws.perform(writes[name]))
+    return aws.item(RECORDS.table, message.id) or {}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -286,6 +286,25 @@ def test_a_failed_update_brings_the_old_item_back_in_the_same_request() -> None:
     assert told(refused) == ("failed", other)
     assert done["phase"] == "done"
     assert wire.operations == ["batch_execute_statement"]
+
+
+def test_an_item_that_nobody_reads_is_answered_with_a_failure_only() -> None:
+    mine, others = (replace(finish(id), answers_item=False) for id in "12")
+    wire = DynamoDB([mine, others])
+    wire.memory.items[TABLE, "1"] = {"id": "1", "token": "mine", "phase": "running"}
+    wire.memory.items[TABLE, "2"] = other = {"id": "2", "token": "other", "phase": "running"}
+    done, refused = all_of(wire)
+    assert done == {}
+    assert told(refused) == ("failed", other)
+    assert wire.memory.items[TABLE, "1"]["phase"] == "done"
+    assert wire.operations == ["batch_execute_statement"]
+
+
+def test_a_place_that_does_not_say_whether_it_wrote_is_asked_one_by_one() -> None:
+    several = [replace(finish(id), answers_item=False) for id in "12"]
+    wire = DynamoDB(several, troubles={"1": ["Silent"], "2": ["Silent"]})
+    assert list(map(told, all_of(wire))) == [("failed", {})] * 2
+    assert wire.operations == ["batch_execute_statement", "update_item", "update_item"]
 
 
 def test_an_update_creates_nothing() -> None:

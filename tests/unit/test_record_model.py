@@ -108,14 +108,18 @@ def test_an_older_message_that_sends_nothing_loses_a_retry(monkeypatch: pytest.M
 def test_an_idempotent_ending_that_is_written_only_where_there_is_none_ends_no_redrive(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    ending = Records._end
+
     def unclaimed(
-        self: Records, message: Any, token: str, now: float, change: Change
+        self: Records, message: Any, token: str, now: float, change: Change, *, claimed: bool
     ) -> UpdateItem:
+        if claimed:
+            return ending(self, message, token, now, change, claimed=True)
         claim = {"token": token, "attempt": message.attempt}
         whole = Change({**claim, **change.assign}, change.remove)
         return self._write(message.id, Absent("id"), now, whole)
 
-    monkeypatch.setattr(Records, "_unclaimed", unclaimed)
+    monkeypatch.setattr(Records, "_end", unclaimed)
     faults = explored(CONFIGS["idempotent: reject, redrive"]).faults
     assert "a redrive changes nothing" in faults
 

@@ -318,7 +318,7 @@ class MemoryAws:
             raise ConditionFailed(dict(before))
         after = {"id": request.id, **request.change.apply(before)}
         self.items[key] = after
-        return dict(after)
+        return dict(after) if request.answers_item else {}
 
 
 def _arn(schedule: Schedule) -> str:

@@ -13,10 +13,13 @@ from caraway.core.timing import Timing
 from caraway.exceptions import ChordError, InvalidMessage, PayloadMissing, WorkerLostError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from caraway.core.job import Claimed
     from caraway.core.port import Aws
     from caraway.core.publish import Site
     from caraway.core.settle import Ending
+    from caraway.requests.base import Json
 
 
 async def kept_from_running(
@@ -26,10 +29,15 @@ async def kept_from_running(
 
     Then its arguments are complete.
     """
+    message = claimed.message
     kept = not_to_be_run(
         claimed, aws.now(), is_revoked=is_revoked, max_deliveries=site.max_deliveries
     )
-    return kept or await _overlaps(aws, site, claimed) or await _gather(aws, site, claimed)
+    if kept is None and message.when is not None:
+        kept = await _overlaps(aws, site, claimed, message.when)
+    if kept is None and message.values is not None:
+        kept = await _gather(aws, site, claimed, message.values)
+    return kept
 
 
 def not_to_be_run(
@@ -68,19 +76,20 @@ def _why_late(claimed: Claimed, now: datetime) -> str | None:
     return why_missed(policy, timing, message.scheduled_time, begun)
 
 
-async def _overlaps(aws: Aws, site: Site, claimed: Claimed) -> Ending | None:
-    when = claimed.message.when
-    if when is None or Policy.read(when).overlap == "allow":
+async def _overlaps(
+    aws: Aws, site: Site, claimed: Claimed, when: Mapping[str, Json]
+) -> Ending | None:
+    if Policy.read(when).overlap == "allow":
         return None
     why = await why_overlapping(aws, site, claimed.message)
     return None if why is None else Missed(why)
 
 
-async def _gather(aws: Aws, site: Site, claimed: Claimed) -> Ending | None:
+async def _gather(
+    aws: Aws, site: Site, claimed: Claimed, wanted: Mapping[str, Json]
+) -> Ending | None:
     """Put the results of the group that it waited for before its arguments."""
-    wanted, context = claimed.message.values, claimed.context
-    if wanted is None:
-        return None
+    context = claimed.context
     try:
         gathered = await values(aws, site, wanted["group"], wanted["size"])
     except (ChordError, PayloadMissing, InvalidMessage) as error:

@@ -58,7 +58,8 @@ async def claim(
         port=aws if door == EAGER else None,
         sensitive=bool(job.task.sensitive),
     )
-    return Claimed(job, message, token, record, context, aws.now())
+    now = aws.now()
+    return Claimed(job, message, token, record, context, now, now)
 
 
 def _takes_claim(job: Job) -> bool:

@@ -165,7 +165,9 @@ async def _kept_message(aws: Aws, site: Site, message: Message, token: str) -> s
 
 def callbacks(message: Message, state: str) -> tuple[Json, ...]:
     """Return the signatures that an ending in this state leads to."""
-    return {states.SUCCESS: message.link, states.FAILURE: message.link_error}.get(state, ())
+    if state == states.SUCCESS:
+        return message.link
+    return message.link_error if state == states.FAILURE else ()
 
 
 def leads_on(message: Message, state: str) -> bool:

@@ -159,6 +159,8 @@ class Executor:
     # -- occur: a rule may fire when its entry is not due ---------------------------------------
 
     async def _occurring(self, delivery: Delivery, message: Message) -> Message:
+        if message.when is None:
+            return message
         try:
             return await occurring(self._aws, self._site, delivery, message)
         except (InvalidMessage, ImproperlyConfigured) as error:
@@ -169,7 +171,8 @@ class Executor:
     # -- resolve: hold back what is early, find the task ----------------------------------------
 
     async def _resolve(self, delivery: Delivery, message: Message) -> Job:
-        await hold_if_early(self._aws, self._site, self._tasks, delivery, message)
+        if message.eta is not None:
+            await hold_if_early(self._aws, self._site, self._tasks, delivery, message)
         task = self._tasks.get(message.task)
         if task is None:
             near = nearest(message.task, self._tasks)
@@ -181,7 +184,8 @@ class Executor:
 
     async def _claim(self, job: Job) -> Claimed:
         # Before it: to claim and then fail to read would cost the lease.
-        await self.revoked_stamps.look(job.message.stamps)
+        if job.message.stamps:
+            await self.revoked_stamps.look(job.message.stamps)
         return await claim(self._aws, self._site, self._tasks, job, self._door, self._hostname)
 
     # -- begin: when its turn has come ----------------------------------------------------------
@@ -207,7 +211,7 @@ class Executor:
         is_revoked = self.revoked_stamps.mode_for(claimed.message.stamps) is not None
         ending = await kept_from_running(self._aws, self._site, claimed, is_revoked=is_revoked)
         if ending is not None:
-            return claimed, ending
+            return claimed.over(self._aws.now(), 0.0), ending
         if claimed.token is not None:
             self.running[claimed.token] = claimed
         began = self._aws.now()
@@ -215,11 +219,13 @@ class Executor:
             outcome = await self._aws.call(claimed.job.task.runner, claimed.context)
         finally:
             self.running.pop(claimed.token or "", None)
-        runtime_s = (self._aws.now() - began).total_seconds()
-        claimed = replace(claimed, runtime_s=runtime_s)
+        ended = self._aws.now()
+        runtime_s = (ended - began).total_seconds()
         if claimed.job.delivery.turn is not None:
             hooked = claimed.job.task.hooks is not None
             await claimed.job.delivery.turn.is_over(hooked=hooked)
+            ended = self._aws.now()
+        claimed = claimed.over(ended, runtime_s)
         if isinstance(outcome, Lost):
             return claimed, await self._lost(claimed, outcome.why)
         if isinstance(outcome, Stopped):
@@ -244,7 +250,7 @@ class Executor:
             return outcome
         job = claimed.job
         return settle(
-            outcome, job.task, claimed.context, job.delivery.queue, self._aws.now(), self._rng
+            outcome, job.task, claimed.context, job.delivery.queue, claimed.over_at, self._rng
         )
 
     # -- record: make the ending durable, under the claim's token ------------------------------
@@ -254,12 +260,13 @@ class Executor:
             raise Decided(await self._requeue(claimed, ending))
         if isinstance(ending, Again | Replaced):
             ending = await self._go_on(claimed, ending)
-        message, records, now = claimed.message, self._site.records, self._now()
-        is_claimed, token = claimed.token is not None, claimed.token or new_token()
-        keeps, sensitive = keeps_value(self._site, claimed), bool(claimed.job.task.sensitive)
+        message, records = claimed.message, self._site.records
+        is_claimed, keeps = claimed.token is not None, keeps_value(self._site, claimed)
         if not (is_claimed or keeps or has_record(claimed, ending)):
             self._ended(claimed, ending)
             return Recorded.of(message, ending), ending
+        token, now = claimed.token or new_token(), claimed.over_at.timestamp()
+        sensitive = bool(claimed.job.task.sensitive)
         ending, done, kept = await write_down(
             self._aws,
             self._site,
@@ -291,8 +298,8 @@ class Executor:
         """Return an ending with what the task has sent, and has added to its chord."""
         context = claimed.context
         if claimed.job.task.trail:
-            following = led_to(done.message, done.state)
-            kept = replace(kept, children=text_of(context.trail, following))
+            children = text_of(context.trail, led_to(done.message, done.state))
+            kept = kept if children is None else replace(kept, children=children)
         if context.added and done.state == states.SUCCESS:
             done = replace(done, added=tuple(context.added))
             store, text = self._site.store, dumps(context.added)

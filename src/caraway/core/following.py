@@ -83,7 +83,10 @@ async def lead_on(
     aws: Aws, site: Site, tasks: Mapping[str, Definition], done: Recorded
 ) -> list[str]:
     """Send callbacks and the next steps of the workflow, or fail it; says what cannot be sent."""
-    message, faults = done.message, []
+    message = done.message
+    if not (message.link or message.link_error or message.chain or message.chord):
+        return []
+    faults: list[str] = []
     is_waited_for_as_another = done.state != states.SUCCESS and goes_on_as_another(message)
     if is_waited_for_as_another:
         faults += await _fail_what_replaces(aws, site, tasks, done)

@@ -72,6 +72,8 @@ class Claimed:
         None for an idempotent task, which takes no claim.
     began
         When it was claimed: from then on its lease counts.
+    over_at
+        When its outcome came, and was to be written; the same as ``began`` before.
     runtime_s
         What its function took; 0 until it has ended.
     """
@@ -82,4 +84,19 @@ class Claimed:
     record: Record | None
     context: Context
     began: datetime
+    over_at: datetime
     runtime_s: float = 0.0
+
+    def over(self, at: datetime, runtime_s: float) -> Claimed:
+        """Return it as it is once its outcome has come."""
+        # Not by replace(), which looks at each field: this is done once for every task.
+        return Claimed(
+            self.job,
+            self.message,
+            self.token,
+            self.record,
+            self.context,
+            self.began,
+            at,
+            runtime_s,
+        )

@@ -100,7 +100,7 @@ class Record:
     @classmethod
     def read(cls, item: Item) -> Record:
         """Return the record of an item; attributes that are none of its own are passed over."""
-        return cls(**{name: item[name] for name in _RECORD_FIELDS if name in item})
+        return cls(**{name: value for name, value in item.items() if name in _RECORD_FIELDS})
 
     def is_hidden(self, now: float) -> bool:
         """Whether its result has expired or was forgotten; ``now`` in seconds since the epoch."""
@@ -129,7 +129,7 @@ class Record:
         return self.phase == FAILED and self.attempt == (self.replaced or UNSENT + 1)
 
 
-_RECORD_FIELDS: Final = tuple(Record.__dataclass_fields__)
+_RECORD_FIELDS: Final = frozenset(Record.__dataclass_fields__)
 
 
 @dataclass(frozen=True)

@@ -83,10 +83,17 @@ class Records:
     table: str
 
     def _write(
-        self, id: str, condition: Condition, now: float, change: Change, *, is_first: bool = False
+        self,
+        id: str,
+        condition: Condition,
+        now: float,
+        change: Change,
+        *,
+        is_first: bool = False,
+        answers_item: bool = True,
     ) -> UpdateItem:
-        assign = {"ttl": int(now) + HORIZON_S, **change.assign}
-        return UpdateItem(self.table, id, Change(assign, change.remove), condition, is_first)
+        whole = Change({"ttl": int(now) + HORIZON_S, **change.assign}, change.remove)
+        return UpdateItem(self.table, id, whole, condition, is_first, answers_item)
 
     def claim(
         self,
@@ -148,27 +155,27 @@ class Records:
         if message.chord is not None:
             # It lives as long as what counts it: the body takes its value.
             change = Change({**change.assign, "ttl": int(now) + 2 * HORIZON_S}, change.remove)
-        if claimed:
-            return self._write(message.id, _mine(token), now, change)
-        return self._unclaimed(message, token, now, change)
+        return self._end(message, token, now, change, claimed=claimed)
 
-    def _unclaimed(self, message: Message, token: str, now: float, change: Change) -> UpdateItem:
-        """Return an ending that is its own claim."""
-        claim = {
-            "token": token,
-            "attempt": message.attempt,
-            "digest": OrElse("digest", message.digest),
-            "task": message.task,
-            **_place(message),
-            **_replaced(message),
-        }
-        condition = _claimable(message, now, fifo=False, may_create=True)
+    def _end(
+        self, message: Message, token: str, now: float, change: Change, *, claimed: bool
+    ) -> UpdateItem:
+        """Return an ending, which is its own claim where none was taken; nobody reads the item."""
+        condition, is_first = _mine(token), False
+        if not claimed:
+            claim = {
+                "token": token,
+                "attempt": message.attempt,
+                "digest": OrElse("digest", message.digest),
+                "task": message.task,
+                **_place(message),
+                **_replaced(message),
+            }
+            condition = _claimable(message, now, fifo=False, may_create=True)
+            change = Change({**claim, **change.assign}, change.remove)
+            is_first = message.attempt == 0
         return self._write(
-            message.id,
-            condition,
-            now,
-            Change({**claim, **change.assign}, change.remove),
-            is_first=message.attempt == 0,
+            message.id, condition, now, change, is_first=is_first, answers_item=False
         )
 
     def retry(
@@ -233,7 +240,8 @@ class Records:
 
     def update_state(self, id: str, token: str, now: float, state: str, meta: str) -> UpdateItem:
         """Show a state of the user's own, with its JSON or the address of that."""
-        return self._write(id, _mine(token), now, Change({"state": state, "meta": meta}))
+        change = Change({"state": state, "meta": meta})
+        return self._write(id, _mine(token), now, change, answers_item=False)
 
     def dead_letter(
         self,
@@ -261,9 +269,7 @@ class Records:
             **written.attributes(),
         }
         change = Change(assign, ("meta", *written.missing()))
-        if claimed:
-            return self._write(message.id, _mine(token), now, change)
-        return self._unclaimed(message, token, now, change)
+        return self._end(message, token, now, change, claimed=claimed)
 
     def reopen(self, id: str, now: float, ended: Record, *, changes: str) -> UpdateItem:
         """Hand a task that failed to one attempt more: a replay, for which it keeps its message.

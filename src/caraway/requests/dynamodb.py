@@ -173,6 +173,8 @@ class Scan(Request[Page]):
 class UpdateItem(Request[Item]):
     """Change one item, or create it, if the condition holds; answers the item as it is then.
 
+    Where nobody reads it, without ``answers_item``, it answers an empty one.
+
     Raises :class:`ConditionFailed` with the item as it is when the condition does not hold.
 
     Parameters
@@ -190,6 +192,7 @@ class UpdateItem(Request[Item]):
     change: Change
     condition: Condition
     is_first: bool = False
+    answers_item: bool = True
 
     def params(self) -> dict[str, Any]:
         names = Names()
@@ -201,7 +204,7 @@ class UpdateItem(Request[Item]):
             "UpdateExpression": update,
             "ConditionExpression": condition,
             "ExpressionAttributeNames": names.attributes,
-            "ReturnValues": "ALL_NEW",
+            "ReturnValues": "ALL_NEW" if self.answers_item else "NONE",
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
         if names.values:  # DynamoDB refuses an empty map
@@ -209,7 +212,7 @@ class UpdateItem(Request[Item]):
         return params
 
     def answer(self, response: Mapping[str, Any]) -> Item:
-        return from_item(response["Attributes"])
+        return from_item(response["Attributes"]) if self.answers_item else {}
 
     def refusal(self, code: str, response: Mapping[str, Any]) -> Exception | None:
         if code == "ConditionalCheckFailedException":

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from caraway.lean import dataclass
 
@@ -292,20 +292,20 @@ def _equal(left: Any, right: Any) -> bool:
     return isinstance(left, bool) == isinstance(right, bool) and bool(left == right)
 
 
-class Operand(Protocol):
+class Operand:
     """The right side of an assignment, when it is more than a plain value."""
 
     def render(self, names: Names) -> str:
         """Return DynamoDB's text for it."""
-        ...
+        raise NotImplementedError
 
     def value(self, item: Mapping[str, Any]) -> Any:
         """Return what it comes to, given the item before the write."""
-        ...
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class OrElse:
+class OrElse(Operand):
     """The attribute's present value, or another one where it has none."""
 
     name: str
@@ -319,7 +319,7 @@ class OrElse:
 
 
 @dataclass(frozen=True)
-class Sum:
+class Sum(Operand):
     """Two operands added."""
 
     left: Operand
@@ -350,7 +350,7 @@ class Change:
         """Return DynamoDB's update expression; a change must change something."""
         sets = ", ".join(
             f"{names.attribute(name)} = "
-            + (value.render(names) if isinstance(value, OrElse | Sum) else names.value(value))
+            + (value.render(names) if isinstance(value, Operand) else names.value(value))
             for name, value in self.assign.items()
         )
         removes = ", ".join(names.attribute(name) for name in self.remove)
@@ -362,11 +362,16 @@ class Change:
         }
         return " ".join(f"{verb} {listed}" for verb, listed in clauses.items() if listed)
 
+    def assigned(self, item: Mapping[str, Any]) -> Item:
+        """Return the attributes that the write sets, with their values."""
+        return {
+            name: value.value(item) if isinstance(value, Operand) else value
+            for name, value in self.assign.items()
+        }
+
     def apply(self, item: Mapping[str, Any]) -> Item:
         """Return the item after the write."""
-        after = dict(item)
-        for name, value in self.assign.items():
-            after[name] = value.value(item) if isinstance(value, OrElse | Sum) else value
+        after = {**item, **self.assigned(item)}
         for name in self.remove:
             after.pop(name, None)
         for name, elements in self.add.items():

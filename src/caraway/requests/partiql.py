@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from caraway.requests.items import OrElse, Sum, as_read, from_item, to_attribute
+from caraway.requests.items import Operand, as_read, from_item, to_attribute
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,7 @@ def can_be_said(request: UpdateItem) -> bool:
         return False
     if request.is_first:
         return request.condition.holds({})
-    is_plain = not any(isinstance(each, OrElse | Sum) for each in change.assign.values())
+    is_plain = not any(isinstance(each, Operand) for each in change.assign.values())
     return is_plain and request.condition.equalities() is not None
 
 
@@ -59,15 +59,21 @@ def statement(request: UpdateItem) -> dict[str, Any]:
 
 
 def written(request: UpdateItem, response: Mapping[str, Any]) -> Item | None:
-    """Return the item as it is after a statement; None if the response does not say."""
-    if request.is_first:
-        return as_read(created(request))
-    return from_item(response["Item"]) if "Item" in response else None
+    """Return what a write answers after its statement; None if the response does not say.
+
+    An UPDATE brings its item even where nobody reads it: a place that answers nothing to one that
+    found nothing is found out by that.
+    """
+    if not request.is_first and "Item" not in response:
+        return None
+    if not request.answers_item:
+        return {}
+    return as_read(created(request)) if request.is_first else from_item(response["Item"])
 
 
 def created(request: UpdateItem) -> Item:
     """Return the item that a write makes where there is none."""
-    return {"id": request.id, **request.change.apply({})}
+    return {"id": request.id, **request.change.assigned({})}
 
 
 @lru_cache(maxsize=64)
