@@ -50,7 +50,9 @@ changes = st.builds(
     st.sets(st.sampled_from(NAMES)),
 )
 writes = st.lists(
-    st.tuples(st.none() | items, conditions, changes, st.booleans()), min_size=2, max_size=8
+    st.tuples(st.none() | items, conditions, changes, st.booleans(), st.booleans()),
+    min_size=2,
+    max_size=8,
 )
 
 on_an_engine = settings(
@@ -72,21 +74,25 @@ def test_writes_together_mean_what_each_means_alone(harness: Harness) -> None:
 
     @on_an_engine
     @given(writes)
-    def agree(planned: list[tuple[Item | None, Condition, Change, bool]]) -> None:
-        requests, expected = [], []
-        for before, condition, change, is_first in planned:
+    def agree(planned: list[tuple[Item | None, Condition, Change, bool, bool]]) -> None:
+        requests: list[UpdateItem] = []
+        answers: list[Any] = []
+        left: list[Item | None] = []
+        for before, condition, change, is_first, answers_item in planned:
             id = harness.unique_name()
             present = {} if before is None else {**before, "id": id}
             if present:
                 harness.put_item(table, present)
-            requests.append(UpdateItem(table, id, change, condition, is_first))
-            after = {"id": id, **change.apply(present)}
-            expected.append(after if condition.holds(present) else ("failed", present))
-        assert list(map(outcome, harness.run(harness.aws.perform_all(requests)))) == expected
+            requests.append(UpdateItem(table, id, change, condition, is_first, answers_item))
+            if condition.holds(present):
+                left.append({"id": id, **change.apply(present)})
+                answers.append(left[-1] if answers_item else {})
+            else:
+                left.append(present or None)
+                answers.append(("failed", present))
+        assert list(map(outcome, harness.run(harness.aws.perform_all(requests)))) == answers
         reads = harness.run(harness.aws.perform_all([GetItem(table, each.id) for each in requests]))
-        assert reads == [
-            (each[1] or None) if isinstance(each, tuple) else each for each in expected
-        ]
+        assert reads == left
 
     agree()
 
