@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import random
 import signal
 from typing import TYPE_CHECKING
 
@@ -17,9 +16,6 @@ from tests import hanging, measuring
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
-
-# The processes that share the tests have to give them the same names, and there are sets in some.
-os.environ.setdefault("PYTHONHASHSEED", str(random.randrange(2**32)))
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("caraway", deadline=None)
@@ -46,8 +42,7 @@ def _processes_of_tests_are_like_any_other() -> None:
     Ctrl-C, which a shell lets be ignored by what it runs in the background (``make test &``).
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    for name in ("COVERAGE_PROCESS_CONFIG", "PYTHONHASHSEED"):
-        os.environ.pop(name, None)
+    os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
 
 
 @pytest.fixture(autouse=True)

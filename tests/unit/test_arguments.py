@@ -252,7 +252,7 @@ def test_an_incomplete_call_is_not_bound_and_only_its_named_values_are_checked()
         (User | int, User(name="a")),
         (Aliased, Aliased.model_validate({"userName": "a", "in": 1})),
         (set[Frozen], {Frozen(n=1), Frozen(n=2)}),
-        (Item, Item("a", Decimal("1.10"), {"x", "y"})),
+        pytest.param(Item, Item("a", Decimal("1.10"), {"x", "y"}), id="Item"),
         (Movie, {"title": "a", "year": 1999}),
         (Point, Point(1, 2)),
         (tuple[int, ...], (1, 2)),

@@ -64,32 +64,32 @@ def stage() -> Scene:
 @pytest.mark.parametrize(
     ("chosen", "found"),
     [
-        ({}, {"given", "failed", "late", "retried"}),
-        ({"states": {"SUCCESS"}}, {"given"}),
-        ({"states": {"FAILURE", "RETRY"}}, {"failed", "late", "retried"}),
-        ({"task": "shop.fail"}, {"failed", "late"}),
-        ({"task": "shop.*"}, {"given", "failed", "late"}),
-        ({"task": "*again"}, {"retried"}),
-        ({"task": "shop.[fg]*l"}, {"failed", "late"}),
-        ({"queue": "default"}, {"given", "failed", "late", "retried"}),
-        ({"queue": "reports"}, set()),
-        ({"reason": "NO S"}, {"failed", "late"}),
-        ({"reason": "ValueError: no stock"}, {"failed"}),
-        ({"reason": "busy"}, {"retried"}),
-        ({"reason": "busy", "states": {"FAILURE"}}, set()),
-        ({"older_than_s": 150.0}, {"given", "failed"}),
-        ({"newer_than_s": 150.0}, {"late", "retried"}),
-        ({"older_than_s": 100.0, "newer_than_s": 150.0}, {"late"}),
-        ({"states": {"FAILURE"}, "task": "shop.*", "newer_than_s": 150.0}, {"late"}),
+        ({}, ["given", "failed", "late", "retried"]),
+        ({"states": ["SUCCESS"]}, ["given"]),
+        ({"states": ["FAILURE", "RETRY"]}, ["failed", "late", "retried"]),
+        ({"task": "shop.fail"}, ["failed", "late"]),
+        ({"task": "shop.*"}, ["given", "failed", "late"]),
+        ({"task": "*again"}, ["retried"]),
+        ({"task": "shop.[fg]*l"}, ["failed", "late"]),
+        ({"queue": "default"}, ["given", "failed", "late", "retried"]),
+        ({"queue": "reports"}, []),
+        ({"reason": "NO S"}, ["failed", "late"]),
+        ({"reason": "ValueError: no stock"}, ["failed"]),
+        ({"reason": "busy"}, ["retried"]),
+        ({"reason": "busy", "states": ["FAILURE"]}, []),
+        ({"older_than_s": 150.0}, ["given", "failed"]),
+        ({"newer_than_s": 150.0}, ["late", "retried"]),
+        ({"older_than_s": 100.0, "newer_than_s": 150.0}, ["late"]),
+        ({"states": ["FAILURE"], "task": "shop.*", "newer_than_s": 150.0}, ["late"]),
     ],
     ids=repr,
 )
 def test_tasks_are_selected_by_what_their_records_say(
-    stage: Scene, chosen: dict[str, Any], found: set[str]
+    stage: Scene, chosen: dict[str, Any], found: list[str]
 ) -> None:
     if "states" in chosen:
         chosen["states"] = frozenset(chosen["states"])
-    assert stage.found(**chosen) == found
+    assert stage.found(**chosen) == set(found)
 
 
 def test_what_runs_is_started_and_what_was_released_is_pending(stage: Scene) -> None:
