@@ -38,6 +38,7 @@ from tests.chaos.wire import (
     ids_of,
     refusal,
     saying_failed,
+    with_item,
     without,
     written_by,
 )
@@ -212,7 +213,7 @@ class Proxy:
         async with AsyncExitStack() as turns:
             for id in sorted(set(ids)):  # in one order, so that no two wait for each other
                 await turns.enter_async_context(self._turns[id])
-            answer = await self._ask(request, body)
+            answer = await self._ask(request, with_item(asked, body))
             if answer.status == 200:
                 at = time.time()
                 for item, writer in written_by(asked, answer.json):

@@ -175,6 +175,13 @@ def writer_of(params: Mapping[str, Any]) -> str | None:
     return token
 
 
+def with_item(asked: Asked, body: bytes) -> bytes:
+    """Return the body of a request that answers what it has written, whoever reads it."""
+    if asked.operation != "dynamodb:UpdateItem":
+        return body
+    return json.dumps({**asked.params, "ReturnValues": "ALL_NEW"}).encode()
+
+
 def item_of(answer: Mapping[str, Any]) -> dict[str, Any]:
     """Return the item that a write left."""
     return from_item(answer.get("Attributes", {}))
