@@ -20,6 +20,7 @@ from caraway.requests.sqs import DELAY_LIMIT_S
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from caraway.core.message import Message
     from caraway.core.port import Aws
@@ -35,15 +36,16 @@ async def hold_if_early(
     tasks: Mapping[str, Definition],
     delivery: Delivery,
     message: Message,
+    eta: datetime,
 ) -> None:
-    """Let a message pass that is due.
+    """Let a message with an ETA pass that is due.
 
     Raises
     ------
     Decided
         If it is not: it was sent on, or its task has ended and it need not travel any more.
     """
-    wait_s = (message.eta - aws.now()).total_seconds() if message.eta else 0.0
+    wait_s = (eta - aws.now()).total_seconds()
     if wait_s <= EARLY_S:
         return
     why = f"it is due in {wait_s:.0f} s"

@@ -162,7 +162,7 @@ class Executor:
         if message.when is None:
             return message
         try:
-            return await occurring(self._aws, self._site, delivery, message)
+            return await occurring(self._aws, self._site, delivery, message, message.when)
         except (InvalidMessage, ImproperlyConfigured) as error:
             raise Decided(
                 await undeliverable(self._aws, self._site, delivery, message, str(error))
@@ -172,7 +172,7 @@ class Executor:
 
     async def _resolve(self, delivery: Delivery, message: Message) -> Job:
         if message.eta is not None:
-            await hold_if_early(self._aws, self._site, self._tasks, delivery, message)
+            await hold_if_early(self._aws, self._site, self._tasks, delivery, message, message.eta)
         task = self._tasks.get(message.task)
         if task is None:
             near = nearest(message.task, self._tasks)
@@ -184,8 +184,7 @@ class Executor:
 
     async def _claim(self, job: Job) -> Claimed:
         # Before it: to claim and then fail to read would cost the lease.
-        if job.message.stamps:
-            await self.revoked_stamps.look(job.message.stamps)
+        await self.revoked_stamps.look(job.message.stamps)
         return await claim(self._aws, self._site, self._tasks, job, self._door, self._hostname)
 
     # -- begin: when its turn has come ----------------------------------------------------------

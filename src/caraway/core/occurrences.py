@@ -46,8 +46,10 @@ def to_json(timing: Timing, covers_s: int | None, policy: Policy) -> dict[str, J
     return {**timing.to_json(), **covers, **policy.to_json()}
 
 
-async def occurring(aws: Aws, site: Site, delivery: Delivery, message: Message) -> Message:
-    """Return the message of the occurrence that a firing is; any other message as it is.
+async def occurring(
+    aws: Aws, site: Site, delivery: Delivery, message: Message, when: Mapping[str, Json]
+) -> Message:
+    """Return the message of the occurrence that a firing is, ``when`` being what it carries.
 
     Raises
     ------
@@ -56,16 +58,14 @@ async def occurring(aws: Aws, site: Site, delivery: Delivery, message: Message) 
     InvalidMessage
         If its timing or its policies cannot be read.
     """
-    if message.when is None:
-        return message
     if message.scheduled_time is None or message.schedule is None:
         raise InvalidMessage("when: the message has no schedule with its time")
-    policy, covers_s = Policy.read(message.when), message.when.get(COVERS)
+    policy, covers_s = Policy.read(when), when.get(COVERS)
     if covers_s is None:
         if policy.may_miss:
-            Timing.read(message.when)  # after the claim it could not be refused
-        return _occurrence(message, policy, message.scheduled_time, message.when)
-    occurrences = _covered(message, policy, covers_s, message.when)
+            Timing.read(when)  # after the claim it could not be refused
+        return _occurrence(message, policy, message.scheduled_time, when)
+    occurrences = _covered(message, policy, covers_s, when)
     if [each.scheduled_time for each in occurrences] == [_minute(message.scheduled_time)]:
         return occurrences[0]
     requests = []
