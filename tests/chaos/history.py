@@ -62,6 +62,9 @@ class Sent:
         Whether it may end as a failure because its worker was lost (``at_most_once=True``).
     begins
         How often its function may begin; None for as often as it takes.
+    uncounted
+        Whether runs of claims that do not count are more than these: of claims made ahead of the
+        run, whose worker died and so did not say that it had begun.
     group
         That of its FIFO queue: what was sent to it before is before it.
     """
@@ -74,6 +77,7 @@ class Sent:
     runs: bool = True
     may_be_lost: bool = False
     begins: int | None = None
+    uncounted: bool = False
     group: str | None = None
 
 
@@ -100,6 +104,8 @@ class Write:
         The token of the record after it.
     at
         When, by this machine's clock.
+    counts
+        Whether the next claim counts this one as lost, unless it ends.
     """
 
     id: str
@@ -110,6 +116,7 @@ class Write:
     state: str | None = None
     result: str | None = None
     at: float = 0.0
+    counts: bool = True
 
     @classmethod
     def of(cls, item: Item, writer: str | None, at: float) -> Write:
@@ -124,6 +131,7 @@ class Write:
             record.state,
             record.result,
             at,
+            counts=bool(item.get("held")),
         )
 
     @property
@@ -200,7 +208,7 @@ def check(history: History) -> list[Finding]:
         findings += _unfinished(sent, record, sent.id in history.left)
         findings += _again(writes[sent.id])
         findings += _overlaps(sent, writes[sent.id], revoke)
-        findings += _begun_too_often(sent, runs[sent.id])
+        findings += _begun_too_often(sent, runs[sent.id], writes[sent.id])
         findings += _run_after(revoke, runs[sent.id], writes[sent.id])
         if record.phase in (DONE, FAILED):
             findings += _wrong(sent, record, runs[sent.id], sent.id in history.dead, revoke)
@@ -267,10 +275,21 @@ def _nobody_owned(sent: Sent, before: Write | None, revoke: Revoke | None) -> bo
     return before is None and not sent.runs
 
 
-def _begun_too_often(sent: Sent, runs: Sequence[Run]) -> Iterator[Finding]:
-    if sent.begins is not None and len(runs) > sent.begins:
-        why = f"it began {len(runs)} times, and {sent.begins} is the most that it may"
+def _begun_too_often(sent: Sent, runs: Sequence[Run], writes: Sequence[Write]) -> Iterator[Finding]:
+    if sent.begins is None:
+        return
+    begun = len(runs)
+    if sent.uncounted:
+        begun -= sum(run.token in _uncounted(writes) for run in runs)
+    if begun > sent.begins:
+        why = f"it began {begun} times, and {sent.begins} is the most that it may"
         yield Finding("again", sent.id, why)
+
+
+def _uncounted(writes: Sequence[Write]) -> set[str | None]:
+    """Return the tokens of the claims that never counted."""
+    running = [write for write in writes if write.phase == RUNNING]
+    return {write.owner for write in running} - {write.owner for write in running if write.counts}
 
 
 def _run_after(

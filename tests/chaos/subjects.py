@@ -74,6 +74,7 @@ def quarantine(seed: int, run: str, count: int, doors: tuple[Door, ...]) -> Iter
             dead_letter=True,
             runs=False,
             begins=tasks.MAX_DELIVERIES,
+            uncounted=True,
         )
         yield Call(call.id, "killer", (n,), call.queue, endings=(ending,))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -127,7 +128,9 @@ def test_the_writer_of_every_write_under_a_claim_is_known() -> None:
 
 def test_a_write_shows_the_owner_beside_its_writer() -> None:
     item = {"id": "a", "token": "t2", "phase": "running", "open_at": 4}
-    assert Write.of(item, "t1", 1.0) == Write("a", "t1", "t2", "running", 4, "PENDING", None, 1.0)
+    seen = Write("a", "t1", "t2", "running", 4, "PENDING", None, 1.0, counts=False)
+    assert Write.of(item, "t1", 1.0) == seen
+    assert Write.of({**item, "held": 1}, "t1", 1.0) == replace(seen, counts=True)
 
 
 def test_the_effects_log_says_what_ran_and_what_runs(tmp_path: Path) -> None:

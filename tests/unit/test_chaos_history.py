@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from caraway.core.record import Record
@@ -143,6 +145,17 @@ def test_a_task_that_begins_more_often_than_it_may_is_found() -> None:
     again = (Run("a", "t1", 1.0), Run("a", "t2", 5.0))
     assert check(history(sent=once)) == []
     assert verdicts(history(sent=once, runs=again)) == ["again"]
+
+
+def test_a_run_of_a_claim_made_ahead_is_one_more_unless_its_worker_said_that_it_had_begun() -> None:
+    killer = Sent("a", "SUCCESS", 7, begins=1, uncounted=True)
+    runs = (Run("a", "t0", 0.5), Run("a", "t1", 1.0))
+    ahead = Write("a", "t0", "t0", "running", open_at=0.9, at=0.4, counts=False)
+    told = Write("a", "t0", "t0", "running", open_at=0, at=0.6)
+    assert check(history(ahead, CLAIM, FINISH, sent=killer, runs=runs)) == []
+    assert verdicts(history(ahead, told, CLAIM, FINISH, sent=killer, runs=runs)) == ["again"]
+    strict = replace(killer, uncounted=False)
+    assert verdicts(history(ahead, CLAIM, FINISH, sent=strict, runs=runs)) == ["again"]
 
 
 def test_a_task_that_may_be_lost_may_end_so_without_a_run_of_that_claim_and_no_other_may() -> None:

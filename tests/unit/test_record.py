@@ -237,8 +237,9 @@ def test_a_release_gives_the_claim_back_and_loses_nobody() -> None:
     assert after(claim(), released)["lost"] == 0
 
 
-def test_a_claim_after_a_process_was_lost_is_a_takeover_and_counts_it() -> None:
-    given_up = after(RECORDS.give_up("i", "mine", NOW), running())
+@pytest.mark.parametrize("held", [1, 0])  # 0: it was claimed ahead of its run
+def test_a_claim_after_a_process_was_lost_is_a_takeover_and_counts_it(held: int) -> None:
+    given_up = after(RECORDS.give_up("i", "mine", NOW), running(held=held))
     assert (given_up["phase"], given_up["open_at"]) == (RUNNING, 0)
     taken = after(claim(), given_up)
     assert (taken["token"], taken["lost"]) == ("new", 1)

@@ -88,19 +88,24 @@ def send(aws: BlockingAws, body: str) -> str:
 
 
 @contextmanager
-def threads(number: int) -> Iterator[ThreadPoolExecutor]:
+def threads(number: int, wire: Sqs) -> Iterator[ThreadPoolExecutor]:
+    """Give a pool; a test that fails in it lets its threads go on, or it would wait for them."""
     with ThreadPoolExecutor(number) as pool:
-        yield pool
+        try:
+            yield pool
+        finally:
+            wire.open.set()
 
 
 def gathered(aws: BlockingAws) -> int:
     """Return how many requests wait to leave."""
-    return sum(len(each.requests) for each in aws._sharing._gathering.values())
+    with aws._sharing._lock:
+        return sum(len(each.requests) for each in aws._sharing._gathering.values())
 
 
 def while_one_is_under_way(wire: Sqs, aws: BlockingAws, bodies: list[str]) -> list[Future[str]]:
     """Send bodies from as many threads while a first request is under way; then let it land."""
-    with threads(len(bodies) + 1) as pool:
+    with threads(len(bodies) + 1, wire) as pool:
         first = pool.submit(send, aws, "first")
         wait_until(lambda: wire.sent)
         sent = [pool.submit(send, aws, body) for body in bodies]
@@ -130,7 +135,7 @@ def test_a_thousand_threads_that_delay_at_once_make_a_tenth_of_a_request_for_eac
     app = Caraway("shop", set_as_current=False)
     aws = app._blocking = port(wire)
     task = app.task(name="shop.double")(lambda number: 2 * number)
-    with threads(1_000) as pool:
+    with threads(1_000, wire) as pool:
         sent = [pool.submit(task.delay, number) for number in range(1_000)]
         wait_until(lambda: sum(map(len, wire.sent)) + gathered(aws) == 1_000)
         wire.open.set()
@@ -173,7 +178,7 @@ def test_no_more_batches_of_threads_are_under_way_than_there_is_room_for(
     monkeypatch.setattr(Sharing, "_join", counted)
     wire = Sqs(held=FLIGHTS)
     aws, count = port(wire), 10 * (FLIGHTS + 3)
-    with threads(count) as pool:
+    with threads(count, wire) as pool:
         sent = [pool.submit(send, aws, str(number)) for number in range(count)]
         wait_until(lambda: len(joined) == count and len(wire.sent) == FLIGHTS)
         assert aws._sharing._under_way.most_common(1)[0][1] == FLIGHTS
@@ -204,7 +209,7 @@ def test_a_request_that_hangs_holds_up_no_other_for_long(monkeypatch: pytest.Mon
     monkeypatch.setattr(sharing, "PATIENCE_S", 0.0)
     wire = Sqs(held=1)
     aws = port(wire)
-    with threads(1) as pool:
+    with threads(1, wire) as pool:
         first = pool.submit(send, aws, "first")
         wait_until(lambda: wire.sent)
         assert send(aws, "second") == "id of second"

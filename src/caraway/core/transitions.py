@@ -231,8 +231,11 @@ class Records:
         return self._write(id, _mine(token), now, Change(change))
 
     def give_up(self, id: str, token: str, now: float) -> UpdateItem:
-        """End the lease at once: who ran the task has died, and the next claim counts that."""
-        return self._write(id, _mine(token), now, Change({"open_at": 0}))
+        """End the lease at once: who ran the task has died, and the next claim counts that.
+
+        So it does where the claim was made ahead of the run: the run is known to have begun.
+        """
+        return self._write(id, _mine(token), now, Change({"open_at": 0, "held": 1}))
 
     def heartbeat(self, id: str, token: str, now: float, lease_s: float) -> UpdateItem:
         """Renew the lease; the answer's ``revoked`` says whether to stop."""
