@@ -138,6 +138,17 @@ def test_workers_are_as_many_as_their_slots_or_their_cpu_ask_for() -> None:
     assert capacity(cpu, "ecs").units == pytest.approx(100 * 0.1006 / 0.5 / 0.5, abs=1)
 
 
+@pytest.mark.parametrize(
+    ("idempotent", "mean_ms", "slot_ms"),
+    [(False, 50, 50), (False, 1_000, 1_005), (True, 1_000, 1_000)],
+)
+def test_a_slot_is_held_for_the_function_and_for_a_claim_that_is_not_made_ahead(
+    idempotent: bool, mean_ms: float, slot_ms: float
+) -> None:
+    work = Workload(MILLION, mean_ms=mean_ms, idempotent=idempotent)
+    assert capacity(work, "ecs").unit_ms == slot_ms
+
+
 # -- a burst ----------------------------------------------------------------------------------
 
 

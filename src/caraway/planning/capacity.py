@@ -6,7 +6,7 @@ from math import ceil, inf
 from typing import TYPE_CHECKING, Final
 
 from caraway.lean import dataclass
-from caraway.planning.counts import counts, keeps_record
+from caraway.planning.counts import counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from caraway.planning.workload import Workload
 
 ROUND_TRIP_MS: Final = 5.0
-"""A request to DynamoDB from the same region; a claim and an ending are waited for one by one."""
+"""A request to DynamoDB from the same region: an invocation waits for a claim and an ending."""
+CLAIMED_AHEAD_MS: Final = 100.0
+"""A worker claims the tasks that follow while these run if the longest of late took 200 ms at most;
+the longest is taken for twice the mean."""
 INVOCATION_MS: Final = 3.0
 """What an invocation takes besides its tasks."""
 TASK_CPU_MS: Final = 0.4
@@ -74,10 +77,10 @@ def capacity(work: Workload, door: Door) -> Capacity:
     return _function(work) if door == "lambda" else _workers(work)
 
 
-def waits_ms(work: Workload) -> float:
-    """Return how long a task waits for the writes of its record."""
-    writes = (0 if work.idempotent else 1) + (1 if keeps_record(work) else 0)
-    return ROUND_TRIP_MS * (writes + work.chord_share)
+def slot_ms(work: Workload) -> float:
+    """Return how long a task holds its slot in a worker: its ending is written after that."""
+    claims = not work.idempotent and work.mean_ms > CLAIMED_AHEAD_MS
+    return work.mean_ms + (ROUND_TRIP_MS if claims else 0.0)
 
 
 def cpu_ms(work: Workload, door: Door) -> float:
@@ -106,8 +109,7 @@ def _function(work: Workload) -> Capacity:
 
 
 def _workers(work: Workload) -> Capacity:
-    slot_ms = work.mean_ms + waits_ms(work)
-    by_slots = 1_000 * work.worker_concurrency / slot_ms
+    by_slots = 1_000 * work.worker_concurrency / slot_ms(work)
     by_cpu = 1_000 * work.vcpus / cpu_ms(work, "ecs")
     unit_per_second = min(by_slots, by_cpu)
     units = max(1, ceil(work.per_second / (work.utilisation * unit_per_second)))
@@ -116,7 +118,7 @@ def _workers(work: Workload) -> Capacity:
         unit_per_second=unit_per_second,
         most=units,
         grows_per_second=0.0,
-        unit_ms=slot_ms,
+        unit_ms=slot_ms(work),
         in_flight=work.worker_concurrency,
     )
 

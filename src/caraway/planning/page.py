@@ -85,6 +85,7 @@ def markdown() -> str:
         ending=counts.ENDING_BYTES,
         round_trip=number(capacity.ROUND_TRIP_MS),
         invocation=number(capacity.INVOCATION_MS),
+        ahead=number(capacity.CLAIMED_AHEAD_MS),
         task_cpu=number(capacity.TASK_CPU_MS),
         request_cpu=number(capacity.REQUEST_CPU_MS),
         starts=capacity.SOURCE_STARTS,
@@ -293,9 +294,12 @@ its life.
 - Ten messages come with each receive while messages wait. If workers wait for messages instead,
   they come one by one: `caraway estimate` shows that bill too (`--batch-size 1`), and a real load
   lies between the two.
-- A request to DynamoDB takes {round_trip} ms, an invocation {invocation} ms besides its tasks. A
-  worker computes {task_cpu} ms for a task of its own, and {request_cpu} ms for each request (`make
-  bench`). A function has a vCPU at 1,769 MB, and a part of it below.
+- A request to DynamoDB takes {round_trip} ms, an invocation {invocation} ms besides its tasks.
+- A slot of a worker is held while the function runs, and by tasks of more than {ahead} ms for the
+  claim before it; the ending is
+  [written after that](adr/0015-a-slot-is-a-running-functions.md).
+- A worker computes {task_cpu} ms for a task of its own, and {request_cpu} ms for each request
+  (`make bench`). A function has a vCPU at 1,769 MB, and a part of it below.
 - Workers are used to {used}% by the average load (`--utilisation`).
 - Left out: what fair queues cost on top, the image in ECR, Container Insights, alarms, traffic
   between zones or out of AWS, KMS keys of your own, storage of logs.
