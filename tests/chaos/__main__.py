@@ -46,8 +46,8 @@ def main() -> int:
             broken = broken or bool(report.findings)
             say(row(report))
             say(f"  {report.faults}, workers ended with {report.exit_codes}")
-            for finding in report.findings[:FINDINGS_SHOWN]:
-                say(f"  {finding}")
+            for line in [*report.findings[:FINDINGS_SHOWN], *report.waited_for[:FINDINGS_SHOWN]]:
+                say(f"  {line}")
             if not given.tasks:  # at once: what has run is not lost with what has not
                 PAGE.write_text(with_rows(PAGE.read_text(), [report]))
     return int(broken)

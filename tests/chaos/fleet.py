@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from caraway.exceptions import LocalError
 from caraway.local.worker import LocalWorker
+from tests.chaos.stage import slowness
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 _LOOK_S: Final = 0.1
+_PARTING_S: Final = 10.0
+"""What a warm shutdown gets, on a machine that has time for it."""
 RECENT_S: Final = 10.0
 """A task that began longer ago is not looked for: its process may be another's by now."""
 MERCY: Final = 12
@@ -36,6 +39,8 @@ class Fleet:
         How often one ended before its time.
     exit_codes
         Of those that were stopped at the end: 0 after a warm shutdown.
+    states
+        How each is.
     """
 
     def __init__(
@@ -48,11 +53,14 @@ class Fleet:
         self._queue = queue
         self.restarts = 0
         self.exit_codes: list[int | None] = []
+        self.states = ["" for _ in several]
         self._environ = environ
         self._stopping = threading.Event()
         self._keepers = [
             threading.Thread(
-                target=self._keep, args=(options, folder / f"worker-{place}.log"), name="keeper"
+                target=self._keep,
+                args=(place, options, folder / f"worker-{place}.log"),
+                name="keeper",
             )
             for place, options in enumerate(several)
         ]
@@ -67,24 +75,29 @@ class Fleet:
         for keeper in self._keepers:
             keeper.join()
 
-    def _keep(self, options: Sequence[str], log: Path) -> None:
-        with log.open("w") as said:
+    def _keep(self, place: int, options: Sequence[str], log: Path) -> None:
+        restarts = 0
+        with log.open("w", buffering=1) as said:
             while not self._stopping.is_set():
                 worker = LocalWorker(
                     ["-A", "tests.chaos.app:app", "-Q", self._queue, *options],
                     self._environ,
                     on_lines=lambda lines: said.writelines(f"{line}\n" for line in lines),
-                    patience_s=10,
+                    patience_s=_PARTING_S * slowness(),
                 )
+                about = f"worker {place} ({' '.join(options)}), restarted {restarts} times:"
                 try:
+                    self.states[place] = f"{about} it starts"
                     worker.start()
+                    self.states[place] = f"{about} it runs"
                     while not self._stopping.wait(_LOOK_S):
                         worker.check()
                 except LocalError:
+                    restarts += 1
                     self.restarts += 1
                 finally:
+                    self.states[place] = f"{about} it stops"
                     worker.stop()
-                    said.flush()
             self.exit_codes.append(worker.exit_code)
 
 

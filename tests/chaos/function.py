@@ -10,7 +10,6 @@ import json
 import shutil
 import time
 from contextlib import suppress
-from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
@@ -19,17 +18,22 @@ from botocore.exceptions import ClientError
 
 from caraway.local.package import build_package
 from tests.chaos import app
+from tests.chaos.stage import ROOT, slowness
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from caraway.local.engine import LocalEngine
 
-ROOT: Final = Path(__file__).parents[2]
 NAME: Final = "chaos-worker"
 TIMEOUT_S: Final = 14
-"""Short, so that time-outs are soon over, and enough for any task that begins in its first 5 s."""
-HIDDEN_S: Final = 15
+"""Short, so that time-outs are soon over, and enough for any task that begins in its first 5 s, on
+a machine that has time for it: a function that is cut off before it has done anything starts anew,
+and so on."""
+_HIDDEN_S: Final = 1
+"""How long messages stay hidden after a time-out."""
+LONGEST_TIMEOUT_S: Final = 120
 AT_ONCE: Final = 5
 BATCH: Final = 10
 _ACCOUNT: Final = "000000000000"
@@ -69,6 +73,7 @@ class Function:
         shutil.copyfile(app.__file__, place)
         requirements = ROOT / "requirements" / "lambda.txt"
         package = build_package(self._folder / "build", requirements, [project / "tests"])
+        timeout_s = min(LONGEST_TIMEOUT_S, round(TIMEOUT_S * slowness()))
         functions = self._engine.client("lambda")
         functions.create_function(
             FunctionName=NAME,
@@ -76,13 +81,14 @@ class Function:
             Role=f"arn:aws:iam::{_ACCOUNT}:role/chaos",
             Handler="caraway.workers.aws_lambda.handler",
             Code={"ZipFile": package.read_bytes()},
-            Timeout=TIMEOUT_S,
+            Timeout=timeout_s,
             MemorySize=512,
             Environment={"Variables": {**self._environ, "CARAWAY_APP": "tests.chaos.app:app"}},
         )
         sqs = self._engine.client("sqs")
         url = sqs.get_queue_url(QueueName=self._queue)["QueueUrl"]
-        sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": str(HIDDEN_S)})
+        hidden = {"VisibilityTimeout": str(timeout_s + _HIDDEN_S)}
+        sqs.set_queue_attributes(QueueUrl=url, Attributes=hidden)
         functions.create_event_source_mapping(
             FunctionName=NAME,
             EventSourceArn=self._arn,

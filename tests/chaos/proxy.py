@@ -91,12 +91,16 @@ class Noted:
         Every message that was put on a queue, with the queue's address.
     faults
         How often each kind of fault was injected.
+    under_way
+        The operation of each request that has not been answered, and since when, by the monotonic
+        clock.
     """
 
     writes: list[Write] = field(default_factory=list)
     bodies: list[tuple[str, str]] = field(default_factory=list)
     faults: Counter[str] = field(default_factory=Counter)
     requests: Counter[str] = field(default_factory=Counter)
+    under_way: dict[object, tuple[str, float]] = field(default_factory=dict)
 
 
 class Proxy:
@@ -170,6 +174,14 @@ class Proxy:
         except ConnectionResetError:  # who asked was killed in the middle of it
             return web.Response()
         asked = Asked.read(request.method, request.headers, body)
+        self.noted.under_way[request] = asked.operation, time.monotonic()
+        try:
+            return await self._answer(request, asked, body)
+        finally:
+            del self.noted.under_way[request]
+
+    async def _answer(self, request: web.Request, asked: Asked, body: bytes) -> web.StreamResponse:
+        """Pass a request on, with the fault that the plan has for it."""
         number = self.noted.requests[asked.operation]
         self.noted.requests[asked.operation] += 1
         fault = self._plan.decide(asked.operation, number)

@@ -10,11 +10,9 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from caraway.core.envelope import parse_envelope
-from caraway.core.record import DONE, FAILED, Record
-from caraway.core.routing import Queue
+from caraway.core.record import Record
 from caraway.local.engine import LocalEngine
 from caraway.local.environ import surroundings
 from caraway.requests.items import from_item
@@ -22,20 +20,17 @@ from tests.chaos.faults import Plan
 from tests.chaos.fleet import Fleet, Killer
 from tests.chaos.function import Function
 from tests.chaos.history import Finding, History, Revoke, Run, Sent, check
+from tests.chaos.lying import lying
 from tests.chaos.proxy import Proxy
+from tests.chaos.stage import ROOT, TABLE, Stage
+from tests.chaos.waiting import unmoved, wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from tests.chaos.scenarios import Scenario
 
-ROOT: Final = Path(__file__).parents[2]
-PREFIX: Final = "chaos-"
-TABLE: Final = "chaos-tasks"
-PATIENCE_S: Final = 90.0
-"""How long nothing more may be recorded before a run is judged as it is."""
 KILLS: Final = "Kill"
-_LOOK_S: Final = 0.5
 
 
 @dataclass
@@ -50,6 +45,8 @@ class Report:
         How often each kind was injected, kills and repeated invocations among them.
     exit_codes
         Of the workers at the end, 0 after a warm shutdown.
+    waited_for
+        Where everything stood when nothing moved any more; empty if the run came to its end.
     """
 
     scenario: Scenario
@@ -59,45 +56,11 @@ class Report:
     faults: dict[str, int]
     exit_codes: list[int | None]
     seconds: float
+    waited_for: list[str]
 
     def count(self, verdict: str) -> int:
         """Return how many tasks a promise was broken for."""
         return len({each.id for each in self.findings if each.verdict == verdict})
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Where a run takes place: the engine's clients see no fault."""
-
-    engine: LocalEngine
-    proxy: Proxy
-    folder: Path
-    scenario: Scenario
-
-    @property
-    def queues(self) -> list[str]:
-        """Names of the queues in SQS."""
-        return [PREFIX + queue for queue in self.scenario.queues.values()]
-
-    @property
-    def dead_letter_queues(self) -> list[str]:
-        """Names of their dead-letter queues in SQS."""
-        return [
-            Queue(queue).dead_letter_sqs_name(PREFIX) for queue in self.scenario.queues.values()
-        ]
-
-    @property
-    def environ(self) -> dict[str, str]:
-        """What leads producers and workers here, through the proxy."""
-        quarantined = self.scenario.workload == "quarantine"
-        return {
-            **self.engine.environ(),
-            **({"CHAOS_QUARANTINE": "1"} if quarantined else {}),
-            "AWS_ENDPOINT_URL": self.proxy.endpoint_url,
-            "CARAWAY_QUEUE_NAME_PREFIX": PREFIX,
-            "CARAWAY_TASK_TABLE": TABLE,
-            "CHAOS_FOLDER": str(self.folder),
-        }
 
 
 def run(
@@ -131,7 +94,11 @@ def run(
                 args=(list(proxy.noted.bodies),),
             )
             duplicates.start()
-            _wait(stage, {each.id for each in sent}, duplicates, say, scenario.name)
+            ids = {each.id for each in sent}
+            waited_for: list[str] = []
+            if not wait(stage, ids, duplicates.is_alive, say):
+                waited_for = unmoved(stage, ids, fleet.states)
+                (folder / "waiting.log").write_text("\n".join(waited_for))
             duplicates.join()
         history = _collect(stage, sent)
     faults = {
@@ -147,6 +114,7 @@ def run(
         faults,
         fleet.exit_codes,
         time.monotonic() - began,
+        waited_for,
     )
 
 
@@ -190,65 +158,25 @@ def _revoked(folder: Path) -> Iterator[Revoke]:
         yield Revoke(**json.loads(line))
 
 
-# -- waiting ---------------------------------------------------------------------------------
-
-
-def _wait(
-    stage: Stage,
-    ids: set[str],
-    duplicates: threading.Thread,
-    say: Callable[[str], None],
-    name: str,
-) -> None:
-    """Wait until every task has ended and the queues are empty, or nothing moves any more."""
-    writes = stage.proxy.noted.writes
-    ended: set[str] = set()
-    seen, moved, last, spoken = 0, time.monotonic(), None, time.monotonic()
-    while time.monotonic() - moved < PATIENCE_S:
-        new, seen = writes[seen:], len(writes)
-        ended |= {write.id for write in new if write.phase in (DONE, FAILED)}
-        depth = _depth(stage)
-        if ids <= ended and not depth and not duplicates.is_alive():
-            return
-        if (len(ended), depth) != last:
-            last, moved = (len(ended), depth), time.monotonic()
-        if time.monotonic() - spoken > 10:
-            spoken = time.monotonic()
-            say(f"{name}: {len(ended):,} of {len(ids):,} have ended, {depth} messages are left")
-        time.sleep(_LOOK_S)
-
-
-def _depth(stage: Stage) -> int:
-    sqs = stage.engine.client("sqs")
-    return sum(
-        int(count)
-        for queue in stage.queues
-        for name, count in sqs.get_queue_attributes(
-            QueueUrl=_url(stage.engine, queue), AttributeNames=["All"]
-        )["Attributes"].items()
-        if name.startswith("ApproximateNumberOfMessages")
-    )
-
-
-def _url(engine: LocalEngine, queue: str) -> str:
-    url: str = engine.client("sqs").get_queue_url(QueueName=queue)["QueueUrl"]
-    return url
-
-
 # -- what is there at the end ----------------------------------------------------------------
 
 
 def _collect(stage: Stage, sent: list[Sent]) -> History:
-    engine = stage.engine
-    scanned = engine.client("dynamodb").get_paginator("scan").paginate(TableName=TABLE)
+    """Take down all that is known.
+
+    Functions may run still where a run was given up: so messages first, all at one moment, and
+    then records. What a message has caused is durable when the message is gone.
+    """
+    messages = lying(stage.engine, [*stage.queues, *stage.dead_letter_queues])
+    scanned = stage.engine.client("dynamodb").get_paginator("scan").paginate(TableName=TABLE)
     records = [Record.read(from_item(item)) for page in scanned for item in page["Items"]]
     return History(
         sent,
         list(runs_of(stage.folder / "effects.log")),
         list(stage.proxy.noted.writes),
         {record.id: record for record in records},
-        left={id for queue in stage.queues for id in _ids_on(engine, queue)},
-        dead={id for queue in stage.dead_letter_queues for id in _ids_on(engine, queue)},
+        left={each.id for each in messages if each.queue in stage.queues},
+        dead={each.id for each in messages if each.queue in stage.dead_letter_queues},
         revokes={each.id: each for each in _revoked(stage.folder)},
     )
 
@@ -261,13 +189,3 @@ def runs_of(effects: Path) -> Iterator[Run]:
         if event == "begin":
             key = id, token, pid
             yield Run(id, None if token == "-" else token, float(at), int(pid), ends.get(key))
-
-
-def _ids_on(engine: LocalEngine, queue: str) -> Iterator[str]:
-    """Take every message from a queue: one of FIFO shows the next of a group when this is gone."""
-    sqs, url = engine.client("sqs"), _url(engine, queue)
-    while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
-        for message in messages:
-            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-            envelope: Any = parse_envelope(message["Body"])
-            yield envelope["id"]

@@ -28,7 +28,7 @@ def test_nothing_is_lost_and_nothing_is_recorded_twice_whatever_breaks(tmp_path:
             threads.map(lambda scenario, folder: run(scenario, SEED, folder), SHORT, folders)
         )
     for report in reports:
-        assert report.findings == [], report.scenario.name
+        assert report.findings == [], (report.scenario.name, report.waited_for)
         assert sum(report.faults.values()) > 0, report.scenario.name
         assert set(report.exit_codes) <= {0}
     assert sum(report.tasks for report in reports) >= 360

@@ -195,7 +195,7 @@ def test_the_subjects_have_what_they_are_about() -> None:
 
 def test_a_row_takes_the_place_of_the_scenarios_last_one_and_the_others_stay() -> None:
     def report(name: str, seconds: float) -> Report:
-        return Report(BY_NAME[name], 2_000, 3, [], {KILLS: 1, "Lose": 1_000}, [0], seconds)
+        return Report(BY_NAME[name], 2_000, 3, [], {KILLS: 1, "Lose": 1_000}, [0], seconds, [])
 
     page = with_rows(f"# Page\n{BEGIN}\n{END}\nend\n", [report("slow", 1.0), report("kills", 2.0)])
     again = with_rows(page, [report("calm", 4.0), report("kills", 3.0)])
