@@ -93,14 +93,14 @@ class Noted:
         How often each kind of fault was injected.
     under_way
         The operation of each request that has not been answered, and since when, by the monotonic
-        clock.
+        clock; by the number of the request.
     """
 
     writes: list[Write] = field(default_factory=list)
     bodies: list[tuple[str, str]] = field(default_factory=list)
     faults: Counter[str] = field(default_factory=Counter)
     requests: Counter[str] = field(default_factory=Counter)
-    under_way: dict[object, tuple[str, float]] = field(default_factory=dict)
+    under_way: dict[int, tuple[str, float]] = field(default_factory=dict)
 
 
 class Proxy:
@@ -174,11 +174,12 @@ class Proxy:
         except ConnectionResetError:  # who asked was killed in the middle of it
             return web.Response()
         asked = Asked.read(request.method, request.headers, body)
-        self.noted.under_way[request] = asked.operation, time.monotonic()
+        number = self.noted.requests.total()
+        self.noted.under_way[number] = asked.operation, time.monotonic()
         try:
             return await self._answer(request, asked, body)
         finally:
-            del self.noted.under_way[request]
+            del self.noted.under_way[number]
 
     async def _answer(self, request: web.Request, asked: Asked, body: bytes) -> web.StreamResponse:
         """Pass a request on, with the fault that the plan has for it."""

@@ -57,7 +57,7 @@ def test_where_everything_stands_is_said(stage: Stage) -> None:
         Write("ended", "t", "t", "done", state="SUCCESS"),
         Write("hidden", "t", "t", "running", open_at=1.0),
     ]
-    stage.proxy.noted.under_way["one"] = "sqs:ReceiveMessage", 0.0
+    stage.proxy.noted.under_way[0] = "sqs:ReceiveMessage", 0.0
     lines = unmoved(stage, {"ended", "hidden", "visible", "gone"}, ["worker 0: it runs"])
     said = "\n".join(lines)
     assert f"{stage.queues[0]}: 3 messages, 1 of them received before, 2 hidden, for" in said
