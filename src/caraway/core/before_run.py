@@ -30,9 +30,7 @@ async def kept_from_running(
     Then its arguments are complete.
     """
     message = claimed.message
-    kept = not_to_be_run(
-        claimed, aws.now(), is_revoked=is_revoked, max_deliveries=site.max_deliveries
-    )
+    kept = not_to_be_run(aws, claimed, is_revoked=is_revoked, max_deliveries=site.max_deliveries)
     if kept is None and message.when is not None:
         kept = await _overlaps(aws, site, claimed, message.when)
     if kept is None and message.values is not None:
@@ -41,7 +39,7 @@ async def kept_from_running(
 
 
 def not_to_be_run(
-    claimed: Claimed, now: datetime, *, is_revoked: bool, max_deliveries: int
+    aws: Aws, claimed: Claimed, *, is_revoked: bool, max_deliveries: int
 ) -> Ending | None:
     """Return the ending of an attempt whose function must not run; None when it may.
 
@@ -50,9 +48,9 @@ def not_to_be_run(
     message, record = claimed.message, claimed.record
     if is_revoked or (record is not None and record.revoked):
         return Revoked("revoked")
-    if message.expires is not None and now > message.expires:
+    if message.expires is not None and aws.now() > message.expires:
         return Revoked("expired")
-    if late := _why_late(claimed, now):
+    if late := _why_late(aws, claimed):
         return Missed(late)
     if record is None or record.lost == 0:
         return None
@@ -64,14 +62,15 @@ def not_to_be_run(
     return None
 
 
-def _why_late(claimed: Claimed, now: datetime) -> str | None:
+def _why_late(aws: Aws, claimed: Claimed) -> str | None:
     """Return why an occurrence comes too late; the time at which it began first decides."""
     message, record = claimed.message, claimed.record
     if message.when is None or message.scheduled_time is None:
         return None
-    begun = now
     if record is not None and record.begun_at is not None:
         begun = datetime.fromtimestamp(record.begun_at, timezone.utc)
+    else:
+        begun = aws.now()
     policy, timing = Policy.read(message.when), Timing.read(message.when)
     return why_missed(policy, timing, message.scheduled_time, begun)
 

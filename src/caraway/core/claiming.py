@@ -40,12 +40,12 @@ async def claim(
     Decided
         If it cannot be taken: with what becomes of the message.
     """
-    message, record, token = job.message, None, None
+    message, record, token, now = job.message, None, None, aws.now()
     if door == EAGER:  # who called it has its result, as in Celery
         message = replace(message, ignore_result=False)
     if _takes_claim(job):
         token = new_token()
-        record = await _take(aws, site, tasks, job, door, token, hostname)
+        record = await _take(aws, site, tasks, job, door, token, now.timestamp(), hostname)
         if job.delivery.queue.fifo and record.attempt > message.attempt:
             message = await resumed(aws, site, message, record)
     context = Context.of(
@@ -58,7 +58,6 @@ async def claim(
         port=aws if door == EAGER else None,
         sensitive=bool(job.task.sensitive),
     )
-    now = aws.now()
     return Claimed(job, message, token, record, context, now, now)
 
 
@@ -81,9 +80,10 @@ async def _take(
     job: Job,
     door: str,
     token: str,
+    now: float,
     hostname: str,
 ) -> Record:
-    delivery, message, now = job.delivery, job.message, aws.now().timestamp()
+    delivery, message = job.delivery, job.message
     asked_for_s = message.asked_for_s or delivery.sent_at_s or now
     request = site.records.claim(
         message,

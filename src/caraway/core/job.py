@@ -71,7 +71,7 @@ class Claimed:
     token
         None for an idempotent task, which takes no claim.
     began
-        When it was claimed: from then on its lease counts.
+        When its claim was asked for: from then on its lease counts.
     over_at
         When its outcome came, and was to be written; the same as ``began`` before.
     runtime_s

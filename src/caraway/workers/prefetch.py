@@ -51,7 +51,8 @@ class Prefetch:
     @property
     def free(self) -> int:
         """Messages that may be asked for; below 0 where slots are waited for that others have."""
-        return self.limit - self.taken - max(0, self.settling - SETTLING)
+        free = self._slots.total + self._slots.ahead - self.taken
+        return free if self.settling <= SETTLING else free - (self.settling - SETTLING)
 
     def take(self, count: int) -> None:
         """Count messages that are asked for, or have come unasked."""
@@ -102,6 +103,12 @@ class Prefetch:
             if not is_enough and changes == self._changes and self.free > 0:
                 return
 
+    def settled(self) -> None:
+        """Count no more what has ended: where little has, there was room for others already."""
+        self.settling -= 1
+        if self.settling >= SETTLING:
+            self.changed()
+
     def close(self) -> None:
         """Let nobody wait any more."""
         self._is_closed = True
@@ -137,5 +144,4 @@ class Hold:
     def let_go(self) -> None:
         """Count it no more: it is acknowledged, or will not be."""
         self.end()
-        self._prefetch.settling -= 1
-        self._prefetch.changed()
+        self._prefetch.settled()

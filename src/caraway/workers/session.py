@@ -239,10 +239,10 @@ class Session:
         for together in _in_order(received):
             # One of a group runs at a time. No other worker gets those behind it meanwhile, so
             # that to hold them takes nothing from anybody, and they count as one.
-            self._prefetch.give_back(len(together) - 1)
+            if len(together) > 1:
+                self._prefetch.give_back(len(together) - 1)
             job = asyncio.ensure_future(self._work_through(together))
             self._jobs[job] = together
-            job.add_done_callback(self._jobs.pop)
 
     def _remaining_s(self, granted_s: float) -> float:
         """Return what is left of the seconds that were granted when the worker was told to stop."""
@@ -261,7 +261,8 @@ class Session:
 
     async def _work_through(self, together: list[Held]) -> None:
         """Run messages in their order; the first that stays keeps back those behind it."""
-        hold, last = self._prefetch.hold(), together[-1]
+        job, hold, last = asyncio.current_task(), self._prefetch.hold(), together[-1]
+        assert job is not None
         try:
             for place, held in enumerate(together):
                 disposition = await self._work(held, hold.end if held is last else _nothing)
@@ -273,6 +274,7 @@ class Session:
                 await self._acknowledge(held, disposition)
         finally:
             hold.let_go()
+            del self._jobs[job]  # a callback of each would take the loop as long as the rest of it
 
     async def _work(self, held: Held, ends: Callable[[], None]) -> Disposition:
         """Run one message; what it raises leaves it on its queue. ``ends`` hears of its end."""

@@ -49,7 +49,7 @@ class Call:
         self.outcome = outcome
         self.ended = ended
         self.context = copy_context()
-        self.task: asyncio.Task[Outcome[Any]] | None = None
+        self.task: asyncio.Task[None] | None = None
 
 
 class Elsewhere(ABC):

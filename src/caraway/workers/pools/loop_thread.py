@@ -81,19 +81,19 @@ class LoopThread(Elsewhere):
             loop.close()
 
     def _run(self, call: Call) -> None:
-        call.task = call.context.run(self._theirs.create_task, _coroutine(call))
-        call.task.add_done_callback(lambda task: call.ended.put((call, self._how(task))))
+        call.task = call.context.run(self._theirs.create_task, self._finish(call))
 
-    def _how(self, task: asyncio.Task[Outcome[Any]]) -> Outcome[Any] | BaseException:
-        if self._is_closed:  # what it ends with may be our own interruption
-            return asyncio.CancelledError()
+    async def _finish(self, call: Call) -> None:
+        """Run a call and hand back how it ends; one that is cancelled before has no caller left."""
         try:
-            return task.result()
+            how: Outcome[Any] | BaseException = await _outcome(call)
         except BaseException as error:  # noqa: BLE001 - the caller's, whatever it is
-            return error
+            how = error
+        # Of a loop that is closed, what it ends with may be our own interruption.
+        call.ended.put((call, asyncio.CancelledError() if self._is_closed else how))
 
 
-def _coroutine(call: Call) -> Coroutine[Any, Any, Outcome[Any]]:
+def _outcome(call: Call) -> Coroutine[Any, Any, Outcome[Any]]:
     limits = limits_of(call.args)
     if limits == NO_LIMITS:
         return outcome_of(call.function, *call.args)
