@@ -17,9 +17,11 @@ from hypothesis import given
 from pydantic import BaseModel
 from typing_extensions import Self
 
+from caraway.core import json_text
 from caraway.core.codec import _registered, canonical, decode, dumps, encode, register_type
 from caraway.core.decoding import decoders
 from caraway.core.encoding import encoders
+from caraway.core.json_text import writer
 from caraway.exceptions import DecodeError, EncodeError
 from tests.values import plain, same, values
 
@@ -274,6 +276,24 @@ def test_the_order_of_a_dict_survives(value: Any) -> None:
 def test_canonical_text_is_the_same_after_a_trip_through_json(value: Any) -> None:
     data = encode(value)
     assert canonical(json.loads(dumps(data))) == canonical(data)
+
+
+WAYS: list[dict[str, Any]] = [
+    {"ensure_ascii": False, "separators": (",", ":")},
+    {"ensure_ascii": True, "separators": (",", ":"), "sort_keys": True},
+    {},
+]
+
+
+@pytest.mark.parametrize("how", WAYS, ids=["readable", "sorted", "as json.dumps"])
+@given(plain)
+def test_a_writer_writes_what_the_standard_library_does(how: Any, value: Any) -> None:
+    assert writer(**how)(value) == json.dumps(value, **how)
+
+
+def test_a_writer_needs_no_encoder_in_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_text, "_in_c", None)
+    assert writer(separators=(",", ":"))({"a": ["é"]}) == '{"a":["\\u00e9"]}'
 
 
 def test_text_stays_readable() -> None:

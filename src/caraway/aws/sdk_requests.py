@@ -7,19 +7,19 @@ claims has three hundred values: to copy them was half of what it costs.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from botocore.serialize import create_serializer
 
 from caraway.aws.clients import OFTEN
+from caraway.core.json_text import writer
 
 if TYPE_CHECKING:
     from botocore.model import OperationModel
 
 C = TypeVar("C")
 
-compact = json.JSONEncoder(separators=(",", ":")).encode
+compact = writer(separators=(",", ":"))
 """Writes arguments as they go to AWS."""
 
 

@@ -2,15 +2,44 @@
 
 from __future__ import annotations
 
-import json
 import re
-from typing import TYPE_CHECKING, Any
+from json import encoder as of_json
+from typing import TYPE_CHECKING, Any, Final
 
 from caraway.core.decoding import TYPE, VALUE
 from caraway.exceptions import EncodeError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from caraway.requests.base import Json
+
+
+_in_c: Final[Any] = getattr(of_json, "c_make_encoder", None)
+"""What ``JSONEncoder.iterencode`` works with; None where Python has none in C."""
+
+
+def writer(**how: Any) -> Callable[[Json], str]:
+    """Return what ``json.JSONEncoder(**how).encode`` is, for data without circles.
+
+    An encoder makes the one in C that it works with anew in each call, which takes longer than it
+    takes that to write a message. This one keeps it.
+    """
+    encoder = of_json.JSONEncoder(check_circular=False, **how)
+    if _in_c is None:
+        return encoder.encode
+    write = _in_c(
+        None,
+        encoder.default,
+        of_json.encode_basestring_ascii if encoder.ensure_ascii else of_json.encode_basestring,
+        encoder.indent,
+        encoder.key_separator,
+        encoder.item_separator,
+        encoder.sort_keys,
+        encoder.skipkeys,
+        encoder.allow_nan,
+    )
+    return lambda data: "".join(write(data, 0))
 
 
 def dumps(data: Json) -> str:
@@ -66,19 +95,19 @@ def _pairs_sorted(data: Json) -> Json:
     return data
 
 
-def _write(encoder: json.JSONEncoder, data: Json) -> str:
+def _write(write: Callable[[Json], str], data: Json) -> str:
     try:
-        return encoder.encode(data)
+        return write(data)
     except (TypeError, ValueError, RecursionError) as error:
         raise EncodeError(f"not JSON: {error}") from error
 
 
 # What encode returns is a tree, so the encoders need not look for circles.
-_COMPACT: Any = {"allow_nan": False, "check_circular": False, "separators": (",", ":")}
-_readable = json.JSONEncoder(ensure_ascii=False, **_COMPACT)
-_ascii = json.JSONEncoder(ensure_ascii=True, **_COMPACT)
-_sorted = json.JSONEncoder(ensure_ascii=False, sort_keys=True, **_COMPACT)
-sort_key = _sorted.encode
+_COMPACT: Any = {"allow_nan": False, "separators": (",", ":")}
+_readable = writer(ensure_ascii=False, **_COMPACT)
+_ascii = writer(ensure_ascii=True, **_COMPACT)
+_sorted = writer(ensure_ascii=False, sort_keys=True, **_COMPACT)
+sort_key = _sorted
 """The order of a set's members and of pairs: that of their text."""
 _PAIRS = '"__type__":"dict"'
 # SendMessage, "Important": #x9 | #xA | #xD | #x20-#xD7FF | #xE000-#xFFFD | #x10000-#x10FFFF are
