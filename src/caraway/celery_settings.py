@@ -43,7 +43,7 @@ _REPLACED: dict[str, str] = {
     "a task's record is claimed before it runs, so a repeated delivery is found": """
         worker_deduplicate_successful_tasks worker_state_db
     """,
-    "a worker fetches what will begin at once: see worker_concurrency": """
+    "a worker fetches what will begin within 0.2 s: see worker_concurrency": """
         worker_prefetch_multiplier worker_disable_prefetch
         worker_enable_prefetch_count_reduction
     """,

@@ -12,8 +12,9 @@ import sys
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timezone
 from pathlib import Path
+from textwrap import dedent
 from types import ModuleType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 import click
@@ -28,6 +29,7 @@ from caraway import (
     GroupResult,
     Queue,
     Signature,
+    Task,
     current,
     exceptions,
     signals,
@@ -75,13 +77,18 @@ from caraway.settings import SETTINGS
 from caraway.timetable import Schedules
 from caraway.utils.graph import DependencyGraph
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
     page for pattern in ("*.md", "docs/**/*.md", "examples/**/*.md") for page in ROOT.glob(pattern)
 )
 FORMAT = (ROOT / "docs/message-format.md").read_text()
+GUIDE = (ROOT / "docs/guide.md").read_text()
 README = (ROOT / "README.md").read_text()
 PAGE_OF_ERRORS = (ROOT / "docs/errors.md").read_text()
+PAGE_OF_COMMANDS = (ROOT / "docs/cli.md").read_text()
 WITH_NAMES = [
     ROOT / name
     for name in (
@@ -100,9 +107,11 @@ WITH_NAMES = [
 
 PAGES_THAT_RUN = [
     "README.md",
+    "docs/canvas.md",
     "docs/extending.md",
     "docs/guide.md",
     "docs/migrating-from-celery.md",
+    "docs/security.md",
 ]
 ARGUMENTS = {"disable_sync_subtasks", "dispatch_uid", "no_ack", "on_interval", "on_message"}
 """Names of arguments: they are attributes of nothing."""
@@ -240,7 +249,8 @@ def run_page(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     uses moto gets the port that it is there for.
     """
     typed: dict[str, Any] = {"__name__": "__main__"}
-    for place, code in enumerate(fenced(page.read_text(), "python"), start=1):
+    for place, block in enumerate(fenced(page.read_text(), "python"), start=1):
+        code = dedent(block)
         named = re.match(r"# (\w+)\.py\n", code)
         namespace = typed
         if named:
@@ -304,6 +314,20 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
     assert lost == []
 
 
+CONTENTS_FROM = 250
+"""Lines from which on a page says what is on it."""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_long_page_begins_with_what_is_on_it(page: Path) -> None:
+    text = without_fences(page.read_text())
+    if len(page.read_text().splitlines()) < CONTENTS_FROM or page.name == "README.md":
+        return
+    beginning, *_ = text.partition("\n## ")
+    headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    assert [each for each in headings if f"](#{slug(each)})" not in beginning] == []
+
+
 def test_every_page_is_in_the_index() -> None:
     index = (ROOT / "docs/index.md").read_text()
     pages = [str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")]
@@ -337,6 +361,38 @@ def fault_of_command(line: str) -> str | None:
 def test_every_command_of_a_page_exists(page: Path) -> None:
     lines = [line for line in shell_lines(page.read_text()) if re.match(r"caraway [a-z-]", line)]
     assert [fault for line in lines if (fault := fault_of_command(line))] == []
+
+
+def commands(command: click.Command, name: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Return all commands below one, each with what is typed for it."""
+    if not isinstance(command, click.Group):
+        return
+    context = click.Context(command)
+    for each in command.list_commands(context):
+        found = command.get_command(context, each)
+        assert found is not None
+        yield f"{name} {each}".strip(), found
+        yield from commands(found, f"{name} {each}".strip())
+
+
+def test_the_page_of_the_command_line_lists_every_command() -> None:
+    table = PAGE_OF_COMMANDS.partition("| command |")[2].partition("\n\n")[0]
+    assert [
+        name for name in main.list_commands(click.Context(main)) if f"`{name}`" not in table
+    ] == []
+
+
+@pytest.mark.parametrize(("name", "command"), list(commands(main)))
+def test_every_option_of_a_command_is_on_its_page(name: str, command: click.Command) -> None:
+    page = (ROOT / "docs/local.md").read_text() if name == "dev" else PAGE_OF_COMMANDS
+    options = [
+        option
+        for each in command.params
+        if isinstance(each, click.Option) and not each.hidden
+        for option in (*each.opts, *each.secondary_opts)
+        if option.startswith("--") and option != "--app"
+    ]
+    assert [name for name in options if not re.search(rf"{name}(?![\w-])", page)] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -449,6 +505,35 @@ def test_every_room_and_folder_of_the_contributing_page_exists() -> None:
     assert [room for room in rooms if not list(source.glob(f"{room}*"))] == []
     folders = re.findall(r"^\| `(tests/\w+)`", text, re.MULTILINE)
     assert [folder for folder in folders if not (ROOT / folder).is_dir()] == []
+
+
+def cells_below(text: str, heading: str) -> set[str]:
+    """Return the names in the first cells of the first table below a heading."""
+    below = re.split(rf"^#+ {heading}$", text, flags=re.MULTILINE)[1].partition("|---|")[2]
+    rows = below.partition("\n\n")[0].splitlines()[1:]
+    return {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+
+
+def test_the_guide_has_every_option_of_a_task() -> None:
+    assert cells_below(GUIDE, "Options of a task") == {*Task.OPTIONS, "base"}
+
+
+def test_the_guide_has_every_option_of_a_call() -> None:
+    said = GUIDE.partition("A call takes ")[2].partition("Any other option raises")[0]
+    assert set(re.findall(r"`(\w+)`", said)) == OPTIONS
+
+
+def test_the_guide_has_every_field_of_a_queue_with_its_default() -> None:
+    assert cells_below(GUIDE, "Queues and routing") == {each.name for each in fields(Queue)} - {
+        "name"
+    }
+    queue = Queue("default")
+    assert (queue.consumer, queue.visibility_timeout_s, queue.max_receive_count) == (
+        "lambda",
+        360,
+        1000,
+    )
+    assert queue.retention_s == 14 * 86_400
 
 
 # -- the message format ----------------------------------------------------------------------

@@ -39,7 +39,7 @@ _LAZY: Final = {
     "inspect": Lazy("caraway.cli.inspect", "Show what workers say of themselves."),
     "queues": Lazy("caraway.cli.queues", "Show how full the app's queues are."),
     "purge": Lazy("caraway.cli.purge", "Delete all messages of queues."),
-    "tasks": Lazy("caraway.cli.tasks", "Run tasks that failed again."),
+    "tasks": Lazy("caraway.cli.tasks", "List tasks; run those that failed again."),
     "dlq": Lazy("caraway.cli.dlq", "List, show, redrive or purge dead letters."),
     "beat": Lazy("caraway.cli.beat", "Bring beat_schedule to AWS; list, pause, run or edit it."),
     "doctor": Lazy("caraway.cli.doctor", "Find what is missing or wrong, and say how to mend it."),

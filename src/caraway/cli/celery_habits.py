@@ -44,7 +44,7 @@ WORKER_OPTIONS: Final[Mapping[str, str]] = {
         "more where tasks are so quick that they begin within 0.2 s"
     ),
     "-O --optimization": (
-        "every worker is fair: it asks SQS for as many messages as will begin at once (-c)"
+        "every worker is fair: it asks SQS for no more messages than will begin within 0.2 s (-c)"
     ),
     "-E --task-events --events": "the task records are the monitor: workers send no events",
     "--without-gossip": _TALK,
@@ -99,7 +99,7 @@ INSPECTIONS: Final[Mapping[str, str]] = {
     "objgraph": "look into the process with a profiler",
     "query_task": "'caraway result ID' shows what is known of a task, on whatever worker it runs",
     "report": "'caraway doctor' looks at the settings and at AWS",
-    "reserved": "nothing is reserved: a worker receives what will begin at once",
+    "reserved": "hardly anything is reserved: a worker receives what will begin within 0.2 s",
     "revoked": "'caraway result ID' shows it of a task, 'caraway revoke --list' of stamps",
     "scheduled": "no worker holds a task for later, SQS does: 'caraway queues' shows how many",
 }

@@ -66,8 +66,8 @@ def _autoscale(
     "-c",
     "--concurrency",
     type=click.IntRange(min=1),
-    help="Tasks at a time; the setting worker_concurrency by default: 10, or with prefork one for "
-    "each CPU.",
+    help="Tasks at a time; the setting worker_concurrency by default: 10, with gevent 100, with "
+    "prefork one for each CPU.",
 )
 @click.option(
     "-P",
@@ -85,13 +85,13 @@ def _autoscale(
 @click.option(
     "--max-tasks-per-child",
     type=click.IntRange(min=1),
-    help="With -P prefork: replace a child process after so many tasks.",
+    help="With -P prefork or gevent: replace a child process after so many tasks.",
 )
 @click.option(
     "--max-memory-per-child",
     type=click.IntRange(min=1),
     metavar="KIB",
-    help="With -P prefork: replace a child process that has more memory after a task.",
+    help="With -P prefork or gevent: replace a child process that has more memory after a task.",
 )
 @click.option(
     "-l",
@@ -133,7 +133,8 @@ def _autoscale(
     envvar="CARAWAY_HEALTH_HOST",
     show_default=True,
     metavar="ADDRESS",
-    help="Where /health listens; 0.0.0.0 for a probe from outside the container.",
+    help="Where /health listens: 0.0.0.0 for a probe from outside the container; "
+    "CARAWAY_HEALTH_HOST by default.",
 )
 @click.option(
     "--task-protection/--no-task-protection",

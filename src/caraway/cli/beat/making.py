@@ -61,7 +61,7 @@ def _entry_options(command: F) -> F:
             ),
             click.option("-Q", "--queue", shell_complete=queue_names, help="The queue."),
             click.option(
-                "--enabled/--disabled", default=None, help="Whether it fires; yes by default."
+                "--enabled/--disabled", default=None, help="Whether it fires; a new one does."
             ),
             click.option(
                 "--start", callback=_bound, metavar="TIME", help="Not before that; 'none': any."
