@@ -171,6 +171,7 @@ class Receiver:
 
     async def _take_on(self, received: list[Held], reserved: int) -> None:
         if self._stopping.is_set():
+            self._prefetch.give_back(min(reserved, len(received)))
             await release(self._aws, received)
             return
         self._is_busy = bool(received)
