@@ -44,6 +44,7 @@ from caraway.contrib.celery import app as celery_app
 from caraway.contrib.celery import utils as celery_utils
 from caraway.contrib.celery.utils import log as celery_log
 from caraway.contrib.django import DjangoTask
+from caraway.control import Control
 from caraway.core import codec
 from caraway.core.claim_check import Store, unpack
 from caraway.core.codec import decode
@@ -423,6 +424,7 @@ def known_names() -> set[str]:
         Message,
         Record,
         BaseSchedule,
+        Control,
         Schedules,
     ]
     return {
