@@ -8,8 +8,9 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
+from caraway import current
 from caraway.local.engine import LocalEngine
 from caraway.signals import SIGNALS
 from tests import hanging, measuring
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
 # How long an example takes says more about the machine than about the code.
-settings.register_profile("caraway", deadline=None)
+settings.register_profile("caraway", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("caraway")
 
 
@@ -52,6 +53,15 @@ def _receivers_as_they_were() -> Iterator[None]:
     yield
     for each, receivers in before.items():
         each.receivers = receivers
+
+
+@pytest.fixture(autouse=True)
+def _apps_as_they_were() -> Iterator[None]:
+    """Forget the shared tasks that a test has declared, and its current app."""
+    declared, app = list(current._declarations), current._current
+    yield
+    current._declarations[:] = declared
+    current._current = app
 
 
 @pytest.fixture(scope="module")

@@ -38,10 +38,16 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 def run_virtually(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that waits for time only, not for threads or sockets."""
+    """Run a coroutine that waits for time only, not for threads or sockets.
+
+    What it leaves running is cancelled, as by :func:`asyncio.run`.
+    """
     loop = VirtualLoop()
     try:
         return loop.run_until_complete(main)
     finally:
+        for left in asyncio.all_tasks(loop):
+            left.cancel()
+            loop.run_until_complete(asyncio.wait([left]))
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()

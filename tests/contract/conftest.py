@@ -50,7 +50,7 @@ PLACES = (
 )
 PLACES_OF_TASKS = (*PLACES, ("stub", "blocking"), ("stub", "aiobotocore"))
 OF_TASKS = {"test_batches", "test_items", "test_queues", "test_records"}
-LONG_POLL_S = 5
+LONG_POLL_S = 20
 """Far longer than anything here takes to become visible."""
 
 _unique = count(1)

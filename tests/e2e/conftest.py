@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -47,6 +47,18 @@ def wait_until(condition: Callable[[], object], patience_s: float = PATIENCE_S) 
     while not (come_true := bool(condition())) and time.monotonic() < deadline:
         time.sleep(0.02)
     return come_true
+
+
+def receive_one(sqs: Any, url: str) -> Any:
+    """Return the one message that comes to a queue."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        received = sqs.receive_message(
+            QueueUrl=url, WaitTimeSeconds=20, MessageAttributeNames=["All"]
+        )
+        for message in received.get("Messages", ()):
+            return message
+    raise AssertionError(f"nothing has come to {url}")
 
 
 @dataclass

@@ -202,7 +202,10 @@ def dev_of(project: Project, *arguments: str) -> Iterator[Dev]:
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
-        process.wait(4 * PATIENCE_S)
+        try:
+            process.wait(2 * PATIENCE_S)
+        finally:
+            process.kill()
 
 
 def test_a_users_app_works_and_ctrl_c_leaves_nothing(project: Project) -> None:
@@ -217,7 +220,7 @@ def test_a_users_app_works_and_ctrl_c_leaves_nothing(project: Project) -> None:
             lambda: re.search(r"lambda \| [\d:]{8} sending to user@example.com", dev.text())
         )
         assert "concurrency: 3 (asyncio)" in dev.text()
-        assert re.search(r"worker \| .*generating 3", dev.text())
+        assert wait_until(lambda: re.search(r"worker \| .*generating 3", dev.text()))
         assert "schedule hourly: cron(0 * * * ? *), to caraway-reports" in dev.text()
         assert not project.is_let_go()
         dev.process.send_signal(signal.SIGINT)
@@ -282,7 +285,7 @@ def test_what_is_kept_is_there_at_the_next_start_however_the_last_one_ended(
     with dev_of(project, *options) as dev:
         waiting = dev.run("print(app.send_task('reports.generate', args=[5]).id)")
         done = dev.run(
-            "r = app.send_task('shop.send_email', args=['a', 'b']); r.get(); print(r.id)"
+            "r = app.send_task('shop.send_email', args=['a', 'b']); r.get(timeout=120); print(r.id)"
         )
         dev.process.kill()
         dev.process.wait()

@@ -22,7 +22,7 @@ from caraway.core.message import read_message
 from caraway.core.port import run_now
 from caraway.core.sending import queue_url
 from caraway.requests.sqs import SendMessage
-from tests.e2e.conftest import APP, PATIENCE_S, wait_until
+from tests.e2e.conftest import APP, PATIENCE_S, receive_one, wait_until
 from tests.e2e.corridor import (
     Colour,
     NoSuchShelf,
@@ -186,10 +186,7 @@ def test_a_message_that_nobody_can_read_is_kept_with_the_reason(
     url = run_now(queue_url(app.aws, app.site, app.site.router.queue(queue)))
     body = f"not a task message {uuid4()}"
     run_now(app.aws.perform(SendMessage(url, body)))
-    received = deployed.engine.client("sqs").receive_message(
-        QueueUrl=f"{url}-dlq", WaitTimeSeconds=20, MessageAttributeNames=["All"]
-    )
-    (message,) = received["Messages"]
+    message = receive_one(deployed.engine.client("sqs"), f"{url}-dlq")
     assert message["Body"] == body
     assert "not JSON" in json.dumps(message["MessageAttributes"])
 
@@ -264,7 +261,7 @@ def test_a_rule_sends_a_task_whose_id_its_time_decides(
     occurrences: dict[str, list[AsyncResult[str]]], entry: str
 ) -> None:
     expected = occurrences[entry]
-    assert wait_until(lambda: any(each.ready() for each in expected), patience_s=100)
+    assert wait_until(lambda: any(each.ready() for each in expected), patience_s=2 * PATIENCE_S)
     fired = next(each for each in expected if each.ready())
     assert datetime.fromisoformat(fired.get()).tzinfo is not None
     assert record_of(fired).door == "lambda"
@@ -274,7 +271,7 @@ def test_a_rule_of_whole_minutes_sends_what_is_due_at_their_seconds(
     occurrences: dict[str, list[AsyncResult[str]]],
 ) -> None:
     between = [each for place, each in enumerate(occurrences["thrice"]) if place % 3]
-    assert wait_until(lambda: any(each.ready() for each in between), patience_s=100)
+    assert wait_until(lambda: any(each.ready() for each in between), patience_s=2 * PATIENCE_S)
     fired = next(each for each in between if each.ready())
     assert datetime.fromisoformat(fired.get()).second in (20, 40)
 

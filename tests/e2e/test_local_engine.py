@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import zipfile
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -24,10 +23,11 @@ from caraway.local.deploy import deploy
 from caraway.local.engine import LocalEngine
 from caraway.local.environment import environment
 from caraway.local.package import build_package
+from tests.e2e.conftest import receive_one, wait_until
 from tests.ports import engine_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 pytestmark = pytest.mark.e2e
 
@@ -137,16 +137,8 @@ def ask(engine: LocalEngine, outputs: dict[str, str], text: str) -> dict[str, An
     """Send a message to the function and return its reply."""
     sqs = engine.client("sqs")
     sqs.send_message(QueueUrl=outputs["Queue"], MessageBody=text)
-    received = sqs.receive_message(QueueUrl=outputs["Replies"], WaitTimeSeconds=20)
-    reply: dict[str, Any] = json.loads(received["Messages"][0]["Body"])
+    reply: dict[str, Any] = json.loads(receive_one(sqs, outputs["Replies"])["Body"])
     return reply
-
-
-def wait_until(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 20
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return condition()
 
 
 def is_free(lock: Path) -> bool:

@@ -23,7 +23,7 @@ from caraway.local.engine import LocalEngine
 from caraway.local.environ import exports
 from caraway.local.template import load_template
 from caraway.requests.scheduler import at
-from tests.e2e.conftest import APP, PATIENCE_S, Deployed, wait_until
+from tests.e2e.conftest import APP, PATIENCE_S, Deployed, receive_one, wait_until
 from tests.stacks import ECS, SAM
 
 if TYPE_CHECKING:
@@ -238,9 +238,7 @@ def dead_letter(stack: Deployed, queue: str, id: str) -> str:
     """Return why a task is in the dead-letter queue, from where it is taken."""
     sqs = stack.engine.client("sqs")
     url = sqs.get_queue_url(QueueName=f"{PREFIX}{queue}-dlq")["QueueUrl"]
-    (letter,) = sqs.receive_message(
-        QueueUrl=url, WaitTimeSeconds=20, MessageAttributeNames=["All"]
-    )["Messages"]
+    letter = receive_one(sqs, url)
     sqs.delete_message(QueueUrl=url, ReceiptHandle=letter["ReceiptHandle"])
     assert json.loads(letter["Body"])["id"] == id
     return str(letter["MessageAttributes"]["reason"]["StringValue"])

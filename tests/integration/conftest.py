@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 REGION = "us-east-1"
 SERVICES = ("sqs", "dynamodb", "s3")
-PATIENCE_S = 30.0
-"""Far longer than anything takes that is waited for."""
+PATIENCE_S = 120.0
+"""Far longer than anything takes that is waited for, also on a busy machine."""
 
 _numbers = count(1)
 

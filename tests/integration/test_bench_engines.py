@@ -15,7 +15,7 @@ import pytest
 from benchmarks.engine.client import Engine
 from caraway import Caraway, Queue
 from caraway.workers.ecs import Worker
-from tests.integration.conftest import wait_until
+from tests.integration.conftest import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,7 +113,7 @@ def test_a_message_wakes_who_waits_for_it(engine: Engine, queue: str) -> None:
     waiting.start()
     wait_until(lambda: engine.counts().requests["sqs:ReceiveMessage"])
     sqs.send_message(QueueUrl=queue, MessageBody="woken")
-    waiting.join(15)  # the poll itself takes longer
+    waiting.join(PATIENCE_S)
     assert [each["Body"] for each in came] == ["woken"]
 
 
@@ -140,7 +140,7 @@ def test_a_task_of_caraway_is_sent_and_run_and_its_result_read(
         worker = Worker(app, concurrency=2, heartbeat_interval_s=0)
         sent = double.delay(21)
         assert worker.run() == 0
-        assert sent.get(timeout=30) == 42
+        assert sent.get(timeout=PATIENCE_S) == 42
     counts = engine.counts()
     assert counts.requests["sqs:SendMessage"] == 1
     assert counts.requests["dynamodb:UpdateItem"] >= 2  # the claim and the end
@@ -183,6 +183,7 @@ def test_turns_of_another_protocol_are_counted_and_take_longer() -> None:
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
+        listening.settimeout(PATIENCE_S)
         echoing = threading.Thread(target=echo, args=(listening,))
         echoing.start()
         with Engine.proxy(f"redis://127.0.0.1:{port}", latency_ms=50) as proxy:

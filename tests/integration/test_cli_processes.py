@@ -8,11 +8,14 @@ import pty
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
+
+from tests.integration.conftest import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -99,21 +102,28 @@ def run(
         env=dict(environ),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
 
 
-def start(folder: Path, environ: Mapping[str, str], *arguments: str) -> subprocess.Popen[str]:
-    """Start the command line."""
-    return subprocess.Popen(
+@contextmanager
+def start(
+    folder: Path, environ: Mapping[str, str], *arguments: str
+) -> Iterator[subprocess.Popen[str]]:
+    """Start the command line; it is killed at the end unless it has ended."""
+    with subprocess.Popen(
         [*CARAWAY, *arguments],
         cwd=folder,
         env=dict(environ),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def read_until(stream: IO[str] | None, end: str) -> str:
@@ -151,7 +161,7 @@ def test_a_worker_runs_what_is_called_and_stops_warmly(
             assert "shop.fails ended as FAILURE: ValueError: no stock" in failed.stderr
         finally:
             worker.send_signal(signal.SIGTERM)
-            said, logged = worker.communicate(timeout=60)
+            said, logged = worker.communicate(timeout=PATIENCE_S)
     assert worker.returncode == 0
     assert said == ""
     assert f"shop.add[{added.stderr.strip()}]: adding 2 3\n" in logged
@@ -165,7 +175,7 @@ def test_ctrl_c_ends_a_wait_as_shells_expect(folder: Path, environ: dict[str, st
     ) as call:
         line = read_until(call.stderr, "-")  # its id: it waits now
         call.send_signal(signal.SIGINT)
-        _, said = call.communicate(timeout=60)
+        _, said = call.communicate(timeout=PATIENCE_S)
     assert call.returncode == 130
     id = line.strip()
     assert said == f"Error: interrupted: the task goes on (caraway result {id} --follow)\n"

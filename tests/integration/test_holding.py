@@ -33,6 +33,7 @@ from caraway.workers.holding import (
     Heartbeat,
     Held,
 )
+from tests.virtual import run_virtually
 
 DOWN = EndpointUnreachable("nobody answers")
 
@@ -51,7 +52,16 @@ def test_pauses_grow_with_the_failures_in_a_row_up_to_a_limit() -> None:
             await backoff.pause(stopping)
         return longest
 
-    assert asyncio.run(scene()) == [0, FIRST_PAUSE_S, 2, 4, 8, 16, LONGEST_PAUSE_S, LONGEST_PAUSE_S]
+    assert run_virtually(scene()) == [
+        0,
+        FIRST_PAUSE_S,
+        2,
+        4,
+        8,
+        16,
+        LONGEST_PAUSE_S,
+        LONGEST_PAUSE_S,
+    ]
 
 
 def test_failures_between_two_pauses_count_as_one(caplog: pytest.LogCaptureFixture) -> None:
@@ -81,7 +91,7 @@ def test_the_first_failure_and_then_every_tenth_is_said(caplog: pytest.LogCaptur
             backoff.fail(DOWN)
             await backoff.pause(stopping)
 
-    asyncio.run(scene())
+    run_virtually(scene())
     assert caplog.text.count("goes on trying") == 3
 
 
@@ -175,7 +185,7 @@ def test_several_that_fail_in_a_row_hold_up_all_until_one_succeeds() -> None:
         backoff.fail(DOWN, "another")
         return [*longest, backoff.longest_s]
 
-    assert asyncio.run(scene()) == [0, 0, FIRST_PAUSE_S, 2, 4, 0]
+    assert run_virtually(scene()) == [0, 0, FIRST_PAUSE_S, 2, 4, 0]
 
 
 def test_faults_without_number_do_not_fill_the_memory() -> None:
@@ -199,7 +209,7 @@ def test_a_pause_is_drawn_and_ends_by_itself() -> None:
         backoff.fail(DOWN)
         await backoff.pause(asyncio.Event())
 
-    asyncio.run(scene())
+    run_virtually(scene())
     assert drawn == [(FIRST_PAUSE_S / 2, FIRST_PAUSE_S)]
 
 
@@ -264,7 +274,7 @@ def test_a_renewal_that_fails_is_said_once_for_each_message_and_tried_again(
             await beating._beat()
         return aws.asked, messages[0]
 
-    asked, message = asyncio.run(scene())
+    asked, message = run_virtually(scene())
     assert len(asked) == 6
     assert not message.is_renewed
     assert caplog.text.count("a message of default may be handed out again") == 2
@@ -283,7 +293,7 @@ def test_a_receipt_that_has_expired_is_expected_and_not_renewed_any_more(
             await beating._beat()
         return aws.asked
 
-    assert len(asyncio.run(scene())) == 1
+    assert len(run_virtually(scene())) == 1
     assert [record.levelname for record in caplog.records] == ["INFO"]
 
 
@@ -296,7 +306,7 @@ def test_what_is_held_for_a_third_of_its_time_is_renewed() -> None:
         await beat._beat()  # it is young again
         return aws.asked
 
-    assert asyncio.run(scene()) == [ChangeMessageVisibility("url", "receipt-11", 30)]
+    assert run_virtually(scene()) == [ChangeMessageVisibility("url", "receipt-11", 30)]
 
 
 class CountingWire:
@@ -406,7 +416,7 @@ def test_a_batch_is_filled_with_what_would_be_due_at_the_next_beat_and_with_noth
         await heartbeat(aws, [held(4), held(6), held(11), held(3), held(5.5)])._beat()
         return [request.receipt_handle for request in aws.asked]
 
-    assert asyncio.run(scene()) == ["receipt-11", "receipt-6", "receipt-5.5"]
+    assert run_virtually(scene()) == ["receipt-11", "receipt-6", "receipt-5.5"]
 
 
 def test_messages_that_are_not_yet_due_make_no_request_of_their_own() -> None:
@@ -415,7 +425,7 @@ def test_messages_that_are_not_yet_due_make_no_request_of_their_own() -> None:
         await heartbeat(aws, [held(9), held(6)], claimed(aws, 9))._beat()
         return aws.asked
 
-    assert asyncio.run(scene()) == []
+    assert run_virtually(scene()) == []
 
 
 def test_a_renewal_that_fails_is_tried_again_at_the_next_beat() -> None:
@@ -426,7 +436,7 @@ def test_a_renewal_that_fails_is_tried_again_at_the_next_beat() -> None:
         await beat._beat()
         return len(aws.asked)
 
-    assert asyncio.run(scene()) == 2
+    assert run_virtually(scene()) == 2
 
 
 def test_the_lease_of_a_running_task_is_renewed_with_its_message() -> None:
@@ -436,7 +446,7 @@ def test_the_lease_of_a_running_task_is_renewed_with_its_message() -> None:
             await heartbeat(aws, [], claimed(aws, age_s))._beat()
         return aws.asked
 
-    (renewal,) = asyncio.run(scene())
+    (renewal,) = run_virtually(scene())
     assert isinstance(renewal, UpdateItem)
     assert renewal.id == "id"
     assert renewal.change.assign["open_at"] == FakeAws().time.timestamp() + 30
@@ -456,7 +466,7 @@ def test_a_lease_that_is_not_renewed_is_said(
         aws = FakeAws(answers={UpdateItem: answer})
         await heartbeat(aws, [], claimed(aws, 11))._beat()
 
-    asyncio.run(scene())
+    run_virtually(scene())
     assert said in caplog.text
 
 
@@ -482,7 +492,7 @@ def test_a_run_is_stopped_that_was_terminated_or_overtaken_and_no_other(
         beating._stop = lambda token, signal: stopped.append((token, signal))
         await beating._beat()
 
-    asyncio.run(scene())
+    run_virtually(scene())
     assert stopped == told
 
 
@@ -506,7 +516,7 @@ def test_a_run_is_stopped_whose_stamps_were_revoked_to_end_it(
         await beating._beat()
         return aws.asked
 
-    assert [type(each) for each in asyncio.run(scene())] == [GetItem]
+    assert [type(each) for each in run_virtually(scene())] == [GetItem]
     assert stopped == told * 2
 
 
@@ -519,7 +529,7 @@ def test_a_list_of_stamps_that_cannot_be_read_ends_no_heartbeat(
         run.message.stamps = {"customer": 17}
         await heartbeat(aws, [], run)._beat()
 
-    asyncio.run(scene())
+    run_virtually(scene())
     assert "which stamps are revoked is not known: nobody answers" in caplog.text
 
 
@@ -529,7 +539,7 @@ def test_nothing_is_asked_while_nothing_is_held() -> None:
         await heartbeat(aws, [])._beat()
         return aws.asked
 
-    assert asyncio.run(scene()) == []
+    assert run_virtually(scene()) == []
 
 
 def test_a_heartbeat_that_fails_goes_on(caplog: pytest.LogCaptureFixture) -> None:
@@ -550,5 +560,5 @@ def test_a_heartbeat_that_fails_goes_on(caplog: pytest.LogCaptureFixture) -> Non
         await enough.wait()
         beating.cancel()
 
-    asyncio.run(scene())
+    run_virtually(scene())
     assert "the heartbeat failed and goes on" in caplog.text

@@ -28,6 +28,7 @@ from caraway.exceptions import (
 from caraway.workers import aws_lambda, function_time, main_thread
 from caraway.workers.aws_lambda import LambdaWorker, lambda_handler
 from caraway.workers.function_time import LAST_S, MARGIN_S
+from tests.integration.conftest import PATIENCE_S
 from tests.listening import listening
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def test_a_task_may_call_others_and_show_states(door: Door) -> None:
 
 def test_tasks_run_one_by_one_unless_they_may_run_together(moto: Place) -> None:
     door = Door(moto, moto.app(Queue("default")), concurrency=2)
-    both = threading.Barrier(2, timeout=20)
+    both = threading.Barrier(2, timeout=PATIENCE_S)
     meet = door.app.task(name="meet")(lambda: both.wait() >= 0)
     results = [meet.delay(), meet.delay()]
     assert door.invoke() == []

@@ -164,7 +164,9 @@ def test_a_name_that_does_not_resolve_for_a_while_stops_nothing(
 def test_a_worker_whose_clock_is_an_hour_off_runs_what_is_due_and_takes_nothing_over(
     local: Place, monkeypatch: pytest.MonkeyPatch, off_s: int
 ) -> None:
-    app, runs, gate = local.app(QUEUE), [], threading.Event()
+    # Its lease is shorter than the clock is off, and longer than a busy machine stands still.
+    queue = Queue("default", consumer="ecs", visibility_timeout_s=60)
+    app, runs, gate = local.app(queue), [], threading.Event()
 
     @app.task(bind=True, max_retries=2)
     def again(self: Any) -> int:

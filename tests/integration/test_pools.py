@@ -18,12 +18,10 @@ from caraway.core.port import Raised, Returned, Stopped
 from caraway.exceptions import ImproperlyConfigured
 from caraway.workers.pools import Pool, PoolOptions, cpus, loop_thread, make_pool
 from caraway.workers.pools.threads import AsyncioPool, ThreadPool
-from tests.integration.conftest import wait_until
+from tests.integration.conftest import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-PATIENCE_S = 20
 
 
 @pytest.fixture(params=["threads", "asyncio", "solo"])

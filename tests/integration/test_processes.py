@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,7 +27,7 @@ from caraway.workers.pools.processes import Limits, ProcessPool
 from caraway.workers.pools.serving import resident_kb, serve
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.filterwarnings(
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:.*multi-threaded, use of fork:DeprecationWarning"
 )
 
-PATIENCE_S = 30
+PATIENCE_S = 120
 app = Caraway("processes", set_as_current=False)
 
 
@@ -134,9 +134,11 @@ def leave(_context: Context) -> None:
 
 def leave_a_heir(_context: Context) -> None:
     """End, while a process that was started here keeps every descriptor open."""
+    forker = os.getppid()
     if os.fork():
         os._exit(4)
-    time.sleep(PATIENCE_S)
+    while is_there(forker):
+        time.sleep(0.005)
     os._exit(0)
 
 
@@ -595,13 +597,18 @@ asyncio.run(main())
 """
 
 
-def start_script(tmp_path: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+@contextmanager
+def start_script(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
         [sys.executable, "-c", SCRIPT, str(tmp_path)],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def parent_of(pid: int) -> int:

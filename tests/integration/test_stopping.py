@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +20,7 @@ from caraway.workers.receiving import Receiver
 from caraway.workers.session import Session
 from caraway.workers.slots import Slots
 from caraway.workers.vitals import Vitals, Watch
+from tests.integration.conftest import PATIENCE_S
 
 QUEUE = Queue("default", consumer="ecs")
 
@@ -58,11 +60,10 @@ def message(name: str) -> ReceivedMessage:
 
 
 async def until(condition: Any) -> None:
-    for _ in range(10_000):
-        if condition():
-            return
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, "it has not come true"
         await asyncio.sleep(0)
-    raise AssertionError("it has not come true")
 
 
 def session_on(aws: PollingAws, vitals: Vitals | None = None) -> Session:
@@ -148,8 +149,7 @@ def test_a_receive_that_hangs_is_given_up_and_polling_goes_on(
     async def scene() -> Watch:
         aws, stopping, watch = SlowAtFirst(), asyncio.Event(), Watch("polling of default")
         polling = asyncio.ensure_future(receiver_on(aws, stopping, watch).run())
-        while len(aws.polls) < 2:
-            await asyncio.sleep(0.001)
+        await until(lambda: len(aws.polls) == 2)
         assert aws.polls[0].cancelled()
         assert watch.done_at is None
         stopping.set()

@@ -311,7 +311,7 @@ def test_a_cold_shutdown_ends_what_runs_in_child_processes_and_releases_it(shop:
 @pytest.mark.parametrize("pool", ["prefork", "gevent"])
 def test_a_task_that_is_terminated_ends_and_its_pool_goes_on(shop: Shop, pool: str) -> None:
     module = shop.folder / "shop.py"
-    short = 'consumer="ecs", visibility_timeout_s=3)'
+    short = 'consumer="ecs", visibility_timeout_s=6)'
     module.write_text(module.read_text().replace('consumer="ecs")', short))
     with shop.worker("-P", pool, "-c", "2"):
         other = shop.send("wait_for", "stay")
@@ -324,7 +324,7 @@ def test_a_task_that_is_terminated_ends_and_its_pool_goes_on(shop: Shop, pool: s
         assert shop.get("add", 1, [2, 3]) == {1, 2, 3}
         (shop.folder / "stay").touch()
         assert other.get(timeout=PATIENCE_S) == running
-        assert shop.said("terminated (SIGTERM)")
+        wait_until(lambda: shop.said("terminated (SIGTERM)"))
 
 
 def test_greenlets_wait_together_in_one_process(shop: Shop) -> None:

@@ -19,6 +19,7 @@ from caraway.exceptions import (
 )
 from caraway.loader import load_app
 from caraway.task import AsyncTask
+from tests.integration.conftest import PATIENCE_S
 from tests.stage import Stage
 
 if TYPE_CHECKING:
@@ -470,7 +471,7 @@ def test_threads_that_come_at_once_share_one_way_to_aws(monkeypatch: pytest.Monk
         def __init__(self, _settings: object) -> None:
             made.append(self)
             first_is_made.set()
-            others_wait.wait(10)
+            others_wait.wait(PATIENCE_S)
 
         def close(self) -> None: ...
 
@@ -480,7 +481,7 @@ def test_threads_that_come_at_once_share_one_way_to_aws(monkeypatch: pytest.Monk
     threads = [threading.Thread(target=lambda: ports.append(app.aws)) for _ in range(4)]
     for thread in threads:
         thread.start()
-    assert first_is_made.wait(10)
+    assert first_is_made.wait(PATIENCE_S)
     others_wait.set()
     for thread in threads:
         thread.join()
@@ -498,6 +499,6 @@ def test_a_forked_child_does_not_wait_for_a_thread_that_it_does_not_have() -> No
     with app._making:  # as another thread of the parent may hold it at the fork
         child = threading.Thread(target=in_the_child)
         child.start()
-        child.join(10)
+        child.join(PATIENCE_S)
         assert not child.is_alive()
     app.close()

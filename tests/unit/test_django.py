@@ -313,7 +313,7 @@ def test_each_thread_of_a_worker_lets_its_own_connections_go(stage: Stage) -> No
     def look() -> None:
         use("default")
         used.append(connections["default"])
-        at_once.wait(10)
+        at_once.wait(120)
 
     async def run_two() -> None:
         pool = ThreadPool(2)

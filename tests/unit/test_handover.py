@@ -11,7 +11,7 @@ from caraway.workers.pools.handover import Handover
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PATIENCE_S = 20
+PATIENCE_S = 120
 
 
 class FakeLoop:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 
 import pytest
 
-from tests.hanging import patience
+from tests.hanging import PATIENCE_S, patience
 
 
 def test_what_hangs_fails_and_says_where_each_thread_is(
@@ -19,14 +20,18 @@ def test_what_hangs_fails_and_says_where_each_thread_is(
 
     thread = threading.Thread(target=another_thread)
     thread.start()
-    with pytest.raises(pytest.fail.Exception, match="It hung"), patience(0.05):
+    try:
+        with pytest.raises(pytest.fail.Exception, match="It hung"), patience(0.05):
+            thread.join()
+        assert "in another_thread" in capfd.readouterr().err
+    finally:
+        never.set()
         thread.join()
-    assert "in another_thread" in capfd.readouterr().err
-    never.set()
-    thread.join()
 
 
 def test_nothing_comes_after_what_has_ended() -> None:
-    with patience(0.05):
-        pass
-    assert not threading.Event().wait(0.1)
+    handler = signal.getsignal(signal.SIGALRM)
+    with patience(3_600):
+        assert signal.getitimer(signal.ITIMER_REAL)[0] > PATIENCE_S
+    assert signal.getitimer(signal.ITIMER_REAL)[0] <= PATIENCE_S
+    assert signal.getsignal(signal.SIGALRM) is handler

@@ -11,6 +11,7 @@ import pytest
 from caraway.planning.counts import ENDING_WAITS_MS
 from caraway.workers import line as lines
 from caraway.workers.line import Line, Turn
+from tests.virtual import run_virtually
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -19,13 +20,21 @@ T = TypeVar("T")
 
 
 def on_a_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
-    """Run a test on an event loop of its own."""
+    """Run a test on an event loop of its own, whose time passes only while everybody waits."""
 
     def run() -> None:
-        asyncio.run(test())
+        run_virtually(test())
 
     run.__name__ = test.__name__
     return run
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Let functions take no time, on a busy machine, too, unless a test lets it pass."""
+    now = [0.0]
+    monkeypatch.setattr(lines, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    return now
 
 
 class Crew:
@@ -173,7 +182,7 @@ def test_a_claim_made_ahead_is_given_back_when_its_turn_does_not_come(
         second.leave()
         await first.is_over()
 
-    asyncio.run(run())
+    run_virtually(run())
 
 
 def test_an_ending_waits_for_a_short_while_only(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,7 +196,7 @@ def test_an_ending_waits_for_a_short_while_only(monkeypatch: pytest.MonkeyPatch)
         await first.is_over()
         assert await second.comes()
 
-    asyncio.run(run())
+    run_virtually(run())
 
 
 @on_a_loop
@@ -216,7 +225,7 @@ def test_a_claim_made_ahead_waits_for_what_is_stuck_no_longer_than_for_others(
         (turn,) = await crew.admitted("quick")
         assert await turn.comes()
 
-    asyncio.run(run())
+    run_virtually(run())
 
 
 @on_a_loop
@@ -227,18 +236,13 @@ async def test_where_functions_run_together_each_is_claimed_for_a_place() -> Non
     assert all([await turn.comes() for turn in turns])
 
 
-def test_a_quick_task_that_was_slow_is_claimed_alone_for_a_while(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    time = [0.0]
-    monkeypatch.setattr(lines, "time", SimpleNamespace(monotonic=lambda: time[0]))
-
+def test_a_quick_task_that_was_slow_is_claimed_alone_for_a_while(clock: list[float]) -> None:
     async def run() -> None:
         crew = Crew()
         await crew.known("moody")
         (slow,) = await crew.admitted("moody")
         await slow.comes()
-        time[0] += 2 * lines.AHEAD_S
+        clock[0] += 2 * lines.AHEAD_S
         await slow.is_over()
         await crew.known(*["moody"] * 6)
         turns = await crew.admitted("moody", "moody")
@@ -248,7 +252,7 @@ def test_a_quick_task_that_was_slow_is_claimed_alone_for_a_while(
         await crew.known("moody")
         assert len(await crew.admitted("moody", "moody")) == 2
 
-    asyncio.run(run())
+    run_virtually(run())
 
 
 def test_estimates_know_how_long_an_ending_waits() -> None:

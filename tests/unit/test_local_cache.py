@@ -53,7 +53,7 @@ def test_a_second_process_waits_for_the_first_and_says_so(tmp_path: Path) -> Non
     def build(folder: Path) -> None:
         built.append(folder)
         first_builds.set()
-        assert second_waits.wait(20)
+        assert second_waits.wait(120)
 
     def progress(line: str) -> None:
         said.append(line)
@@ -61,7 +61,7 @@ def test_a_second_process_waits_for_the_first_and_says_so(tmp_path: Path) -> Non
 
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(build_once, tmp_path / "thing", build)
-        assert first_builds.wait(20)
+        assert first_builds.wait(120)
         second = pool.submit(build_once, tmp_path / "thing", build, progress)
         assert first.result() == second.result()
     assert len(built) == 1

@@ -20,7 +20,7 @@ from caraway.local.options import Options
 from caraway.local.ticking import Ticking
 from tests.unit.test_local_firing import Account
 
-PATIENCE_S = 30
+PATIENCE_S = 120
 NOON = datetime(2026, 7, 1, 12, tzinfo=timezone.utc)
 
 

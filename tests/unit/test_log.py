@@ -213,7 +213,7 @@ def test_what_a_task_prints_is_logged_with_its_name(stage: Stage, lines: io.Stri
 
 
 def test_what_threads_print_does_not_mix(stage: Stage, lines: io.StringIO) -> None:
-    both = threading.Barrier(2, timeout=10)
+    both = threading.Barrier(2, timeout=120)
 
     def say(word: str) -> None:
         sys.stdout.write(word)

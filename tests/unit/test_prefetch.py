@@ -6,6 +6,7 @@ import asyncio
 
 from caraway.workers.prefetch import SETTLING, Prefetch
 from caraway.workers.slots import AHEAD_S, Slots
+from tests.virtual import run_virtually
 
 
 def test_waiting_for_room_ends_when_there_is_enough() -> None:
@@ -22,7 +23,7 @@ def test_waiting_for_room_ends_when_there_is_enough() -> None:
         await waiting
         return prefetch.free
 
-    assert asyncio.run(scene()) == 2
+    assert run_virtually(scene()) == 2
 
 
 def test_room_for_one_is_enough_when_patience_is_over() -> None:
@@ -32,7 +33,7 @@ def test_room_for_one_is_enough_when_patience_is_over() -> None:
         await prefetch.wait_for(10, 0)
         return prefetch.free
 
-    assert asyncio.run(scene()) == 1
+    assert run_virtually(scene()) == 1
 
 
 def test_without_room_patience_has_no_end() -> None:
@@ -46,7 +47,7 @@ def test_without_room_patience_has_no_end() -> None:
         prefetch.give_back()
         await waiting
 
-    asyncio.run(scene())
+    run_virtually(scene())
 
 
 def test_patience_begins_anew_with_each_message_that_there_is_room_for() -> None:
@@ -60,7 +61,7 @@ def test_patience_begins_anew_with_each_message_that_there_is_room_for() -> None
             prefetch.give_back()
         return await reserving
 
-    assert asyncio.run(scene()) == 10
+    assert run_virtually(scene()) == 10
 
 
 def test_who_asks_for_room_first_is_served_first_and_nobody_gets_more_than_there_is() -> None:
@@ -76,7 +77,7 @@ def test_who_asks_for_room_first_is_served_first_and_nobody_gets_more_than_there
         reserved.append(await third)
         return reserved
 
-    assert asyncio.run(scene()) == [2, 1, 2]
+    assert run_virtually(scene()) == [2, 1, 2]
 
 
 def test_nobody_waits_for_room_in_a_worker_that_stops() -> None:
@@ -88,7 +89,7 @@ def test_nobody_waits_for_room_in_a_worker_that_stops() -> None:
         prefetch.close()
         return [await each for each in waiting]
 
-    assert asyncio.run(scene()) == [0, 0]
+    assert run_virtually(scene()) == [0, 0]
 
 
 def test_what_will_soon_begin_may_be_held_beside_what_is_in_a_slot() -> None:

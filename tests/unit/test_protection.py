@@ -26,6 +26,7 @@ from caraway.workers.protection import (
     agent_of,
     put,
 )
+from tests.ports import closed_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -165,7 +166,7 @@ async def until(condition: Any) -> None:
         while not condition():
             await asyncio.sleep(0.001)
 
-    await asyncio.wait_for(look(), 30)
+    await asyncio.wait_for(look(), 120)
 
 
 def test_protection_follows_whether_the_worker_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,8 +207,8 @@ def test_an_agent_that_refuses_or_is_gone_is_said_once_and_never_fatal(
         asyncio.run(scene(agent))
     assert caplog.text.count("ECS does not protect this task") == 1
     assert "ecs:UpdateTaskProtection" in caplog.text
-    with pytest.raises(OSError, match="refused"):
-        put(agent.uri, True)
+    with closed_port() as port, pytest.raises(OSError, match="refused"):
+        put(f"http://127.0.0.1:{port}/api/one", True)
 
 
 # -- where --------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from caraway.core.job import Decided
 from caraway.core.turns import Terms
 from caraway.workers import slots as module
 from caraway.workers.slots import AHEAD_S, PATIENCE_S, Slots, Turn
+from tests.virtual import run_virtually
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -78,7 +79,7 @@ def test_a_slot_is_free_when_its_function_has_ended_before_the_ending_is_written
         first.leave()
         assert slots.running == 0
 
-    asyncio.run(scene())
+    run_virtually(scene())
 
 
 def test_hooks_run_in_the_slot_of_their_task() -> None:
@@ -90,7 +91,7 @@ def test_hooks_run_in_the_slot_of_their_task() -> None:
         first.leave()
         assert slots.running == 0
 
-    asyncio.run(scene())
+    run_virtually(scene())
 
 
 def test_where_functions_are_quick_the_next_is_claimed_while_it_waits_and_does_not_count() -> None:
@@ -105,7 +106,7 @@ def test_where_functions_are_quick_the_next_is_claimed_while_it_waits_and_does_n
         assert await coming
         assert slots.running == 1
 
-    asyncio.run(scene())
+    run_virtually(scene())
 
 
 @pytest.mark.parametrize(("seconds", "alone"), [(0.0, True), (60.0, False)])
@@ -121,7 +122,7 @@ def test_any_other_waits_for_its_slot_before_it_is_claimed(seconds: float, alone
         assert await second.comes()
         return terms
 
-    assert asyncio.run(scene()) == Terms(LEASE_S)
+    assert run_virtually(scene()) == Terms(LEASE_S)
 
 
 def test_slots_are_given_to_those_that_wait_in_the_order_in_which_they_came() -> None:
@@ -143,7 +144,7 @@ def test_slots_are_given_to_those_that_wait_in_the_order_in_which_they_came() ->
         assert slots.running == 0
         return order
 
-    assert asyncio.run(scene()) == list(range(6))
+    assert run_virtually(scene()) == list(range(6))
 
 
 def test_who_has_waited_too_long_is_given_back_and_nothing_more_is_held_ahead(
@@ -163,7 +164,7 @@ def test_who_has_waited_too_long_is_given_back_and_nothing_more_is_held_ahead(
             each.leave()
         assert slots.running == 0
 
-    asyncio.run(scene())
+    run_virtually(scene())
 
 
 def test_a_wait_in_vain_says_that_functions_are_not_quick() -> None:
@@ -176,7 +177,7 @@ def test_a_wait_in_vain_says_that_functions_are_not_quick() -> None:
         return slots.ahead
 
     assert PATIENCE_S > AHEAD_S
-    assert asyncio.run(scene()) == 0
+    assert run_virtually(scene()) == 0
 
 
 def test_nobody_waits_for_a_slot_in_a_worker_that_stops() -> None:
@@ -194,7 +195,7 @@ def test_nobody_waits_for_a_slot_in_a_worker_that_stops() -> None:
             each.leave()
         assert slots.running == 0
 
-    asyncio.run(scene())
+    run_virtually(scene())
 
 
 def test_who_waits_no_more_gets_no_slot() -> None:
@@ -208,4 +209,4 @@ def test_who_waits_no_more_gets_no_slot() -> None:
         assert await waiting
         assert slots.running == 1
 
-    asyncio.run(scene())
+    run_virtually(scene())

@@ -39,7 +39,7 @@ def test_the_worker_takes_the_entry_points_place_so_that_signals_reach_it(tmp_pa
         stdout=subprocess.PIPE,
         text=True,
     )
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=120)
     assert output == f"{process.pid} worker -A shop:app -Q large\n"
 
 

@@ -26,6 +26,7 @@ from caraway.workers.vitals import (
     Vitals,
     kept_running,
 )
+from tests.ports import closed_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -215,7 +216,8 @@ def test_the_probe_says_how_the_worker_is() -> None:
         assert (ill.exit_code, ill.output) == (1, "the event loop is blocked\n")
         told = run(main, ["health", "--port", str(port), "--json"])
         assert json.loads(told.output)["status"] == "failing"
-    gone = run(main, ["health", "--port", str(port)])
+    with closed_port() as port:
+        gone = run(main, ["health", "--port", str(port)])
     assert gone.exit_code == 1
     assert "no worker answers on 127.0.0.1" in gone.output
 
