@@ -8,6 +8,7 @@ from typing import Final
 from caraway.core.context import current
 
 TASK_LOGGER: Final = "caraway.task"
+_TO_THE_SECOND: Final = len("2026-01-02 03:04:05,")
 
 
 def get_logger(name: str) -> logging.Logger:
@@ -35,7 +36,29 @@ def _is_below(logger: logging.Logger | None, parent: logging.Logger) -> bool:
     return logger is parent
 
 
-class TaskFormatter(logging.Formatter):
+class Clocked(logging.Formatter):
+    """Writes the time of a record; the second, which many records share, once.
+
+    For a ``datefmt`` of None, with which a time has its milliseconds after 20 characters.
+    """
+
+    _second: tuple[int | None, str, str] = (None, "", "")
+
+    def formatTime(  # noqa: N802 - logging calls it so
+        self, record: logging.LogRecord, datefmt: str | None = None
+    ) -> str:
+        """Return the time."""
+        if datefmt is not None or self.datefmt is not None:
+            return super().formatTime(record, datefmt)
+        second, before, after = self._second
+        if second != int(record.created):
+            text = super().formatTime(record)
+            before, after = text[:_TO_THE_SECOND], text[_TO_THE_SECOND + 3 :]
+            self._second = int(record.created), before, after
+        return f"{before}{int(record.msecs):03}{after}"
+
+
+class TaskFormatter(Clocked):
     """Fills ``%(task_id)s`` and ``%(task_name)s``; ``???`` outside of tasks."""
 
     def format(self, record: logging.LogRecord) -> str:

@@ -38,6 +38,7 @@ from caraway.exceptions import ImproperlyConfigured, OperationalError, TimeLimit
 from caraway.loader import load_app
 from caraway.requests.sqs import ChangeMessageVisibility
 from caraway.workers.function_time import ADVISED_S, MARGIN_S, Share, left_s, shortage
+from caraway.workers.json_lines import json_lines
 from caraway.workers.limits import NO_LIMITS, call_async_within, limits_of
 from caraway.workers.line import Line
 from caraway.workers.logs import announce_loggers, announce_set_up
@@ -94,7 +95,7 @@ class LambdaWorker:
         signals.celeryd_after_setup.send(self.hostname, instance=self, conf=app.conf)
         signals.worker_init.send(self)
         signals.worker_process_init.send(None)
-        self._logger = Logger(service=app.main or "caraway")
+        self._logger = Logger(service=app.main or "caraway", logger_formatter=json_lines())
         _share_logging(self._logger)
         self._loop = asyncio.new_event_loop()
         self._main = MainThread(self._loop)

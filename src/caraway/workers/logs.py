@@ -32,7 +32,7 @@ from caraway.core.settle import (
     Succeeded,
     far_traceback,
 )
-from caraway.utils.log import TaskFormatter, get_logger
+from caraway.utils.log import Clocked, TaskFormatter, get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -142,7 +142,7 @@ class _PerLogger(logging.Formatter):
 
     def __init__(self, plain: str, in_task: str) -> None:
         super().__init__()
-        self._plain = logging.Formatter(plain)
+        self._plain = Clocked(plain)
         self._in_task = TaskFormatter(in_task)
 
     def format(self, record: logging.LogRecord) -> str:
