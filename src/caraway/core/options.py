@@ -180,13 +180,13 @@ def check_within_horizon(eta: datetime | None, now: datetime) -> None:
     Raises
     ------
     InvalidOption
-        If it is further away than records are kept.
+        If it is further away than half of the time for which the values of a chord are kept.
     """
     if eta is not None and (eta - now).total_seconds() > HORIZON_S:
         raise InvalidOption(
             f"an eta {(eta - now).days} days ahead: a member of a chord, and what follows a chord, "
-            f"is due within {HORIZON_S // 86_400} days, as its values are kept for no longer; send "
-            "the later part from a task of its own"
+            f"is due within {HORIZON_S // 86_400} days, as the values of a chord are kept for "
+            f"{2 * HORIZON_S // 86_400}; send the later part from a task of its own"
         )
 
 

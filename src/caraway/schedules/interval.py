@@ -24,7 +24,8 @@ class schedule(BaseSchedule):  # noqa: N801 - Celery's name
         A timedelta, or seconds; above 0.
     relative
         Count from 1970-01-01 00:00 UTC, so that it is due at round times, such as every full ten
-        minutes. False: from the last run.
+        minutes. False: from the last run. In ``beat_schedule`` nothing remembers a last run: there
+        both count from the entry's ``start``, or from 1970.
     nowfun, app
         As of every schedule.
 
