@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from caraway import states
-from caraway.core import transitions
+from caraway.core import claimable
+from caraway.core.claimable import Claimable
 from caraway.core.record import DONE, FAILED, RETRY, RUNNING
 from caraway.core.transitions import Records
 from caraway.requests.dynamodb import UpdateItem
-from caraway.requests.items import Absent, AtMost, Change, Condition, Equals, OneOf
+from caraway.requests.items import Absent, AtMost, Condition, Equals, OneOf
 from tests.model.__main__ import main
 from tests.model.config import CONFIGS, SMALL, Config
 from tests.model.explorer import Explorer, Findings
@@ -76,20 +77,18 @@ def test_without_the_phase_in_run_a_late_heartbeat_opens_a_final_record(
 def test_without_the_attempt_in_claim_an_older_message_takes_the_record(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def claimable(_message: Any, now: float, **_options: Any) -> Condition:
+    def claimable(_attempt: int, _digest: str, now: float, **_options: bool) -> Condition:
         return Absent("id") | AtMost("open_at", now)
 
-    faults = broken(monkeypatch, "transitions._claimable", claimable, "retry")
+    faults = broken(monkeypatch, "transitions.Claimable", claimable, "retry")
     assert "the attempts have gone backwards" in faults
 
 
 def test_on_fifo_with_the_attempt_alone_a_retry_is_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
-    rule = transitions._claimable
+    def claimable(attempt: int, digest: str, now: float, **options: bool) -> Condition:
+        return Claimable(attempt, digest, now, **{**options, "fifo": False})
 
-    def claimable(message: Any, now: float, **options: Any) -> Condition:
-        return rule(message, now, **{**options, "fifo": False})
-
-    faults = broken(monkeypatch, "transitions._claimable", claimable, "fifo: retry, ghost")
+    faults = broken(monkeypatch, "transitions.Claimable", claimable, "fifo: retry, ghost")
     assert "there is no way to an end" in faults
 
 
@@ -111,13 +110,12 @@ def test_an_idempotent_ending_that_is_written_only_where_there_is_none_ends_no_r
     ending = Records._end
 
     def unclaimed(
-        self: Records, message: Any, token: str, now: float, change: Change, *, claimed: bool
+        self: Records, message: Any, token: str, now: float, assign: Any, remove: Any, **how: bool
     ) -> UpdateItem:
-        if claimed:
-            return ending(self, message, token, now, change, claimed=True)
-        claim = {"token": token, "attempt": message.attempt}
-        whole = Change({**claim, **change.assign}, change.remove)
-        return self._write(message.id, Absent("id"), now, whole)
+        if how["claimed"]:
+            return ending(self, message, token, now, assign, remove, **how)
+        whole = {"token": token, "attempt": message.attempt, **assign}
+        return self._write(message.id, Absent("id"), now, whole, remove)
 
     monkeypatch.setattr(Records, "_end", unclaimed)
     faults = explored(CONFIGS["idempotent: reject, redrive"]).faults
@@ -134,7 +132,7 @@ def test_a_replay_that_completes_nothing_loses_what_a_crash_left(
 def test_on_fifo_an_older_message_that_runs_a_replay_can_lose_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(transitions, "Absent", _AlwaysAbsentMessage)
+    monkeypatch.setattr(claimable, "Absent", _AlwaysAbsentMessage)
     faults = explored(CONFIGS["fifo: failure, replay"]).faults
     assert "the task, or what follows from its ending, is lost" in faults
 

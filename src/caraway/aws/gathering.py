@@ -88,8 +88,7 @@ class Gathering:
             if batch.linger_s:
                 loop.call_later(batch.linger_s, self._lingered, lane, line, line.departures)
         answer: asyncio.Future[Any] = loop.create_future()
-        line.waiting.put(request, answer)
-        if line.waiting.is_enough:
+        if line.waiting.put(request, answer):
             self._depart(lane, line)
         elif not line.is_watched and not self._lingers(batch):
             line.is_watched = True

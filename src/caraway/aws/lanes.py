@@ -41,9 +41,8 @@ def lane_of(request: Request[Any]) -> Lane | None:
     if isinstance(request, GetItem):
         return READS, (request.table, request.consistent)
     if isinstance(request, UpdateItem):
-        if _is_addition(request):
-            told = tuple(request.change.assign.items())
-            return ADDS, (request.table, request.id, told)
+        if request.change.add:
+            return _additions(request)
         return (WRITES, request.table) if partiql.can_be_said(request) else None
     return None
 
@@ -53,14 +52,16 @@ def keeps_order(lane: Lane) -> bool:
     return isinstance(lane[1], str) and lane[1].endswith(".fifo")
 
 
-def _is_addition(request: UpdateItem) -> bool:
+def _additions(request: UpdateItem) -> Lane | None:
+    """Return the lane of additions to one item, None if it does anything else as well."""
     change = request.change
-    return (
-        bool(change.add)
-        and isinstance(request.condition, Always)
+    is_plain = (
+        isinstance(request.condition, Always)
         and not (change.remove or change.discard)
         and all(isinstance(each, str | int | float) for each in change.assign.values())
     )
+    told = tuple(change.assign.items())
+    return (ADDS, (request.table, request.id, told)) if is_plain else None
 
 
 def flights(lane: Lane) -> int:
@@ -76,14 +77,10 @@ class Waiting(Generic[T]):
         self._bytes = 0
         self.members: list[tuple[Any, T]] = []
 
-    def put(self, request: Any, who: T) -> None:
-        """Let a request wait."""
+    def put(self, request: Any, who: T) -> bool:
+        """Let a request wait; say whether they leave better now than with more company."""
         self.members.append((request, who))
         self._bytes += self._batch.size_bytes(request)
-
-    @property
-    def is_enough(self) -> bool:
-        """Whether they leave better now than with more company."""
         return self._batch.is_enough(len(self.members), self._bytes)
 
 

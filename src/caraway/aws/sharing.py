@@ -52,11 +52,6 @@ class _Gathering:
         self.is_closed = False
         self.changed = threading.Condition(lock)
 
-    def put(self, request: Request[Any]) -> int:
-        """Let a request join; return its place."""
-        self.waiting.put(request, None)
-        return len(self.waiting.members) - 1
-
     @property
     def requests(self) -> list[Any]:
         """What gathered, in its order."""
@@ -101,8 +96,8 @@ class Sharing:
             gathering = self._gathering.get(lane)
             if gathering is None:
                 gathering = self._gathering[lane] = _Gathering(lane, self._lock)
-            place = gathering.put(request)
-            if gathering.waiting.is_enough:
+            place = len(gathering.waiting.members)
+            if gathering.waiting.put(request, None):
                 self._close(lane, gathering)
             return gathering, place
 

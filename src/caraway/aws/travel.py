@@ -77,8 +77,10 @@ class Travel:
     def lane_of(self, request: Request[Any]) -> Lane | None:
         """Return the lane in which a request travels, None if it goes alone."""
         lane = lane_of(request)
-        until = None if lane is None else self._refused_until.get(lane)
-        if lane is None or until is None:
+        if lane is None or not self._refused_until:  # as it nearly always is
+            return lane
+        until = self._refused_until.get(lane)
+        if until is None:
             return lane
         if self._clock() < until:
             return None

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from caraway import states
 from caraway.core import places
+from caraway.core.claimable import Claimable
 from caraway.core.record import (
     DONE,
     FAILED,
@@ -36,7 +37,6 @@ from caraway.lean import dataclass
 from caraway.requests.dynamodb import UpdateItem
 from caraway.requests.items import (
     Absent,
-    AtMost,
     Change,
     Condition,
     Equals,
@@ -56,21 +56,6 @@ def _mine(token: str) -> Condition:
     return Equals("token", token) & Equals("phase", RUNNING)
 
 
-def _claimable(message: Message, now: float, *, fifo: bool, may_create: bool) -> Condition:
-    """CLAIM: nobody holds it, nothing later was asked for, and it is the same call."""
-    free: Condition = AtMost("open_at", now)
-    not_overtaken: Condition = AtMost("attempt", message.attempt)
-    if fifo:
-        # On FIFO the one message stays through all attempts, so the record counts them. A replay
-        # sends another: what runs must have a message on the queue, to be delivered again.
-        stays = OneOf("phase", (RUNNING, RETRY)) & Absent("message")
-        is_its = Absent("replaced") | AtMost("replaced", message.attempt)
-        not_overtaken = (stays & is_its) | not_overtaken
-    same_call = Absent("digest") | Equals("digest", message.digest)
-    existing = free & not_overtaken & same_call
-    return Absent("id") | existing if may_create else existing
-
-
 @dataclass(frozen=True)
 class Records:
     """The transitions of the records in one table.
@@ -87,13 +72,14 @@ class Records:
         id: str,
         condition: Condition,
         now: float,
-        change: Change,
+        assign: Mapping[str, Any],
+        remove: tuple[str, ...] = (),
         *,
         is_first: bool = False,
         answers_item: bool = True,
     ) -> UpdateItem:
-        whole = Change({"ttl": int(now) + HORIZON_S, **change.assign}, change.remove)
-        return UpdateItem(self.table, id, whole, condition, is_first, answers_item)
+        change = Change({"ttl": int(now) + HORIZON_S, **assign}, remove)
+        return UpdateItem(self.table, id, change, condition, is_first, answers_item)
 
     def claim(
         self,
@@ -130,11 +116,11 @@ class Records:
             **_replaced(message),
             **(shown or {}),
         }
-        condition = _claimable(message, now, fifo=fifo, may_create=may_create)
-        is_first = may_create and message.attempt == 0
-        return self._write(
-            message.id, condition, now, Change(change, OF_AN_ENDING), is_first=is_first
+        condition = Claimable(
+            message.attempt, message.digest, now, fifo=fifo, may_create=may_create
         )
+        is_first = may_create and message.attempt == 0
+        return self._write(message.id, condition, now, change, OF_AN_ENDING, is_first=is_first)
 
     def finish(
         self,
@@ -151,14 +137,21 @@ class Records:
         ``claimed`` is False for a task that took no claim (``idempotent=True``): it ends where a
         claim could be had.
         """
-        change = _finish(now, written, expires_at)
+        assign, remove = _finish(now, written, expires_at)
         if message.chord is not None:
             # It lives as long as what counts it: the body takes its value.
-            change = Change({**change.assign, "ttl": int(now) + 2 * HORIZON_S}, change.remove)
-        return self._end(message, token, now, change, claimed=claimed)
+            assign["ttl"] = int(now) + 2 * HORIZON_S
+        return self._end(message, token, now, assign, remove, claimed=claimed)
 
     def _end(
-        self, message: Message, token: str, now: float, change: Change, *, claimed: bool
+        self,
+        message: Message,
+        token: str,
+        now: float,
+        assign: Mapping[str, Any],
+        remove: tuple[str, ...],
+        *,
+        claimed: bool,
     ) -> UpdateItem:
         """Return an ending, which is its own claim where none was taken; nobody reads the item."""
         condition, is_first = _mine(token), False
@@ -171,11 +164,11 @@ class Records:
                 **_place(message),
                 **_replaced(message),
             }
-            condition = _claimable(message, now, fifo=False, may_create=True)
-            change = Change({**claim, **change.assign}, change.remove)
+            condition = Claimable(message.attempt, message.digest, now)
+            assign = {**claim, **assign}
             is_first = message.attempt == 0
         return self._write(
-            message.id, condition, now, change, is_first=is_first, answers_item=False
+            message.id, condition, now, assign, remove, is_first=is_first, answers_item=False
         )
 
     def retry(
@@ -204,7 +197,7 @@ class Records:
             "ttl": int(max(now, until)) + HORIZON_S,
             **written.attributes(),
         }
-        return self._write(id, _mine(token), now, Change(change, ("meta", *written.missing())))
+        return self._write(id, _mine(token), now, change, ("meta", *written.missing()))
 
     def replace(
         self, id: str, token: str, now: float, *, attempt: int, changes: str, written: Written
@@ -223,27 +216,27 @@ class Records:
             "retry": changes,
             **written.attributes(),
         }
-        return self._write(id, _mine(token), now, Change(change, ("meta", *written.missing())))
+        return self._write(id, _mine(token), now, change, ("meta", *written.missing()))
 
     def release(self, id: str, token: str, now: float) -> UpdateItem:
         """Give the claim back without an ending: the worker is going away."""
         change = {"phase": RETRY, "open_at": 0, "held": 0}
-        return self._write(id, _mine(token), now, Change(change))
+        return self._write(id, _mine(token), now, change)
 
     def give_up(self, id: str, token: str, now: float) -> UpdateItem:
         """End the lease at once: who ran the task has died, and the next claim counts that.
 
         So it does where the claim was made ahead of the run: the run is known to have begun.
         """
-        return self._write(id, _mine(token), now, Change({"open_at": 0, "held": 1}))
+        return self._write(id, _mine(token), now, {"open_at": 0, "held": 1})
 
     def heartbeat(self, id: str, token: str, now: float, lease_s: float) -> UpdateItem:
         """Renew the lease; the answer's ``revoked`` says whether to stop."""
-        return self._write(id, _mine(token), now, Change({"open_at": now + lease_s}))
+        return self._write(id, _mine(token), now, {"open_at": now + lease_s})
 
     def update_state(self, id: str, token: str, now: float, state: str, meta: str) -> UpdateItem:
         """Show a state of the user's own, with its JSON or the address of that."""
-        change = Change({"state": state, "meta": meta})
+        change = {"state": state, "meta": meta}
         return self._write(id, _mine(token), now, change, answers_item=False)
 
     def dead_letter(
@@ -271,8 +264,8 @@ class Records:
             **({} if changes is None else {"retry": changes}),
             **written.attributes(),
         }
-        change = Change(assign, ("meta", *written.missing()))
-        return self._end(message, token, now, change, claimed=claimed)
+        remove = ("meta", *written.missing())
+        return self._end(message, token, now, assign, remove, claimed=claimed)
 
     def reopen(self, id: str, now: float, ended: Record, *, changes: str) -> UpdateItem:
         """Hand a task that failed to one attempt more: a replay, for which it keeps its message.
@@ -294,7 +287,7 @@ class Records:
             "state": states.RETRY,
         }
         removed = ("revoked", "done_at", "expires_at", "meta")
-        return self._write(id, same, now, Change(change, removed))
+        return self._write(id, same, now, change, removed)
 
     def fail_unsent(
         self, message: Message, now: float, written: Written, *, whole: bool = True
@@ -319,7 +312,7 @@ class Records:
         condition: Condition = Absent("id")
         if message.replaced_at is not None:
             condition |= Equals("phase", RETRY) & Equals("attempt", message.replaced_at)
-        return self._write(message.id, condition, now, Change(assign))
+        return self._write(message.id, condition, now, assign)
 
     def revoke(
         self,
@@ -342,12 +335,13 @@ class Records:
         """
         waits: Condition = Equals("phase", RETRY)
         condition = waits if was_seen else Absent("id") | waits
-        change = _revoked(now, mode, written, expires_at)
-        return self._write(id, condition, now, change, is_first=not was_seen)
+        assign, remove = _finish(now, written, expires_at)
+        change = {**assign, "revoked": mode}
+        return self._write(id, condition, now, change, remove, is_first=not was_seen)
 
     def flag_revoked(self, id: str, now: float, mode: str) -> UpdateItem:
         """Tell whoever runs the task, and every later claim, that it is revoked."""
-        return self._write(id, Equals("phase", RUNNING), now, Change({"revoked": mode}))
+        return self._write(id, Equals("phase", RUNNING), now, {"revoked": mode})
 
     def fence_off(
         self,
@@ -368,9 +362,9 @@ class Records:
         token
             A fresh one: a run that found its own in an ended record would take the end for its own.
         """
-        change = _revoked(now, mode, written, expires_at)
-        fenced = Change({**change.assign, "token": token}, change.remove)
-        return self._write(id, _mine(held_by), now, fenced)
+        assign, remove = _finish(now, written, expires_at)
+        fenced = {**assign, "revoked": mode, "token": token}
+        return self._write(id, _mine(held_by), now, fenced, remove)
 
     def forget(self, id: str, now: float) -> UpdateItem:
         """Hide the result of a task that has ended; the record goes on to guard its id."""
@@ -390,13 +384,11 @@ def _replaced(message: Message) -> dict[str, Any]:
     return {} if message.replaced_at is None else {"replaced": message.replaced_at}
 
 
-def _finish(now: float, written: Written, expires_at: float | None) -> Change:
-    change = {"phase": DONE, "done_at": now, **written.attributes()}
+def _finish(
+    now: float, written: Written, expires_at: float | None
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return what an ending sets, and what it removes."""
+    assign = {"phase": DONE, "done_at": now, **written.attributes()}
     if expires_at is not None:
-        change["expires_at"] = expires_at
-    return Change(change, ("open_at", "held", "retry", "meta", *written.missing()))
-
-
-def _revoked(now: float, mode: str, written: Written, expires_at: float | None) -> Change:
-    change = _finish(now, written, expires_at)
-    return Change({**change.assign, "revoked": mode}, change.remove)
+        assign["expires_at"] = expires_at
+    return assign, ("open_at", "held", "retry", "meta", *written.missing())

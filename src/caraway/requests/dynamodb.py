@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from caraway.lean import dataclass
@@ -193,6 +194,11 @@ class UpdateItem(Request[Item]):
     condition: Condition
     is_first: bool = False
     answers_item: bool = True
+
+    @cached_property
+    def created(self) -> Item:
+        """The item that it makes where there is none."""
+        return {"id": self.id, **self.change.assigned({})}
 
     def params(self) -> dict[str, Any]:
         names = Names()

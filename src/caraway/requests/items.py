@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from caraway.lean import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from collections.abc import Set as AbstractSet
 
 Item: TypeAlias = "dict[str, Any]"
@@ -81,6 +81,12 @@ def as_read(plain: Mapping[str, Any]) -> Item:
         name: value if type(value) in _AS_THEY_ARE else from_attribute(to_attribute(value))
         for name, value in plain.items()
     }
+
+
+def to_attributes(values: Iterable[Any]) -> list[dict[str, Any]]:
+    """Return the wire forms of several values."""
+    # Most are text, and need no call.
+    return [{"S": each} if type(each) is str else to_attribute(each) for each in values]
 
 
 def to_item(plain: Mapping[str, Any]) -> dict[str, Any]:
@@ -332,6 +338,9 @@ class Sum(Operand):
         return self.left.value(item) + self.right.value(item)
 
 
+_OPERANDS: Final = frozenset({OrElse, Sum})
+
+
 @dataclass(frozen=True)
 class Change:
     """What a write does to an item: attributes to set, attributes to remove, and sets to change.
@@ -361,6 +370,11 @@ class Change:
             "DELETE": _elements(self.discard, names),
         }
         return " ".join(f"{verb} {listed}" for verb, listed in clauses.items() if listed)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether what is assigned depends on nothing that was there before."""
+        return _OPERANDS.isdisjoint(map(type, self.assign.values()))
 
     def assigned(self, item: Mapping[str, Any]) -> Item:
         """Return the attributes that the write sets, with their values."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from caraway.requests.items import Operand, as_read, from_item, to_attribute
+from caraway.requests.items import as_read, from_item, to_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,16 +30,14 @@ def can_be_said(request: UpdateItem) -> bool:
         return False
     if request.is_first:
         return request.condition.holds({})
-    is_plain = not any(isinstance(each, Operand) for each in change.assign.values())
-    return is_plain and request.condition.equalities() is not None
+    return change.is_plain and request.condition.equalities() is not None
 
 
 def statement(request: UpdateItem) -> dict[str, Any]:
     """Return a write, of which :func:`can_be_said` holds, as one entry of a batch."""
     if request.is_first:
-        item = created(request)
-        text = _insert(request.table, tuple(item))
-        parameters = [to_attribute(value) for value in item.values()]
+        text = _insert(request.table, tuple(request.created))
+        parameters = to_attributes(request.created.values())
     else:
         change = request.change
         equalities = request.condition.equalities() or ()
@@ -50,7 +48,7 @@ def statement(request: UpdateItem) -> dict[str, Any]:
             tuple(each.name for each in equalities),
         )
         values = [*change.assign.values(), request.id, *(each.value for each in equalities)]
-        parameters = [to_attribute(value) for value in values]
+        parameters = to_attributes(values)
     return {
         "Statement": text,
         "Parameters": parameters,
@@ -68,12 +66,7 @@ def written(request: UpdateItem, response: Mapping[str, Any]) -> Item | None:
         return None
     if not request.answers_item:
         return {}
-    return as_read(created(request)) if request.is_first else from_item(response["Item"])
-
-
-def created(request: UpdateItem) -> Item:
-    """Return the item that a write makes where there is none."""
-    return {"id": request.id, **request.change.assigned({})}
+    return as_read(request.created) if request.is_first else from_item(response["Item"])
 
 
 @lru_cache(maxsize=64)
