@@ -14,6 +14,7 @@ import pytest
 from caraway.core.envelope import parse_envelope
 from caraway.core.message import read_message
 from caraway.exceptions import InvalidMessage
+from caraway.workers.pools import POOLS
 
 ROOT = Path(__file__).parents[2]
 EVENTS = sorted((ROOT / "events").glob("*.json"))
@@ -54,6 +55,14 @@ def test_the_entry_point_says_when_no_app_is_named() -> None:
     assert done.returncode != 0
     assert "CARAWAY_APP" in done.stderr
     assert "module:attribute" in done.stderr
+
+
+def test_the_service_takes_every_pool_that_a_worker_has() -> None:
+    template = (ROOT / "infra" / "ecs.yaml").read_text()
+    (allowed,) = re.findall(
+        r"^  Pool:\n.*\n.*\n    AllowedValues: \[(.*)\]$", template, re.MULTILINE
+    )
+    assert tuple(allowed.split(", ")) == POOLS
 
 
 def test_the_image_starts_the_entry_point_without_a_shell_around_it() -> None:
