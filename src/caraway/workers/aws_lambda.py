@@ -7,7 +7,6 @@ the app that the environment variable ``CARAWAY_APP`` names (``module:attribute`
 from __future__ import annotations
 
 import asyncio
-import inspect
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +24,7 @@ except ModuleNotFoundError as missing:
 
 from caraway import signals
 from caraway.aws.asyncio_aws import AsyncioAws
-from caraway.aws.user_code import call_blocking
+from caraway.aws.user_code import call_function, is_coroutine_function
 from caraway.aws.wires import ThreadWire
 from caraway.core.disposition import Delivery, Leave
 from caraway.core.executor import Executor
@@ -143,7 +142,9 @@ class LambdaWorker:
         Raises the failure when AWS answered for none of them, so that Lambda's poller backs off;
         otherwise those that AWS did not answer for come back by themselves.
         """
-        received = [_Received(record, self._queue(record)) for record in records]
+        arns = {record["eventSourceARN"] for record in records}
+        queues = {arn: self._queue(arn) for arn in arns}
+        received = [_Received(record, queues[record["eventSourceARN"]]) for record in records]
         groups: dict[object, list[_Received]] = {}
         for place, each in enumerate(received):
             group = each.record["attributes"].get("MessageGroupId") if each.queue.fifo else None
@@ -200,9 +201,9 @@ class LambdaWorker:
         self._has_begun = True
         return lasts_s + MARGIN_S
 
-    def _queue(self, record: dict[str, Any]) -> Queue:
-        """Return the queue that a record came from, as the app declares it if it does."""
-        name = record["eventSourceARN"].rpartition(":")[2]
+    def _queue(self, arn: str) -> Queue:
+        """Return the queue that records come from, as the app declares it if it does."""
+        name = arn.rpartition(":")[2]
         prefix = self.app.conf.queue_name_prefix
         for queue in self.app.site.router.queues.values():
             if queue.sqs_name(prefix) == name:
@@ -248,14 +249,14 @@ class LambdaWorker:
         function: Callable[..., Any],
         *args: Any,
     ) -> Outcome[Any]:
-        if inspect.iscoroutinefunction(function):
+        if is_coroutine_function(function):
             return await call_async_within(limits, function, *args)
         if self._is_main:
             return await self._main.call(limits, function, *args)
         hard_s, soft_s = limits
         if soft_s is not None:
             self._say_that_a_thread_is_not_told(args[0])
-        running = self._loop.run_in_executor(threads, call_blocking, function, *args)
+        running = self._loop.run_in_executor(threads, call_function, function, *args)
         await asyncio.wait([running], timeout=hard_s)
         if running.done():
             return running.result()
@@ -315,11 +316,11 @@ def _is_of_sqs(record: object) -> bool:
     if not isinstance(record, dict) or record.get("eventSource") != "aws:sqs":
         return False
     attributes = record.get("attributes")
-    texts = [record.get(name) for name in _TEXTS]
-    if not isinstance(attributes, dict) or not all(
-        isinstance(each, str) for each in (*texts, *attributes.values())
-    ):
+    if not isinstance(attributes, dict):
         return False
+    for each in (*map(record.get, _TEXTS), *attributes.values()):
+        if not isinstance(each, str):
+            return False
     return _QUEUE_ARN.fullmatch(record["eventSourceARN"]) is not None
 
 

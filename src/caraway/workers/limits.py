@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from contextlib import contextmanager
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -19,7 +18,7 @@ from caraway.core.port import Raised
 from caraway.exceptions import ImproperlyConfigured, SoftTimeLimitExceeded, TimeLimitExceeded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
+    from collections.abc import Callable, Coroutine, Generator, Sequence
     from types import CodeType, FrameType
 
     from caraway.app import Caraway
@@ -181,7 +180,7 @@ def call_by_alarm(
     if limits == NO_LIMITS:
         return call(function, *args)
     alarm = _Alarm(*limits)
-    with alarm.armed():
+    with alarm:
         outcome = call(alarm.within, function, *args)
     return Raised(TimeLimitExceeded(limits[0])) if alarm.has_ended_it else outcome
 
@@ -205,18 +204,16 @@ class _Alarm:
         """Call a function: what this frame has called is interrupted, and nothing else."""
         return function(*args)
 
-    @contextmanager
-    def armed(self) -> Iterator[None]:
-        """Let it ring until this ends."""
+    def __enter__(self) -> None:
+        """Let it ring until the block ends."""
         self._rings = True
-        before = signal.signal(signal.SIGALRM, self._ring)
+        self._before = signal.signal(signal.SIGALRM, self._ring)
         self._wind()
-        try:
-            yield
-        finally:
-            self._rings = False
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, before)
+
+    def __exit__(self, *_: object) -> None:
+        self._rings = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, self._before)
 
     def _wind(self) -> None:
         """Let it ring at the next limit; soon again when one has passed."""

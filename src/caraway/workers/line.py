@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from caraway.core.turns import Terms
 
@@ -46,7 +46,7 @@ class Line:
         Gives what keeps a function from beginning though its place is free, None if nothing does.
     """
 
-    def __init__(self, places: int, stuck: Callable[[], asyncio.Future[Any] | None]) -> None:
+    def __init__(self, places: int, stuck: Callable[[], asyncio.Future[None] | None]) -> None:
         self._places = places
         self._stuck = stuck
         self._expected_s: dict[str, float] = {}
@@ -114,19 +114,32 @@ class Line:
         patience_s = PATIENCE_S if turn.is_quick else None
         if len(self._running) < self._places:
             self._running.add(turn)
-        else:
-            turn.begins = asyncio.get_running_loop().create_future()
-            self._next.append(turn)
-            await asyncio.wait([turn.begins], timeout=patience_s)
-            if not turn.begins.done():
-                self._next.remove(turn)
-                return False
+        elif not await self._gets_a_place(turn, patience_s):
+            return False
         if (stuck := self._stuck()) is not None:
             await asyncio.wait([stuck], timeout=patience_s)
             if not stuck.done():
                 return False
         turn.began = time.monotonic()
         return True
+
+    async def _gets_a_place(self, turn: Turn, patience_s: float | None) -> bool:
+        loop = asyncio.get_running_loop()
+        turn.begins = loop.create_future()
+        self._next.append(turn)
+        if patience_s is None:
+            return await turn.begins
+        timer = loop.call_later(patience_s, self._give_up, turn)
+        try:
+            return await turn.begins
+        finally:
+            timer.cancel()
+
+    def _give_up(self, turn: Turn) -> None:
+        """Let a turn go on without a place."""
+        if turn.begins is not None and not turn.begins.done():
+            self._next.remove(turn)
+            turn.begins.set_result(False)
 
     async def end(self, turn: Turn) -> None:
         """Let the next one begin; wait for the endings of those who were claimed with it."""
@@ -159,7 +172,7 @@ class Line:
             following = self._next.popleft()
             self._running.add(following)
             if following.begins is not None and not following.begins.done():
-                following.begins.set_result(None)
+                following.begins.set_result(True)
 
     def _tell(self) -> None:
         """Let all endings be written that wait for each other."""
@@ -194,7 +207,7 @@ class Turn:
         self.is_alone = False
         self.is_quick = False
         self.has_come: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.begins: asyncio.Future[None] | None = None
+        self.begins: asyncio.Future[bool] | None = None
         self.began = 0.0
 
     async def admit(self, task: str, *, alone: bool) -> Terms:

@@ -7,17 +7,17 @@ also while that function does not let go of the main thread, as code outside of 
 
 from __future__ import annotations
 
-import asyncio
 from concurrent.futures import ThreadPoolExecutor, wait
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from caraway.aws.user_code import call_blocking
+from caraway.aws.user_code import call_function
 from caraway.core.port import Raised
 from caraway.exceptions import TimeLimitExceeded
 from caraway.workers.limits import call_by_alarm
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Coroutine
 
     from caraway.core.port import Outcome
@@ -35,7 +35,7 @@ class MainThread:
         self._loop = loop
         self._loops_thread = ThreadPoolExecutor(1, thread_name_prefix="loop")
         self._asked: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._running: asyncio.Future[Outcome[Any]] | None = None
+        self._running: asyncio.Future[None] | None = None
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end on the loop, and in this thread what it calls."""
@@ -61,18 +61,24 @@ class MainThread:
         One that goes on all the same has its outcome, and keeps the main thread.
         """
         answer: asyncio.Future[Outcome[Any]] = self._loop.create_future()
+        ended: asyncio.Future[None] = self._loop.create_future()
 
         def run() -> None:
-            outcome = call_by_alarm(limits, call_blocking, function, *args)
-            self._loop.call_soon_threadsafe(_tell, answer, outcome)
+            outcome = call_by_alarm(limits, call_function, function, *args)
+            self._loop.call_soon_threadsafe(_tell, outcome, answer, ended)
 
-        self._running = answer
+        self._running = ended
         self._asked.put(run)
         hard_s, _ = limits
-        await asyncio.wait([answer], timeout=None if hard_s is None else hard_s + PARTING_S)
-        return answer.result() if answer.done() else Raised(TimeLimitExceeded(hard_s))
+        if hard_s is None:
+            return await answer
+        timer = self._loop.call_later(hard_s + PARTING_S, _give_up, answer, hard_s)
+        try:
+            return await answer
+        finally:
+            timer.cancel()
 
-    def busy(self) -> asyncio.Future[Any] | None:
+    def busy(self) -> asyncio.Future[None] | None:
         """Return what is done when no function runs; until then a next one could not begin."""
         return None if self._running is None or self._running.done() else self._running
 
@@ -81,6 +87,14 @@ class MainThread:
         self._loops_thread.shutdown()
 
 
-def _tell(answer: asyncio.Future[Outcome[Any]], outcome: Outcome[Any]) -> None:
+def _tell(
+    outcome: Outcome[Any], answer: asyncio.Future[Outcome[Any]], ended: asyncio.Future[None]
+) -> None:
+    ended.set_result(None)
     if not answer.done():
         answer.set_result(outcome)
+
+
+def _give_up(answer: asyncio.Future[Outcome[Any]], hard_s: float) -> None:
+    if not answer.done():
+        answer.set_result(Raised(TimeLimitExceeded(hard_s)))
