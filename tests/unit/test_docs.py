@@ -77,6 +77,7 @@ from caraway.setting_mapping import _NO_SETTINGS
 from caraway.settings import SETTINGS
 from caraway.timetable import Schedules
 from caraway.utils.graph import DependencyGraph
+from tests.model.config import CONFIGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -536,6 +537,14 @@ def test_the_guide_has_every_field_of_a_queue_with_its_default() -> None:
         1000,
     )
     assert queue.retention_s == 14 * 86_400
+
+
+def test_the_page_of_the_record_lists_every_configuration_that_is_explored() -> None:
+    page = (ROOT / "docs/state-machine.md").read_text()
+    listed = re.findall(
+        r"^(\S.*?) +[\d,]+ states +[\d,]+ transitions .* sound$", page, re.MULTILINE
+    )
+    assert listed == list(CONFIGS)
 
 
 # -- the message format ----------------------------------------------------------------------
