@@ -13,6 +13,9 @@ from caraway.local.engine import HOST, _health
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+PATIENCE_S = 60.0
+"""For an answer of an engine on a busy machine."""
+
 _NOT_GIVEN_OUT = range(20_000, 32_000)
 """Below those that the kernel gives to whoever asks for any, on Linux and on macOS."""
 
@@ -39,4 +42,4 @@ def engine_at(endpoint_url: str) -> str | None:
     Each has a name of its own. That one has stopped is seen by its name, not by a port where nobody
     listens: another one may be there by then.
     """
-    return _health(urlsplit(endpoint_url).port or 0).get("edition")
+    return _health(urlsplit(endpoint_url).port or 0, PATIENCE_S).get("edition")

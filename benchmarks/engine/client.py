@@ -126,7 +126,7 @@ class Engine:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.close()
-        process.wait(10)
+        process.wait(60)
         process.stdout.close()
 
     # -- what it is asked ---------------------------------------------------------------------

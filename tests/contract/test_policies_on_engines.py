@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
     from tests.contract.conftest import Harness
 
-HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
 PATIENT = RetryPolicy(autoretry_for=(ConnectionError,), default_retry_delay_s=0)
 
 
 class Beat:
-    """An entry of the schedule, every hour, whose occurrences come when the test says so."""
+    """An entry of the schedule, every day, whose occurrences come when the test says so."""
 
     def __init__(self, harness: Harness, task: FakeTask, **policy: Any) -> None:
         self.house, self.entry = House(harness, task), harness.unique_name()
         now: datetime = harness.aws.now()
-        self.hour = now.replace(minute=0, second=0, microsecond=0)
-        said = {"task": task.name, "schedule": 3600, **policy}
+        self.day = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        said = {"task": task.name, "schedule": 86_400, **policy}
         (self._stored,) = schedules(
             self.house.site,
             Stores.of(Owner("shop")).current,
@@ -78,12 +78,12 @@ def telling(answers: list[str | Exception]) -> Callable[[], str]:
 
 def test_an_occurrence_beyond_its_grace_is_missed_once_and_for_all(harness: Harness) -> None:
     task = FakeTask("report", lambda: "made")
-    beat = Beat(harness, task, misfire_grace_s=9_000)
-    late = beat.fire(beat.hour - 3 * HOUR)
+    beat = Beat(harness, task, misfire_grace_s=216_000)
+    late = beat.fire(beat.day - 3 * DAY)
     beat.work_twice()
-    in_time = beat.fire(beat.hour - HOUR)
+    in_time = beat.fire(beat.day - DAY)
     beat.work_twice()
-    assert "its grace is 9000 s" in beat.why(late)
+    assert "its grace is 216000 s" in beat.why(late)
     assert beat.house.look(in_time).result == "made"
     assert task.ran == [()]
 
@@ -92,8 +92,8 @@ def test_of_late_occurrences_the_latest_runs(harness: Harness) -> None:
     task = FakeTask("report", lambda: "made")
     beat = Beat(harness, task, catch_up="latest")
     ids = []
-    for hours in (2, 1, 0):
-        ids.append(beat.fire(beat.hour - hours * HOUR))
+    for days in (2, 1, 0):
+        ids.append(beat.fire(beat.day - days * DAY))
         beat.work()
     assert "a later one was due" in beat.why(ids[0])
     assert "a later one was due" in beat.why(ids[1])
@@ -107,16 +107,16 @@ def test_an_occurrence_is_missed_while_another_one_goes_on_and_the_next_one_runs
     answers: list[str | Exception] = [ConnectionError("not yet"), "made", "made anew"]
     beat = Beat(harness, FakeTask("report", telling(answers), PATIENT), overlap="skip")
     url = beat.house.url(QUEUE.sqs_name(beat.house.site.queue_prefix))
-    first = beat.fire(beat.hour - 2 * HOUR)
+    first = beat.fire(beat.day - 2 * DAY)
     beat.work()
     assert beat.house.look(first).state == states.RETRY
     retried = beat.house.receive()  # its second attempt, which nobody has begun yet
-    second = beat.fire(beat.hour - HOUR)
+    second = beat.fire(beat.day - DAY)
     beat.work()
     assert f"is still going: task {first}" in beat.why(second)
     beat.house.run(retried)
     assert beat.house.look(first).result == "made"
-    third = beat.fire(beat.hour)
+    third = beat.fire(beat.day)
     beat.work()
     assert beat.house.look(third).result == "made anew"
     assert beat.house.harness.visible_now(url) == []
@@ -127,10 +127,10 @@ def test_an_occurrence_that_is_fired_again_while_it_goes_on_does_not_miss_itself
 ) -> None:
     answers: list[str | Exception] = [ConnectionError("not yet"), "made"]
     beat = Beat(harness, FakeTask("report", telling(answers), PATIENT), overlap="skip")
-    id = beat.fire(beat.hour)
+    id = beat.fire(beat.day)
     beat.work()
     retried = beat.house.receive()
-    beat.fire(beat.hour)
+    beat.fire(beat.day)
     beat.work()  # it finds the retry, and sends that again
     beat.house.run(retried)
     assert beat.house.look(id).result == "made"

@@ -20,7 +20,7 @@ import httpx
 import pytest
 
 from caraway.local.engine import LocalEngine
-from tests.e2e.conftest import ROOT
+from tests.e2e.conftest import ROOT, receive_one
 from tests.e2e.conftest import wait_until as wait_for
 from tests.ports import engine_at, free_port
 
@@ -279,11 +279,7 @@ def test_a_service_knows_only_names(example: Example) -> None:
         assert says(expected, actual), actual
     sqs = example.client("sqs")
     dead = f"{example.exports['CARAWAY_QUEUE_NAME_PREFIX']}default-dlq"
-    (letter,) = sqs.receive_message(
-        QueueUrl=sqs.get_queue_url(QueueName=dead)["QueueUrl"],
-        MessageAttributeNames=["All"],
-        WaitTimeSeconds=20,
-    )["Messages"]
+    letter = receive_one(sqs, sqs.get_queue_url(QueueName=dead)["QueueUrl"])
     assert "billing.make_invoce" in letter["MessageAttributes"]["reason"]["StringValue"]
 
 

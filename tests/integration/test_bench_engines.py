@@ -121,6 +121,7 @@ def test_no_message_is_for_who_waited_and_has_gone(engine: Engine, queue: str) -
     sqs = engine.client("sqs")
     with asking(engine, "ReceiveMessage", QueueUrl=queue, WaitTimeSeconds=20):
         wait_until(lambda: engine.counts().requests["sqs:ReceiveMessage"])
+    sqs.get_queue_attributes(QueueUrl=queue)  # after which its going is heard of
     sqs.send_message(QueueUrl=queue, MessageBody="kept")
     assert sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=20)["Messages"][0]["Body"] == "kept"
 

@@ -42,7 +42,7 @@ def test_what_comes_twice_takes_effect_once(
     app = local.app(Queue("default", consumer=consumer))
     with duplicates(kind) as doubled:
         check = send(Script(app, named=False))
-        run_all(local, app, consumer, kind, 10 * PATIENCE_S)
+        run_all(local, app, consumer, kind, 4 * PATIENCE_S)
     check()
     # A message that is to come again may be gone before it does.
     assert doubled.delivered > 1.9 * doubled.sent

@@ -49,7 +49,7 @@ if sys.argv.pop(1) == "silent":
 runpy.run_module("ministack", run_name="__main__")
 """
 _PREFIX = "caraway-engine-"
-_START_S = 30.0
+_START_S = 120.0  # one that ends instead is noticed at once
 _STOP_S = 10.0
 _SAVE_S = 20.0
 _ANSWER_S = 1.0
@@ -298,8 +298,8 @@ def _is_free(port: int) -> bool:
         return probe.connect_ex((HOST, port)) != 0
 
 
-def _health(port: int) -> dict[str, Any]:
-    connection = http.client.HTTPConnection(HOST, port, timeout=_ANSWER_S)
+def _health(port: int, patience_s: float = _ANSWER_S) -> dict[str, Any]:
+    connection = http.client.HTTPConnection(HOST, port, timeout=patience_s)
     try:
         connection.request("GET", "/_ministack/health")
         answer = json.loads(connection.getresponse().read())
