@@ -166,18 +166,21 @@ def heads(
         chain = steps_to_json(rest, to_json)
         yield first, replace(place, chain=(*chain, *place.chain)) if chain else place
         return
-    if not rest and not place.chain and place.chord is None:
-        for index, member in enumerate(first.members):
-            yield from heads(member, Place((), first.id, index), to_json)
-        return
-    members = list(first.members)
-    then = [*steps_to_json(rest, to_json), *place.chain]
-    if not members:
-        yield from heads(prepended(rest, []), place, to_json)
-        return
-    chord = {"size": len(members), "then": then, "up": place.up}
+    members: Iterable[Steps[T]] = first.members
+    chord: Mapping[str, Json] | None = None
+    if rest or place.chain or place.chord is not None:
+        several = members = list(members)
+        then = [*steps_to_json(rest, to_json), *place.chain]
+        if not several:
+            yield from heads(prepended(rest, []), place, to_json)
+            return
+        chord = {"size": len(several), "then": then, "up": place.up}
     for index, member in enumerate(members):
-        yield from heads(member, Place((), first.id, index, chord), to_json)
+        within = Place((), first.id, index, chord)
+        if len(member) == 1 and isinstance(member[0], Call):  # as nearly always
+            yield member[0], within
+        else:
+            yield from heads(member, within, to_json)
 
 
 def prepended(steps: Steps[T], *values: Any) -> Steps[T]:
