@@ -89,3 +89,20 @@ def _signature_to_json(value: Any, what: str) -> Json:
     if isinstance(value, Describable):
         return value.to_dict()
     raise InvalidOption(f"{what}={value!r}: expected a signature, such as task.s(...)")
+
+
+def call_options(app: AppBase, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a call, with links as JSON and naive times in the app's zone."""
+    prepared = in_zone_of(app, options)
+    for name in ("link", "link_error", "headers", "stamps"):
+        if prepared.get(name) is not None:
+            prepared[name] = options_to_json({name: prepared[name]})[name]
+    return prepared
+
+
+def retry_options(app: AppBase, options: Mapping[str, Any]) -> dict[str, Json]:
+    """Return the options of a retry as changes of its message."""
+    changes = options_to_json(call_options(app, options))
+    if isinstance(changes.get("expires"), int | float):
+        changes["expires"] = (app.aws.now() + timedelta(seconds=changes["expires"])).isoformat()
+    return changes

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from contextvars import Context as ContextOfVariables
 from contextvars import copy_context
-from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any, Final
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from caraway.announcing import after_publish, before_publish, is_publish_heard
 from caraway.batches import Departure, collecting, send_departures
-from caraway.call_options import in_zone_of, options_to_json, serializer_of
-from caraway.core.arguments import untyped_to_wire
 from caraway.core.context import current
-from caraway.core.ids import new_id
-from caraway.core.message import digest_of
 from caraway.core.outcomes import all_done
 from caraway.core.port import run_now
-from caraway.core.publish import Outgoing, describe
 from caraway.core.trail import of_task
 from caraway.core.workflow import NOWHERE, Place
+from caraway.describing import Describing, describe_call
 from caraway.exceptions import (
-    EncodeError,
-    InvalidArguments,
     InvalidOption,
     UnknownOption,
     nearest,
@@ -34,10 +28,10 @@ from caraway.result import AsyncResult, EagerResult
 from caraway.running import Runnable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterable, Iterator, Sequence
 
     from caraway.base import AppBase
-    from caraway.requests.base import Json
+    from caraway.core.publish import Outgoing
 
 _POLICY: Final = ("max_retries", "interval_start", "interval_step", "interval_max")
 
@@ -53,7 +47,7 @@ def send_call(
     batch = collecting(app)
     if batch is not None:
         batch.make_room()
-    call = departure(app, publication(task, args, kwargs, options), options, app.aws.now())
+    call = departure(app, task, args, kwargs, options, app.aws.now())
     if batch is None or not batch.put([call]):
         all_done(run_now(send_departures(app.aws, app.site, [call])))
     return _result(app, task, call.outgoing)
@@ -70,7 +64,7 @@ async def asend_call(
     aws, batch = app.aio, collecting(app)
     if batch is not None:
         await batch.amake_room()
-    call = departure(app, publication(task, args, kwargs, options), options, aws.now())
+    call = departure(app, task, args, kwargs, options, aws.now())
     if batch is None or not batch.put([call]):
         all_done(await send_departures(aws, app.site, [call]))
     return _result(app, task, call.outgoing)
@@ -110,19 +104,60 @@ def publication(
     return Publication(name, known, args, kwargs, changed, request)
 
 
+def is_surrounded(app: AppBase) -> bool:
+    """Say whether a middleware or a receiver of a signal looks at each call that is sent."""
+    return app.onion.surrounds_publish or is_publish_heard()
+
+
 def departure(
     app: AppBase,
-    call: Publication,
-    given: Mapping[str, Any],
+    task: Runnable | str,
+    args: Any,
+    kwargs: Any,
+    options: Mapping[str, Any],
     now: datetime,
     place: Place = NOWHERE,
 ) -> Departure:
     """Describe a call that is to be sent, inside the middleware around it."""
-    if not app.onion.surrounds_publish and not is_publish_heard():
-        outgoing, policy = prepared(app, call, given, now, place)
-        return Departure(outgoing, call.args, call.kwargs, policy)
-    context = copy_context()
-    return context.run(_departure, context, app, call, given, now, place)
+    if not is_surrounded(app):
+        outgoing = describe_call(app, task, args, kwargs, options, now, place)
+        return Departure(outgoing, args, kwargs, publish_policy(app, options))
+    call, context = publication(task, args, kwargs, options), copy_context()
+    return context.run(_departure, context, app, call, options, now, place)
+
+
+class Made(NamedTuple):
+    """A call as a workflow makes it: its arguments, its id, and where it stands."""
+
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
+    id: str | None
+    place: Place
+
+
+def departures_alike(
+    app: AppBase,
+    task: Any,
+    options: Mapping[str, Any],
+    several: Iterable[Made],
+    now: datetime,
+) -> Iterator[Departure]:
+    """Describe calls of a task that have the same options, one after the other.
+
+    The options are looked at once, unless somebody may make others of them for each call. ``task``
+    is its name where its code is not here.
+    """
+    is_known = isinstance(task, Runnable)
+    if is_surrounded(app) or (is_known and callable(task.message_group_id)):
+        for args, kwargs, id, place in several:
+            own = {**options, "task_id": id}
+            own = task.options_of_call(own, args, kwargs) if is_known else own
+            yield departure(app, task, args, kwargs, own, now, place)
+        return
+    options = task.options_of_call(options) if is_known else options
+    describing, policy = Describing(app, task, options, now), publish_policy(app, options)
+    for args, kwargs, id, place in several:
+        yield Departure(describing(args, kwargs, id=id, place=place), args, kwargs, policy)
 
 
 def _departure(
@@ -166,76 +201,6 @@ def prepared(
     policy = publish_policy(app, options)
     announced = before_publish(outgoing, call.args, call.kwargs, options.get("headers"), policy)
     return announced, policy
-
-
-def describe_call(
-    app: AppBase,
-    task: Runnable | str,
-    args: Any,
-    kwargs: Any,
-    options: Mapping[str, Any],
-    now: datetime,
-    place: Place = NOWHERE,
-) -> Outgoing:
-    """Decide everything about a call, and send nothing."""
-    args = () if args is None else args
-    if not isinstance(args, list | tuple):
-        raise InvalidOption(f"args={args!r}: expected a tuple or a list of arguments")
-    if not isinstance(kwargs, Mapping):
-        raise InvalidOption(f"kwargs={kwargs!r}: expected a dict of arguments by name")
-    if not isinstance(task, str | Runnable):
-        raise InvalidOption(f"task={task!r:.80}: expected a task's name")
-    name, to_wire = (
-        (task, untyped_to_wire) if isinstance(task, str) else (task.name, task.parameters.to_wire)
-    )
-    serializer, digest = serializer_of(app, options), None
-    wire = to_wire(args, kwargs, serializer)
-    if serializer is not None:
-        options = {**options, "serializer": serializer.name}
-        digest = _digest(name, to_wire, args, kwargs, wire)
-    context = current.get()
-    running = context.running() if context is not None else None
-    return describe(
-        app.site,
-        name,
-        *wire,
-        call_options(app, options),
-        now=now,
-        new_id=context.child_id if context is not None else lambda _digest: new_id(),
-        parent=running.message if running is not None else None,
-        digest=digest,
-        place=place,
-    )
-
-
-def _digest(
-    name: str, to_wire: Callable[..., Any], args: Any, kwargs: Any, wire: tuple[Json, Json]
-) -> str:
-    """Return the digest of arguments that another serializer has written.
-
-    It is that of their JSON, where they have one: a pickle need not be the same when a call is
-    described again, and the ids of a task's children come from this.
-    """
-    with suppress(EncodeError, InvalidArguments):
-        wire = to_wire(args, kwargs)
-    return digest_of(name, *wire)
-
-
-def call_options(app: AppBase, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of a call, with links as JSON and naive times in the app's zone."""
-    prepared = in_zone_of(app, options)
-    for name in ("link", "link_error", "headers", "stamps"):
-        if prepared.get(name) is not None:
-            prepared[name] = options_to_json({name: prepared[name]})[name]
-    return prepared
-
-
-def retry_options(app: AppBase, options: Mapping[str, Any]) -> dict[str, Json]:
-    """Return the options of a retry as changes of its message."""
-    changes = options_to_json(call_options(app, options))
-    if isinstance(changes.get("expires"), int | float):
-        changes["expires"] = (app.aws.now() + timedelta(seconds=changes["expires"])).isoformat()
-    return changes
 
 
 def run_eagerly(

@@ -6,8 +6,8 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, overload
 
-from caraway import calls, states
-from caraway.call_options import serializer_of
+from caraway import states
+from caraway.call_options import call_options, retry_options, serializer_of
 from caraway.core.claim_check import keep_text
 from caraway.core.codec import dumps, encode
 from caraway.core.context import Context, current
@@ -147,7 +147,7 @@ class Inside(Runnable):
         if eta is None and countdown is None:
             countdown = self.default_retry_delay
         changes = self._changes(args, kwargs, options)
-        when = calls.call_options(self.app, {"eta": eta})["eta"] if eta is not None else countdown
+        when = call_options(self.app, {"eta": eta})["eta"] if eta is not None else countdown
         retry = Retry(exc=exc, when=when, **changes)
         if throw:
             raise retry
@@ -226,7 +226,7 @@ class Inside(Runnable):
 
     def _changes(self, args: Any, kwargs: Any, options: Mapping[str, Any]) -> dict[str, Json]:
         """Return what the next attempt changes of the message, as JSON."""
-        changes = calls.retry_options(self.app, options)
+        changes = retry_options(self.app, options)
         if args is not None or kwargs is not None or "serializer" in changes:
             request = self.request
             written = request.message.serializer if request.message else None

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from caraway.batches import Ahead, Departure, collecting, give_up, send_departures
-from caraway.calls import departure, publication
+from caraway.calls import Made, departures_alike
 from caraway.canvas import Canvas
 from caraway.core.context import current
 from caraway.core.ids import new_id
@@ -31,7 +32,7 @@ from caraway.freezing import Freezing
 from caraway.result import AsyncResult, DerivedResults, EagerResult, GroupResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from caraway.base import AppBase
     from caraway.core.port import Aws
@@ -264,16 +265,19 @@ def departures(app: AppBase, calls: Sequence[Placed], now: datetime) -> list[Dep
     """Describe calls that are sent together, each inside its middleware."""
     described: list[Departure] = []
     try:
-        for call, place in calls:
-            signature = call.what
-            args, kwargs = signature.whole_args(call.prepended), signature.kwargs
-            options = {**signature.options, "task_id": call.id}
-            task = app.tasks.get(signature.task)
-            if task is not None:
-                options = task.options_of_call(options, args, kwargs)
-            made = publication(signature.task if task is None else task, args, kwargs, options)
-            described.append(departure(app, made, options, now, place))
+        for (task, options), several in groupby(calls, key=_what_is_called):
+            made = (
+                Made(call.what.whole_args(call.prepended), call.what.kwargs, call.id, place)
+                for call, place in several
+            )
+            for each in departures_alike(app, app.tasks.get(task, task), options, made, now):
+                described.append(each)  # noqa: PERF402 - those before one that fails are given up
     except BaseException as error:
         give_up(described, error)
         raise
     return described
+
+
+def _what_is_called(placed: Placed) -> tuple[str, Mapping[str, Any]]:
+    signature = placed[0].what
+    return signature.task, signature.options

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import field, replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from caraway.core.claim_check import Store
 from caraway.core.ids import new_id
 from caraway.core.message import UNSENT, Message, digest_of
 from caraway.core.options import (
-    after,
-    by_our_names,
-    check_options,
-    check_values,
     check_within_horizon,
     deduplication_id,
     delay_for,
-    due_time,
-    known_compression,
     signatures,
-    time_of,
 )
-from caraway.core.serializers import JSON, Contents
+from caraway.core.serializers import Contents
+from caraway.core.terms import terms_of
 from caraway.core.transitions import Records
 from caraway.core.workflow import NOWHERE, Call, Place, Values
 from caraway.lean import dataclass
@@ -35,6 +28,7 @@ if TYPE_CHECKING:
     from caraway.core.routing import Queue, Router
     from caraway.core.scheduling import Scheduling
     from caraway.core.signing import Signing
+    from caraway.core.terms import Terms
     from caraway.requests.base import Json
 
 AT_A_TIME: Final = 100
@@ -143,22 +137,53 @@ def describe(
     UnknownOption, InvalidOption, QueueNotFound
         If the call cannot work; nothing has been sent then.
     """
-    check_options(options)
-    options = by_our_names(options)
-    check_values({**options, "task": task})
+    terms = terms_of(task, options, now, site.compression)
+    return describe_on(
+        site,
+        terms,
+        args,
+        kwargs,
+        id=terms.options.get("task_id"),
+        new_id=new_id,
+        parent=parent,
+        digest=digest,
+        place=place,
+        values=values,
+    )
+
+
+def describe_on(
+    site: Site,
+    terms: Terms,
+    args: Sequence[Json],
+    kwargs: Mapping[str, Json],
+    *,
+    id: str | None,
+    new_id: Callable[[str], str],
+    parent: Message | None = None,
+    digest: str | None = None,
+    place: Place = NOWHERE,
+    values: Mapping[str, Json] | None = None,
+) -> Outgoing:
+    """Decide the rest about a call whose options have been looked at; as :func:`describe`.
+
+    Parameters
+    ----------
+    id
+        The task's id, where the options name it or it is derived.
+    """
+    task, options = terms.task, terms.options
+    if id is not None:
+        options = {**options, "task_id": id}
     queue = site.router.route(task, args, kwargs, options)
-    eta = due_time(options, now)
+    eta, sent_at = terms.eta, terms.fields["sent_at"]
     if place.chord is not None or values is not None:
-        check_within_horizon(eta, now)
-    expires = options.get("expires")
-    if isinstance(expires, int | float | timedelta):
-        expires = after(now, expires, "expires")
+        check_within_horizon(eta, sent_at)
     group_id = options.get("message_group_id")
     if group_id is None and queue.fifo:  # what a task of a group leads to stays in the group
         group_id = (parent.group_id if parent else None) or DEFAULT_GROUP
-    wanted = options.get("compression") or site.compression
     digest = digest or digest_of(task, args, kwargs)
-    id = options.get("task_id") or new_id(digest)
+    id = id or new_id(digest)
     message = Message(
         id=id,
         task=task,
@@ -166,31 +191,20 @@ def describe(
         kwargs=dict(kwargs),
         root_id=(parent.root_id or parent.id) if parent else id,
         parent_id=parent.id if parent else None,
-        sent_at=now,
-        eta=eta,
-        expires=time_of(expires, "expires"),
         digest=digest,
-        headers=options.get("headers") or {},
-        stamps=options.get("stamps") or {},
-        link=signatures(options.get("link"), "link"),
-        link_error=signatures(options.get("link_error"), "link_error"),
         chain=signatures(place.chain, "chain"),
         group=place.group,
         group_index=place.group_index,
         chord=place.chord,
         added=place.added,
         values=values,
-        ignore_result=options.get("ignore_result"),
-        soft_time_limit=options.get("soft_time_limit"),
-        time_limit=options.get("time_limit"),
-        serializer=None if options.get("serializer") == JSON else options.get("serializer"),
-        compression=known_compression(wanted) if wanted else None,
         group_id=group_id,
+        **terms.fields,
     )
     return Outgoing(
         message,
         queue,
-        delay_for(eta, queue, now),
+        delay_for(eta, queue, sent_at),
         deduplication_id(options.get("message_deduplication_id"), queue),
     )
 

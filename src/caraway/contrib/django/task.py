@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from django.db import transaction
 
-from caraway.calls import describe_call
+from caraway.describing import describe_call
 from caraway.task import Task
 
 if TYPE_CHECKING:

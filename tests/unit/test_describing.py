@@ -1,0 +1,96 @@
+"""Calls that are described together: each is what it would be if it were described by itself."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from caraway import Middleware, Queue, group
+from caraway.exceptions import InvalidOption
+from tests.yard import Yard
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from caraway import Publication, Signature
+
+
+class Looking(Middleware):
+    """Changes nothing, but sees every call, so that each is described by itself."""
+
+    def publish(self, publication: Publication) -> Iterator[None]:
+        assert publication.options["task_id"]
+        yield
+
+
+def members(yard: Yard) -> list[Signature[Any]]:
+    add, ident = yard.add, yard.ident
+    return [
+        add.s(1, 2),
+        add.s(3, 4),
+        add.s(3, 4).set(headers={"trace": "a"}),
+        add.s(3, 4).set(headers={"trace": "b"}),
+        add.s(3, 4).set(headers={"trace": "b"}, stamps={"order": 7}),
+        ident.s(1).set(link=add.s(1), time_limit=5),
+        ident.s(2).set(link=add.s(1), time_limit=5),
+        ident.s(3).set(link=add.s(2), ignore_result=False, compression="gzip"),
+        ident.s(4).set(task_id="of-its-own", serializer="pickle"),
+        ident.s(5).set(queue="other"),
+        yard.app.signature("elsewhere", (1,), queue="other"),
+        yard.app.signature("elsewhere", (2,), queue="other"),
+        ident.s(6) | add.s(1),
+    ]
+
+
+def sent_by(yard: Yard) -> dict[str, list[Any]]:
+    """Return what lies on the queues, without the time."""
+    yard.app.conf.update(
+        task_queues=[Queue("default"), Queue("other")], accept_content=["json", "pickle"]
+    )
+    group(members(yard), app=yard.app).apply_async(task_id="the-group")
+    bodies = {name: list(map(json.loads, yard.aws.bodies(name))) for name in ("default", "other")}
+    assert all(body.pop("sent_at") for several in bodies.values() for body in several)
+    return bodies
+
+
+def test_a_member_is_what_it_would_be_if_it_were_described_by_itself() -> None:
+    alone, together = Yard(), Yard()
+    alone.app.add_middleware(Looking())
+    assert sent_by(together) == sent_by(alone)
+
+
+def test_a_router_sees_the_arguments_and_the_id_of_each_member() -> None:
+    yard = Yard()
+    seen = []
+
+    def route(name: str, args: Any, kwargs: Any, options: Any, task: Any = None) -> str:
+        seen.append((name, args, options["task_id"]))
+        return "default"
+
+    yard.app.conf.task_routes = [route]
+    result = group(yard.ident.s(n) for n in range(3)).delay()
+    assert seen == [("ident", [n], each.id) for n, each in enumerate(result.children)]
+
+
+def test_the_message_group_of_each_member_may_follow_from_its_arguments() -> None:
+    yard = Yard()
+    yard.app.conf.task_queues = [Queue("default")]
+
+    @yard.app.task(name="sell", message_group_id=lambda customer: f"customer-{customer}")
+    def sell(customer: int) -> None: ...
+
+    group(sell.s(n) for n in range(3)).delay()
+    bodies = list(map(json.loads, yard.aws.bodies("default")))
+    assert [each["group_id"] for each in bodies] == ["customer-0", "customer-1", "customer-2"]
+
+
+@pytest.mark.parametrize("place", [0, 1, 3])
+def test_a_member_whose_option_cannot_be_is_refused_wherever_it_stands(place: int) -> None:
+    yard = Yard()
+    several = [yard.ident.s(n) for n in range(4)]
+    several[place].set(time_limit=-1)
+    with pytest.raises(InvalidOption, match="time_limit=-1"):
+        group(several).delay()
+    assert not yard.aws.bodies("default")
