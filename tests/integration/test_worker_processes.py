@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.integration.conftest import Place
 
 MODULE = """
-import asyncio, os, sys, threading, time
+import asyncio, gc, os, sys, threading, time
 from pathlib import Path
 from caraway import Caraway, Middleware, Queue, Task, signals
 from caraway.exceptions import Ignore, Reject
@@ -80,6 +80,11 @@ def placed():
 @app.task
 def where():
     return os.getpid()
+
+
+@app.task
+def left_out_of_collections():
+    return gc.get_freeze_count()
 
 
 @app.task
@@ -346,6 +351,11 @@ def test_a_gevent_child_that_cannot_import_the_app_ends_the_worker(shop: Shop) -
     module.write_text(module.read_text().replace("HERE = ", f"{wish}HERE = "))
     with pytest.raises(LocalError, match="written for threads"), shop.worker("-P", "gevent"):
         pass
+
+
+def test_what_a_worker_has_loaded_is_left_out_of_collections(shop: Shop) -> None:
+    with shop.worker("-P", "threads", "-c", "1"):
+        assert shop.get("left_out_of_collections") > 0
 
 
 @pytest.mark.parametrize("pool", ["prefork", "gevent"])
