@@ -135,8 +135,8 @@ class Condition:
         """Say whether it holds of an item; an absent item is the empty one."""
         raise NotImplementedError
 
-    def equalities(self) -> tuple[Equals, ...] | None:
-        """Return the equalities that it consists of, None if it says anything else."""
+    def equalities(self) -> Item | None:
+        """Return the attributes whose values are all that it asks for, None if it is not all."""
         return None
 
     def __and__(self, other: Condition) -> Condition:
@@ -157,9 +157,11 @@ class _Both(Condition):
     def holds(self, item: Mapping[str, Any]) -> bool:
         return self.left.holds(item) and self.right.holds(item)
 
-    def equalities(self) -> tuple[Equals, ...] | None:
+    def equalities(self) -> Item | None:
         left, right = self.left.equalities(), self.right.equalities()
-        return None if left is None or right is None else left + right
+        if left is None or right is None or not left.keys().isdisjoint(right):
+            return None
+        return {**left, **right}
 
 
 @dataclass(frozen=True)
@@ -225,8 +227,8 @@ class Equals(Condition):
     def holds(self, item: Mapping[str, Any]) -> bool:
         return self.name in item and _equal(item[self.name], self.value)
 
-    def equalities(self) -> tuple[Equals, ...] | None:
-        return (self,)
+    def equalities(self) -> Item | None:
+        return {self.name: self.value}
 
 
 @dataclass(frozen=True)

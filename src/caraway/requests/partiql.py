@@ -40,14 +40,14 @@ def statement(request: UpdateItem) -> dict[str, Any]:
         parameters = to_attributes(request.created.values())
     else:
         change = request.change
-        equalities = request.condition.equalities() or ()
+        equalities = request.condition.equalities() or {}
         text = _update(
             request.table,
             tuple(change.assign),
             change.remove,
-            tuple(each.name for each in equalities),
+            tuple(equalities),
         )
-        values = [*change.assign.values(), request.id, *(each.value for each in equalities)]
+        values = [*change.assign.values(), request.id, *equalities.values()]
         parameters = to_attributes(values)
     return {
         "Statement": text,

@@ -143,5 +143,6 @@ class Hold:
 
     def let_go(self) -> None:
         """Count it no more: it is acknowledged, or will not be."""
-        self.end()
+        if not self._has_ended:
+            self.end()
         self._prefetch.settled()

@@ -236,12 +236,13 @@ class Session:
     def _begin(self, received: list[Held]) -> None:
         """Begin to work on what was received; the messages of a FIFO group one after the other."""
         self._held.update(received)
+        loop = asyncio.get_running_loop()
         for together in _in_order(received):
             # One of a group runs at a time. No other worker gets those behind it meanwhile, so
             # that to hold them takes nothing from anybody, and they count as one.
             if len(together) > 1:
                 self._prefetch.give_back(len(together) - 1)
-            job = asyncio.ensure_future(self._work_through(together))
+            job = loop.create_task(self._work_through(together))
             self._jobs[job] = together
 
     def _remaining_s(self, granted_s: float) -> float:

@@ -19,7 +19,7 @@ from caraway.workers.pools.loop_thread import LoopThread
 from caraway.workers.pools.stops import Stops
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from caraway.core.context import Context
     from caraway.core.port import Outcome
@@ -154,13 +154,13 @@ class ThreadPool:
     async def open(self) -> None:
         """There is nothing to wait for."""
 
-    async def call(self, function: Callable[..., Any], *args: Any) -> Outcome[Any]:
+    def call(self, function: Callable[..., Any], *args: Any) -> Coroutine[Any, Any, Outcome[Any]]:
         """Run user code where it belongs."""
         if is_coroutine_function(function):
-            return await self._coroutines.call(self._stops, function, *args)
+            return self._coroutines.call(self._stops, function, *args)
         if limits_of(args) != NO_LIMITS:
             self._say_it_has_no_end(args[0])
-        return await self._functions.call(self._stops, function, *args)
+        return self._functions.call(self._stops, function, *args)
 
     def stop(self, token: str, signal: str) -> None:
         """Cancel a coroutine; do not wait for a function any more."""
