@@ -32,8 +32,7 @@ TIMEOUT_S: Final = 14
 a machine that has time for it: a function that is cut off before it has done anything starts anew,
 and so on."""
 _HIDDEN_S: Final = 1
-"""How long messages stay hidden after a time-out."""
-LONGEST_TIMEOUT_S: Final = 120
+"""How long messages stay hidden after a time-out; until then also those of one that is killed."""
 AT_ONCE: Final = 5
 BATCH: Final = 10
 _ACCOUNT: Final = "000000000000"
@@ -73,7 +72,7 @@ class Function:
         shutil.copyfile(app.__file__, place)
         requirements = ROOT / "requirements" / "lambda.txt"
         package = build_package(self._folder / "build", requirements, [project / "tests"])
-        timeout_s = min(LONGEST_TIMEOUT_S, round(TIMEOUT_S * slowness()))
+        timeout_s = round(TIMEOUT_S * slowness())
         functions = self._engine.client("lambda")
         functions.create_function(
             FunctionName=NAME,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import pytest
 
+from tests.chaos.stage import SLOWEST, slowness
 from tests.chaos.waiting import PATIENCE_S, Patience
 
 
@@ -53,3 +55,14 @@ def test_a_machine_that_becomes_busy_has_more_time_from_then_on() -> None:
     assert not patience.ends("still")
     machine.slowness = 4.0
     assert gives_up_after(machine, patience, "still") == PATIENCE_S / 2 * 4
+
+
+@pytest.mark.parametrize(
+    ("wanting", "expected"), [(0.1, 1.0), (1.0, 1.0), (2.5, 2.5), (50, SLOWEST)]
+)
+def test_a_machine_is_as_slow_as_processes_want_each_cpu_within_limits(
+    wanting: float, expected: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(os, "getloadavg", lambda: (2 * wanting, 0.0, 0.0))
+    assert slowness() == expected
