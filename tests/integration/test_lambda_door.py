@@ -601,6 +601,19 @@ def test_what_is_logged_is_json_with_the_ids_of_the_invocation(
     assert {each["function_request_id"] for each in (received, failed)} == {"request-1"}
 
 
+def test_a_message_is_received_in_the_lines_of_its_own_invocation(
+    door: Door, lines: Callable[[], list[Any]]
+) -> None:
+    id = door.app.task(name="add")(lambda x, y: x + y).delay(1, 2).id
+    event = door.event()
+    door.invoke(event)
+    received, succeeded = [each["message"] for each in lines()]
+    assert received == f"Task add[{id}] received"
+    assert succeeded.startswith(f"Task add[{id}] succeeded in ")
+    door.invoke(event)  # where nothing is left to be done
+    assert [each["message"] for each in lines()] == [received]
+
+
 # -- signals --------------------------------------------------------------------------------------
 
 

@@ -42,7 +42,7 @@ from caraway.workers.limits import NO_LIMITS, call_async_within, limits_of
 from caraway.workers.line import Line
 from caraway.workers.logs import announce_loggers, announce_set_up
 from caraway.workers.main_thread import MainThread
-from caraway.workers.observing import observer
+from caraway.workers.observing import Meanwhile, observer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,13 +111,14 @@ class LambdaWorker:
         wire = ThreadWire(app.client_settings, self._requests_threads)
         self._aws = AsyncioAws(wire, self._call)
         app.share(self._loop, self._aws)  # the tasks' own calls need no other connections
+        self._observe = Meanwhile(observer(app, self.hostname), self._loop)
         self._executor = Executor(
             self._aws,
             app.site,
             app.tasks,
             door=LAMBDA,
             hostname=self.hostname,
-            observe=observer(app, self.hostname),
+            observe=self._observe,
         )
         signals.worker_ready.send(self)
 
@@ -149,7 +150,10 @@ class LambdaWorker:
         for place, each in enumerate(received):
             group = each.record["attributes"].get("MessageGroupId") if each.queue.fifo else None
             groups.setdefault(group or place, []).append(each)
-        await asyncio.gather(*(self._in_order(group, context) for group in groups.values()))
+        try:
+            await asyncio.gather(*(self._in_order(group, context) for group in groups.values()))
+        finally:
+            self._observe.tell()
         if received and all(each.error is not None for each in received):
             raise received[0].error  # type: ignore[misc]  # just seen
         return [each.record["messageId"] for each in received if each.stays]
@@ -231,6 +235,7 @@ class LambdaWorker:
         What has not ended shortly before AWS cuts the function off is ended here, so that its
         record says so. One that did not have most of its invocation comes back, to have more time.
         """
+        self._observe.tell()
         if args[1:]:  # hooks: the ending is recorded, and what they miss a redelivery brings back
             return await self._within(NO_LIMITS, self._hooks_threads, function, *args)
         own_s, soft_s = limits_of(args)
