@@ -32,6 +32,8 @@
     |   +-- InvalidTaskError            the task cannot be run as it was declared
     |   +-- TimeoutError                (builtin TimeoutError) a result did not come in time
     |   +-- MaxRetriesExceededError
+    |   +-- IncompleteStream            a task in a tree of results has not ended
+    |   +-- TrailTooLong                a task has sent more tasks than its record lists
     |   +-- TaskRevokedError
     |   +-- TaskMissed                  an occurrence of a schedule that did not run
     |   +-- ChainStopped                a task is never sent: one before it asked to be ignored

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import caraway
+from caraway import exceptions
 
 SOURCE = Path(caraway.__file__).parent
 
@@ -50,6 +52,28 @@ def test_python_m_caraway_is_the_command_line() -> None:
         [sys.executable, "-m", "caraway", "--version"], capture_output=True, text=True, check=True
     )
     assert caraway.__version__ in ran.stdout
+
+
+def test_the_tree_that_is_drawn_of_the_exceptions_is_theirs() -> None:
+    drawn: dict[str, str | None] = {}
+    above: list[str] = []
+    for branch, name in re.findall(
+        r"^    ([| ]*(?:\+-- )?)([A-Z]\w+)", exceptions.__doc__ or "", re.MULTILINE
+    ):
+        depth = len(branch) // 4
+        del above[depth:]
+        drawn[name] = above[-1] if above else None
+        above.append(name)
+    known = {
+        name: each
+        for name, each in vars(exceptions).items()
+        if isinstance(each, type) and issubclass(each, exceptions.CarawayError)
+    }
+    classes = {
+        name: next((base.__name__ for base in each.__bases__ if base.__name__ in known), None)
+        for name, each in known.items()
+    }
+    assert drawn == classes
 
 
 FORKING = """
