@@ -88,7 +88,6 @@ PAGES = sorted(
 )
 FORMAT = (ROOT / "docs/message-format.md").read_text()
 GUIDE = (ROOT / "docs/guide.md").read_text()
-README = (ROOT / "README.md").read_text()
 PAGE_OF_ERRORS = (ROOT / "docs/errors.md").read_text()
 PAGE_OF_COMMANDS = (ROOT / "docs/cli.md").read_text()
 WITH_NAMES = [
@@ -494,11 +493,12 @@ def test_every_exception_is_on_the_error_page_or_has_no_need_to_be() -> None:
 
 
 @pytest.mark.parametrize("refused", [WORKER_OPTIONS, GLOBAL_OPTIONS, COMMANDS])
-def test_the_readme_has_a_sentence_for_all_that_the_command_line_refuses(
+def test_the_page_of_migration_has_a_sentence_for_all_that_the_command_line_refuses(
     refused: dict[str, str],
 ) -> None:
+    page = (ROOT / "docs" / "migrating-from-celery.md").read_text()
     names = [name for several in refused for name in several.split()]
-    assert [name for name in names if f"`{name}`" not in README] == []
+    assert [name for name in names if f"`{name}`" not in page] == []
 
 
 def test_every_room_and_folder_of_the_contributing_page_exists() -> None:
