@@ -26,7 +26,7 @@ app.conf.update(
         Queue("default"),
         Queue("large", consumer="ecs"),
         Queue("signals", consumer="ecs"),
-        Queue("mortal", consumer="ecs", visibility_timeout_s=6),
+        Queue("mortal", consumer="ecs", visibility_timeout_s=10),
         Queue("orders.fifo"),
         Queue("parcels.fifo", consumer="ecs"),
     ],

@@ -126,7 +126,7 @@ def test_a_worker_runs_functions_and_coroutine_functions(local: Place, pool: str
 def test_a_task_that_is_terminated_is_revoked_and_the_worker_goes_on(
     local: Place, pool: str
 ) -> None:
-    app = local.app(Queue("default", consumer="ecs", visibility_timeout_s=6))
+    app = local.app(Queue("default", consumer="ecs", visibility_timeout_s=10))
     gate, begun = Gate(), threading.Event()
 
     @app.task
@@ -160,7 +160,7 @@ def test_a_task_that_is_terminated_is_revoked_and_the_worker_goes_on(
 def test_a_revoke_by_stamps_ends_what_runs_and_keeps_others_from_running(
     local: Place, pool: str
 ) -> None:
-    app = local.app(Queue("default", consumer="ecs", visibility_timeout_s=6))
+    app = local.app(Queue("default", consumer="ecs", visibility_timeout_s=10))
     begun, ran = threading.Event(), []
 
     @app.task
@@ -189,7 +189,7 @@ def test_a_revoke_by_stamps_ends_what_runs_and_keeps_others_from_running(
 
 
 def test_a_task_that_was_taken_over_is_stopped_and_records_nothing(local: Place) -> None:
-    app = local.app(Queue("default", consumer="ecs", visibility_timeout_s=6))
+    app = local.app(Queue("default", consumer="ecs", visibility_timeout_s=10))
     begun, cancelled = threading.Event(), threading.Event()
 
     @app.task
@@ -639,7 +639,7 @@ def test_signals_end_a_worker_also_when_a_task_hangs(local: Place, tmp_path: Pat
 
 
 def test_a_task_longer_than_the_visibility_timeout_runs_once(local: Place) -> None:
-    visibility_s = 5  # a busy machine stands still for less
+    visibility_s = 8  # a busy machine stands still for less
     app = local.app(Queue("default", consumer="ecs", visibility_timeout_s=visibility_s))
     gate = Gate()
     result = app.task(name="long")(gate.wait).delay()

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("unmeasured", "loggers_as_they_were")
 
-QUEUE = Queue("default", consumer="ecs", visibility_timeout_s=2)
+# What is lost with an answer comes again so soon; a busy machine does not stand still for so long.
+QUEUE = Queue("default", consumer="ecs", visibility_timeout_s=10)
 ATTEMPTS = 3
 """Of the SDK: one fault more is seen by Caraway."""
 

@@ -316,7 +316,7 @@ def test_a_cold_shutdown_ends_what_runs_in_child_processes_and_releases_it(shop:
 @pytest.mark.parametrize("pool", ["prefork", "gevent"])
 def test_a_task_that_is_terminated_ends_and_its_pool_goes_on(shop: Shop, pool: str) -> None:
     module = shop.folder / "shop.py"
-    short = 'consumer="ecs", visibility_timeout_s=6)'
+    short = 'consumer="ecs", visibility_timeout_s=10)'
     module.write_text(module.read_text().replace('consumer="ecs")', short))
     with shop.worker("-P", pool, "-c", "2"):
         other = shop.send("wait_for", "stay")
