@@ -110,6 +110,7 @@ class Explorer:
     def __init__(self, *actors: Actor) -> None:
         self.actors = actors
         self._next: dict[Any, UpdateItem | bool] = {}
+        self._known: dict[Any, str] = {}
 
     def explore(self) -> int:
         """Return how many states there are."""
@@ -136,7 +137,9 @@ class Explorer:
     def _stands(self, place: int, answers: tuple[Frozen, ...] | None) -> str:
         if answers is None:
             return "ended"
-        return f"{len(answers)} {self.next(place, answers)}"
+        if (place, answers) not in self._known:
+            self._known[place, answers] = f"{len(answers)} {self.next(place, answers)}"
+        return self._known[place, answers]
 
     def next(self, place: int, answers: tuple[Frozen, ...]) -> UpdateItem | bool:
         """Return what an actor asks after these answers, or what it has found out."""
