@@ -14,12 +14,20 @@ from caraway import current
 from caraway.local.engine import LocalEngine
 from caraway.signals import SIGNALS
 from tests import hanging, measuring
+from tests.depth import DEPTH
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-# How long an example takes says more about the machine than about the code.
-settings.register_profile("caraway", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How long an example takes says more about the machine than about the code. The suite makes up the
+# same cases each time, so that it says the same each time; `make deep` makes up others.
+settings.register_profile(
+    "caraway",
+    deadline=None,
+    derandomize=DEPTH == 1,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("caraway")
 
 
