@@ -54,18 +54,34 @@ def _at_most(what: str, figure: float | None, limit: float, unit: str = "") -> I
 
 
 def _part(
-    what: str, ours: float | None, theirs: float | None, part: int, whose: str
+    what: str,
+    ours: float | None,
+    theirs: float | None,
+    part: int,
+    whose: str,
+    *,
+    how: str = "",
 ) -> Iterator[Aim]:
     """Judge a cost against a part of a peer's."""
     if ours is not None and theirs:
         aim = f"at most 1/{part} of {whose} ({number(theirs)})"
-        yield Aim(what, aim, f"{number(ours)}, 1/{theirs / ours:.1f}", ours <= theirs / part)
+        told = f"{number(ours)}, 1/{theirs / ours:.1f}{how}"
+        yield Aim(what, aim, told, ours <= theirs / part)
+
+
+def _cheapest(figures: Figures, *systems: str) -> tuple[str, float | None]:
+    """Return the one of these that needs the least CPU, and its CPU; None if none was measured."""
+    found = {name: figures.middle("work", cpu, system=name, ms=0) for name in systems}
+    measured = {name: each for name, each in found.items() if each is not None}
+    if not measured:
+        return "", None
+    least = min(measured, key=lambda name: measured[name])
+    return least, measured[least]
 
 
 def _least(figures: Figures, *systems: str) -> float | None:
     """Return the CPU of the one of these that needs the least."""
-    found = [figures.middle("work", cpu, system=name, ms=0) for name in systems]
-    return min((each for each in found if each is not None), default=None)
+    return _cheapest(figures, *systems)[1]
 
 
 def _records(figures: Figures) -> Iterator[Aim]:
@@ -78,16 +94,18 @@ def _records(figures: Figures) -> Iterator[Aim]:
         worked = figures.middle("work", requests, system=name, ms=0)
         if worked is not None and sent is not None:
             yield from _at_most(f"{title}: requests per task", worked + sent, most)
-        ours = figures.middle("work", cpu, system=name, ms=0)
+        # Of each one's pools and settings the cheapest, as of Celery's.
+        best, ours = _cheapest(figures, name, f"{name}-threads")
+        how = f" ({BY_NAME[best].title.partition(', ')[2]})" if best else ""
         what = f"{title}: worker CPU s per 1,000"
         if name == "caraway-cheapest":
             theirs = _least(figures, "celery", "celery-tuned")
-            yield from _part(what, ours, theirs, 5, "Celery on SQS")
+            yield from _part(what, ours, theirs, 5, "Celery on SQS", how=how)
         else:
             theirs = _least(figures, "celery-dynamodb", "celery-dynamodb-tuned")
-            yield from _part(what, ours, theirs, 8, "Celery with DynamoDB results")
+            yield from _part(what, ours, theirs, 8, "Celery with DynamoDB results", how=how)
             theirs = _least(figures, "celery-redis-results")
-            yield from _part(what, ours, theirs, 2, "Celery on Redis with results")
+            yield from _part(what, ours, theirs, 2, "Celery on Redis with results", how=how)
         yield from _fast(figures, f"{title}: tasks per second at 20 ms per request", name, least)
 
 

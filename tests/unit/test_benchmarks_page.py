@@ -44,6 +44,20 @@ def test_an_aim_against_a_peer_is_judged_by_the_figures_of_the_same_run(
     assert "1/5 of Celery on SQS (2.00)" in aim.aim
 
 
+def test_what_a_worker_costs_is_judged_by_the_cheapest_of_its_pools_as_the_peers_is(
+    tmp_path: Path,
+) -> None:
+    rows = [
+        worked("caraway-cheapest", cpu_s=0.5),
+        worked("caraway-cheapest-threads", cpu_s=0.4),
+        worked("celery", cpu_s=3.0),
+        worked("celery-tuned", cpu_s=2.0),
+    ]
+    (aim,) = aims.aims(kept(tmp_path, work=rows))
+    assert aim.is_met
+    assert aim.measured == "0.400, 1/5.0 (no record, threads)"
+
+
 def test_a_slow_worker_is_excused_by_a_busy_cpu_only(tmp_path: Path) -> None:
     def fast(cpu_s: float, wall_s: float) -> bool:
         row = worked("caraway-cheapest", ms=20, cpu_s=cpu_s, wall_s=wall_s)

@@ -85,15 +85,27 @@ def test_endpoints_for_ip_version_6_and_for_authorities_are_the_same(
         assert ours == theirs
 
 
-@pytest.mark.parametrize("service", SERVICES)
-def test_a_model_is_what_the_sdk_reads_in_the_same_order(
+def without_texts(model: Any) -> Any:
+    """Return a model without what is written for people."""
+    if isinstance(model, list):
+        return [without_texts(each) for each in model]
+    if not isinstance(model, dict):
+        return model
+    return {
+        name: "" if name == "documentation" and isinstance(each, str) else without_texts(each)
+        for name, each in model.items()
+    }
+
+
+@pytest.mark.parametrize("service", [*SERVICES, *OF_CREDENTIALS])
+def test_a_model_is_what_the_sdk_reads_in_the_same_order_but_for_texts_for_people(
     sessions: tuple[Session, Session], service: str
 ) -> None:
     ours, theirs = (
         each.get_component("data_loader").load_service_model(service, "service-2")
         for each in sessions
     )
-    assert ours == theirs
+    assert ours == without_texts(theirs)
     assert all(
         list(ours["shapes"][name].get("members", ())) == list(shape.get("members", ()))
         for name, shape in theirs["shapes"].items()
