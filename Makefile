@@ -81,7 +81,7 @@ format: $(READY) ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## Measure speed and cost beside others, and write benchmarks/RESULTS.md (half an hour)
+bench: $(READY) ## Measure speed and cost beside others, and write benchmarks/RESULTS.md (forty minutes)
 	$(BIN)/python -m benchmarks $(ARGS)
 
 package: $(READY) ## Build the Lambda package for AWS in build/lambda (ARCH=arm64 or x86_64)

@@ -1,7 +1,7 @@
 """``python -m benchmarks [NAME ...]``: measure, and write ``benchmarks/RESULTS.md``.
 
-Without names everything is measured, in half an hour on two idle cores. The figures of each section
-are kept in ``benchmarks/results``; the page and its plots are written from there.
+Without names everything is measured, in forty minutes on two idle cores. The figures of each
+section are kept in ``benchmarks/results``; the page and its plots are written from there.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from benchmarks.measures import (
     package,
     pools,
     producers,
+    profile,
     say,
     schedules,
     start_up,
@@ -46,6 +47,7 @@ SECTIONS: dict[str, Callable[[Scale], list[Row]]] = {
     "work": work.measure,
     "local": local.measure,
     "producers": producers.measure,
+    "profile": profile.measure,
     "latency": latency.measure,
     "growth": growth.measure,
     "workflows": workflows.measure,

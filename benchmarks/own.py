@@ -9,9 +9,57 @@ from benchmarks.comparisons import operations, title
 from benchmarks.figures import cpu, number, requests, spread, table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from benchmarks.figures import Figures, Row
+
+
+_WHOSE = (
+    ("the SDK", ("botocore", "aiobotocore", "aioitertools", "wrapt", "jmespath")),
+    ("HTTP", ("aiohttp", "aiohappyeyeballs", "yarl", "multidict", "propcache", "http", "socket")),
+    ("the event loop", ("asyncio", "selectors", "threading", "contextvars", "concurrent")),
+    ("JSON", ("json", "caraway.core.json_text")),
+    ("Caraway: batches, requests, signatures of requests", ("caraway.aws", "caraway.requests")),
+    ("Caraway: describing the call", ("caraway",)),
+)
+"""Whose a module is: the first of these that it is of."""
+
+
+def profile(figures: Figures) -> list[str]:
+    """Return where the CPU of a producer goes."""
+    rows = figures.rows("profile")
+    if not rows:
+        return []
+    names = sorted({name for row in rows for name in row["seconds"]})
+    wholes = [sum(row["seconds"].values()) for row in rows]
+
+    def part(several: Iterable[str]) -> float:
+        wanted = set(several)
+        parts = [sum(s for name, s in row["seconds"].items() if name in wanted) for row in rows]
+        return float(median(each / whole for each, whole in zip(parts, wholes, strict=True)))
+
+    whose: dict[str, list[str]] = {}
+    for name in names:
+        found = [who for who, roots in _WHOSE if any(_is_of(name, root) for root in roots)]
+        whose.setdefault(found[0] if found else "the rest", []).append(name)
+    lines = []
+    for who, its in sorted(whose.items(), key=lambda item: -part(item[1])):
+        most = sorted(its, key=lambda name: -part([name]))[:4]
+        told = ", ".join(f"`{name}` {part([name]):.1%}" for name in most)
+        lines.append((who, f"{part(its):.0%}", told))
+    return [
+        "## Where a producer's CPU goes",
+        "",
+        f"{rows[0]['tasks']:,} calls at the same time (`concurrent`), under a profiler: parts of",
+        "the time in the functions of each module. What is written in C counts for who called it.",
+        "A profiler makes many small functions look dearer than they are.",
+        "",
+        *table(("", "part", "of which"), lines),
+    ]
+
+
+def _is_of(name: str, root: str) -> bool:
+    return name == root or name.startswith(f"{root}.")
 
 
 def workflows(figures: Figures) -> list[str]:

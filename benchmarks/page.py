@@ -71,6 +71,7 @@ SECTIONS = (
     comparisons.producers,
     comparisons.latency,
     comparisons.growth,
+    own.profile,
     own.workflows,
     own.handler,
     own.start_up,

@@ -100,6 +100,11 @@ class Running:
         told = self._tell("send", mode, count)
         return Sent(told["cpu_s"], told["wall_s"], self.broker.counts())
 
+    def profile(self, mode: str, count: int) -> dict[str, float]:
+        """Let the producer send; return the seconds that each module took of its main thread."""
+        told: dict[str, float] = self._tell("profile", mode, count)
+        return told
+
     def wait_for(self, what: str, argument: int, times: int, *, tasks: int) -> list[float]:
         """Let the producer wait for results; return the seconds of each.
 

@@ -2,8 +2,9 @@
 
 ``["send", "loop", 1000]`` sends a thousand tasks and answers ``{"cpu_s": ..., "wall_s": ...}``;
 ``["wait", "get", 7, 50]`` calls and waits for the result, with the argument 7, fifty times, and
-answers with what each took. Imports, and the connections of the first call, are not in these times:
-the benchmark lets it send some tasks before.
+answers with what each took; ``["profile", "concurrent", 1000]`` answers with the seconds of each
+module. Imports, and the connections of the first call, are not in these times: the benchmark lets
+it send some tasks before.
 """
 
 from __future__ import annotations
@@ -38,6 +39,10 @@ def serve(sends: Calls, waits: Calls | None = None) -> None:
                 answer: Any = _timed(sends[mode], count)
             case ["wait", what, argument, times]:
                 answer = [_timed((waits or {})[what], argument) for _ in range(times)]
+            case ["profile", mode, count]:
+                from benchmarks.peers.profiling import profiled  # it takes memory
+
+                answer = profiled(sends[mode], count)
         print(json.dumps(answer), file=answers, flush=True)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from benchmarks import aims, figures, page
 from benchmarks.figures import Figures
+from benchmarks.peers.profiling import profiled
 from benchmarks.systems import BY_NAME, SYSTEMS, WIDER
 
 if TYPE_CHECKING:
@@ -124,6 +126,9 @@ def test_each_section_that_was_measured_is_on_the_page_and_no_other(tmp_path: Pa
             worked("caraway", memory_mb=[[500, 50.0], [1_000, 50.5]], producer_mb=40.0)
             | {"sent": {"cpu_s": 0.1, "requests": {"sqs:SendMessageBatch": 100}}}
         ],
+        profile=[
+            {"tasks": 10, "seconds": {"caraway.aws.sigv4": 0.1, "caraway.calls": 0.3, "zlib": 0.1}}
+        ],
         handler=[{**worked("caraway"), "concurrency": 1, "ms": 20}],
         package=[{"part": "boto3", "mb": 3.0}],
     )
@@ -139,7 +144,19 @@ def test_each_section_that_was_measured_is_on_the_page_and_no_other(tmp_path: Pa
         "## From call to result",
         "## Growth",
         "## Memory",
+        "## Where a producer's CPU goes",
         "## A Lambda function",
         "## The Lambda package",
     ]
     assert page.text(figures) == text
+    assert "| Caraway: describing the call | 60% | `caraway.calls` 60.0% |" in text
+    assert "| the rest | 20% | `zlib` 20.0% |" in text
+
+
+def test_a_profile_counts_what_is_written_in_c_for_the_module_that_called_it() -> None:
+    def spend(count: int) -> None:
+        json.dumps(sorted(range(count)))
+
+    seconds = profiled(spend, 100_000)
+    assert set(seconds) == {"json", "json.encoder", __name__}
+    assert all(each > 0 for each in seconds.values())

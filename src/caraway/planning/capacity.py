@@ -23,8 +23,8 @@ INVOCATION_MS: Final = 3.0
 """What an invocation takes besides its tasks."""
 TASK_CPU_MS: Final = 0.4
 REQUEST_CPU_MS: Final = 1.0
-"""CPU of a worker for a task of its own, and for each request: what ``make bench`` measures (2.7 ms
-for a task of 2.2 requests), rounded up."""
+"""CPU of a worker for a task of its own, and for each request. ``make bench`` measures 0.4 to 0.6
+ms for a task of 0.2 requests and 1 ms for one with a record, of 0.34: a quarter less and more."""
 MB_OF_A_VCPU: Final = 1_769
 """Memory at which a function has one vCPU ("Configure Lambda function memory")."""
 
