@@ -34,7 +34,13 @@ def pair(place: str, primitive: str) -> Canvas:
 
 
 def with_each(canvas: Canvas, does: Behaviour) -> Iterator[Canvas]:
-    """Give a canvas as often as it has tasks that return; each time another of them does this."""
+    """Give a canvas as often as it has tasks that return; each time another of them does this.
+
+    Where all are to return, it is given once, as it is.
+    """
+    if does == "returns":
+        yield canvas
+        return
     for name in [task.name for task in tasks_of(canvas) if task.does == "returns"]:
 
         def spoiled(task: Task, name: str = name) -> Task:
