@@ -52,7 +52,8 @@ def profile(figures: Figures) -> list[str]:
         "",
         f"{rows[0]['tasks']:,} calls at the same time (`concurrent`), under a profiler: parts of",
         "the time in the functions of each module. What is written in C counts for who called it.",
-        "A profiler makes many small functions look dearer than they are.",
+        "A profiler makes many small functions look dearer than they are, and garbage collections",
+        "count for whatever they fell into.",
         "",
         *table(("", "part", "of which"), lines),
     ]
