@@ -50,6 +50,11 @@ class FailEntries:
     share: float
     executed: bool = False
 
+    def draw(self, chance: Random, count: int) -> dict[int, float]:
+        """Return which of so many entries fail, each with a number that decides how."""
+        drawn = [(chance.random(), chance.random()) for _ in range(count)]
+        return {place: by for place, (at, by) in enumerate(drawn) if at < self.share}
+
 
 @dataclass(frozen=True)
 class Redeliver:

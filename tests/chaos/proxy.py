@@ -263,8 +263,7 @@ class Proxy:
     ) -> Answer:
         """Perform a batch of which some entries fail, or are said to have failed."""
         chance = self._plan.chance(asked.operation, number, "which entries")
-        drawn = [(chance.random(), chance.random()) for _ in entries_of(asked)]
-        failing = {place: by for place, (at, by) in enumerate(drawn) if at < fault.share}
+        failing = fault.draw(chance, len(entries_of(asked)))
         performed = asked if fault.executed else without(asked, failing)
         if not entries_of(performed):
             return Answer(200, {"Content-Type": _JSON}, b"").saying(

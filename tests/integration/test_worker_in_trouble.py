@@ -247,8 +247,7 @@ class Wire:
     async def _without_some(
         self, asked: Asked, fault: FailEntries, chance: Random
     ) -> dict[str, Any]:
-        drawn = [(chance.random(), chance.random()) for _ in entries_of(asked)]
-        failing = {place: by for place, (at, by) in enumerate(drawn) if at < fault.share}
+        failing = fault.draw(chance, len(entries_of(asked)))
         performed = asked if fault.executed else without(asked, failing)
         answer = await self._scene.answer(performed) if entries_of(performed) else {}
         return saying_failed(asked, answer, failing)

@@ -51,7 +51,7 @@ class Prefetch:
     @property
     def free(self) -> int:
         """Messages that may be asked for; below 0 where slots are waited for that others have."""
-        free = self._slots.total + self._slots.ahead - self.taken
+        free = self.limit - self.taken
         return free if self.settling <= SETTLING else free - (self.settling - SETTLING)
 
     def take(self, count: int) -> None:
