@@ -97,3 +97,17 @@ def test_the_worker_writes_its_requests_lightly_too() -> None:
 
     own = Botocore(ClientSettings(region="eu-central-1"))._client("sqs")
     assert type(asyncio.run(serializer())) is type(own._serializer)
+
+
+def test_connections_to_an_address_are_those_that_urllib3_has() -> None:
+    """They are remembered, and forgotten with what urllib3 forgets."""
+    client = Botocore(ClientSettings(region="eu-central-1"))._client("sqs")
+    manager = client._endpoint.http_session._manager
+    found = manager.connection_from_url(QUEUE)
+    assert manager.connection_from_url(QUEUE) is found
+    assert manager.connection_from_host(found.host, scheme="https") is found
+    assert manager.connection_from_url("https://localhost/") is not found
+    manager.clear()
+    del found
+    again = manager.connection_from_url(QUEUE)
+    assert manager.connection_from_host(again.host, scheme="https") is again

@@ -2,12 +2,14 @@
 
 Before a request leaves, the SDK copies its arguments value by value, by the model of the service.
 What Caraway asks of SQS and DynamoDB is in the form of the wire from the start, and a batch of
-claims has three hundred values: to copy them was half of what it costs.
+claims has three hundred values: to copy them was half of what it costs. And the connections to an
+address are found by it as it is written, which urllib3 otherwise takes apart for each request.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from weakref import WeakValueDictionary
 
 from botocore.serialize import create_serializer
 
@@ -16,6 +18,7 @@ from caraway.core.json_text import writer
 
 if TYPE_CHECKING:
     from botocore.model import OperationModel
+    from urllib3 import HTTPConnectionPool, PoolManager
 
 C = TypeVar("C")
 
@@ -33,7 +36,28 @@ def lightened(client: C, service: str) -> C:
     """Return a client of an SDK that writes its requests lightly; it has made none yet."""
     if service in OFTEN:
         setattr(client, "_serializer", _Light())  # noqa: B010 - there is no public way to set it
+        session = client._endpoint.http_session  # type: ignore[attr-defined]  # noqa: SLF001
+        manager = getattr(session, "_manager", None)  # of urllib3, which only botocore has
+        if manager is not None:
+            _remembering(manager)
     return client
+
+
+def _remembering(manager: PoolManager) -> None:
+    """Let urllib3 find the connections to an address again without reading the address anew.
+
+    Those that it has given up are forgotten: they are held weakly.
+    """
+    own = manager.connection_from_url
+    known: WeakValueDictionary[str, HTTPConnectionPool] = WeakValueDictionary()
+
+    def connection_from_url(url: str) -> HTTPConnectionPool:
+        found = known.get(url)
+        if found is None:
+            found = known[url] = own(url)
+        return found
+
+    setattr(manager, "connection_from_url", connection_from_url)  # noqa: B010 - in this one only
 
 
 class _Light:
