@@ -92,7 +92,7 @@ class chain(Canvas[R_co]):  # noqa: N801 - Celery's name
         tasks[0] = tasks[0].given(first, self.args, self.kwargs)
         tasks[-1] = tasks[-1].given(at_the_end)
         if self.immutable:
-            tasks[0].set_immutable(True)
+            tasks[0] = tasks[0].sealed()
         return tasks
 
     def stamp(
@@ -114,8 +114,8 @@ class chain(Canvas[R_co]):  # noqa: N801 - Celery's name
         """Return its tasks with what is its own; itself where that cannot be said of them."""
         errbacks = self._errbacks()
         if errbacks and any(isinstance(each, Canvas) for each in self.tasks[:-1]):
-            return [self]
-        return [each.given(errbacks) for each in self.own_tasks()]
+            return [self.clone()]
+        return [each.given(errbacks).clone() for each in self.own_tasks()]
 
     def parts_to_json(self) -> dict[str, Json]:
         """Return its tasks as JSON."""
@@ -218,7 +218,7 @@ class chord(Canvas[R_co]):  # noqa: N801 - Celery's name
         of_body, of_header = options_of_chord(self.options)
         header = self._own_header().given(of_header, self.args, self.kwargs)
         if self.immutable:
-            header.set_immutable(True)
+            header = header.sealed()
         return (*header.steps(), *self.body.given(of_body).steps())
 
     def _own_header(self) -> Signature[Any]:
@@ -231,8 +231,8 @@ class chord(Canvas[R_co]):  # noqa: N801 - Celery's name
     def followed_by(self, right: Signature[Any]) -> chord[Any]:
         """Return the chord whose body has something after it; what is its body's stays there."""
         whole = self.clone()
+        header: Any = self._own_header().clone()
         of_body, whole.options = options_of_chord(whole.options)
-        header: Any = self._own_header()
         if stamps := whole.options.pop(STAMPS, None):  # nor do they come to what is after it
             header = header.given({STAMPS: stamps})
         whole.header = header

@@ -261,11 +261,12 @@ class group(Canvas[R_co]):  # noqa: N801 - Celery's name
     def own_tasks(self) -> Iterator[Signature[Any]]:
         """Give its tasks with its arguments and options."""
         first, own = options_of_group(self.options)
+        is_generated = self.is_generated
         for place, task in enumerate(self._tasks):
-            member = task.given(own if place else {**own, **first}, self.args, self.kwargs)
-            if self.immutable:
-                member.set_immutable(True)
-            yield member
+            # A generator may change what it gave, and give it again.
+            member = task.clone() if is_generated else task
+            member = member.given(own if place else {**own, **first}, self.args, self.kwargs)
+            yield member.sealed() if self.immutable else member
 
     def pushed_down(self) -> group[R_co]:
         """Return a copy whose arguments and options are those of its tasks."""

@@ -32,6 +32,8 @@ else:
     R_co = TypeVar("R_co", covariant=True)
 
 LINKS: Final = frozenset({"link", "link_error"})
+_CHANGEABLE: Final = LINKS | {"headers", "retry_policy", "stamps"}
+"""Options whose values can be changed in place."""
 
 
 class Signature(Generic[R_co]):
@@ -100,13 +102,20 @@ class Signature(Generic[R_co]):
         **options: Any,
     ) -> Signature[R_co]:
         """Return a copy with arguments in front, keyword arguments and options added."""
-        check_options(options)
         cloned = object.__new__(type(self))
-        vars(cloned).update(vars(self))
-        cloned.args = self.whole_args(args or ())
-        cloned.kwargs = dict(self.kwargs) if self.immutable else {**self.kwargs, **(kwargs or {})}
-        own = {name: _own_copy(value) for name, value in self.options.items()}
-        cloned.options = with_options(own, options) if options else own
+        cloned.__dict__ = {**vars(self)}
+        cloned.kwargs = {**self.kwargs}
+        cloned.options = {
+            name: _own_copy(value) if name in _CHANGEABLE else value
+            for name, value in self.options.items()
+        }
+        if options:
+            check_options(options)
+            cloned.options = with_options(cloned.options, options)
+        if args:
+            cloned.args = self.whole_args(args)
+        if kwargs and not self.immutable:
+            cloned.kwargs.update(kwargs)
         return cloned
 
     def whole_args(self, before: Sequence[Any]) -> tuple[Any, ...]:
@@ -124,6 +133,12 @@ class Signature(Generic[R_co]):
     def set_immutable(self, immutable: bool) -> None:
         """Say whether it takes further arguments."""
         self.immutable = immutable
+
+    def sealed(self) -> Signature[R_co]:
+        """Return an immutable copy."""
+        copy = self.clone()
+        copy.set_immutable(True)
+        return copy
 
     def link(self, callback: Signature[Any]) -> Signature[Any]:
         """Add a callback for when the task has succeeded; returns the callback."""
@@ -144,9 +159,12 @@ class Signature(Generic[R_co]):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Signature[R_co]:
-        """Return a copy with what a canvas around it adds: its links come after the own ones."""
+        """Return it with what a canvas around it adds: its links come after the own ones.
+
+        It is a copy, but itself where nothing is added: steps share what they leave as it is.
+        """
         if not options:
-            return self.clone(args, kwargs)
+            return self.clone(args, kwargs) if args or kwargs else self
         others = {name: value for name, value in options.items() if name not in LINKS}
         cloned = self.clone(args, kwargs, **others)
         for name in LINKS & options.keys():

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import date, datetime, timedelta, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from caraway import Caraway, Queue, Signature, current_app, signature
+from caraway import Caraway, Queue, Signature, chain, chord, current_app, signature
 from caraway.exceptions import InvalidArguments, InvalidOption, UnknownOption
 from tests.stage import Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def add(x: int, y: int = 0) -> int:
@@ -69,6 +72,22 @@ def test_a_clone_is_independent_of_what_it_was_made_from(task: Any) -> None:
     assert first.options == {"headers": {"a": 1}, "link": [callback]}
     assert callback.options == {}
     assert (second.args, second.kwargs, second.options["countdown"]) == ((0, 1), {"y": 2}, 5)
+
+
+@pytest.mark.parametrize("before", ["a task", "a chain", "a chord"])
+def test_joining_leaves_what_is_joined_as_it_was(task: Any, before: str) -> None:
+    makes: dict[str, Callable[[], Signature[Any]]] = {
+        "a task": lambda: task.s(1),
+        "a chain": lambda: chain(task.s(1), task.s(2)).set(countdown=5),
+        "a chord": lambda: chord([task.s(1), task.s(2)], task.s(3)),
+    }
+    left = makes[before]()
+    right, as_it_was = task.s(4), left.clone()
+    joined: Any = left | right
+    for each in (*joined.tasks, joined.body if before == "a chord" else joined):
+        each.set(headers={"changed": True})
+    assert left.to_dict() == as_it_was.to_dict()
+    assert right.options == {}
 
 
 def test_setting_changes_the_signature_itself(task: Any) -> None:

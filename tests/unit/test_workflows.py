@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from json import loads
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -243,6 +244,65 @@ def test_a_generator_cannot_be_sent_twice() -> None:
     once.delay()
     with pytest.raises(InvalidOption, match="make the group again"):
         once.delay()
+
+
+def test_a_generator_may_change_what_it_gave_and_give_it_again() -> None:
+    yard = Yard()
+    one = yard.ident.s(0)
+
+    def tasks() -> Iterator[Signature[Any]]:
+        for n in range(4):
+            one.args = (n,)
+            yield one.set(headers={"turn": n})
+
+    result = group(tasks()).delay()
+    headers = [loads(body)["headers"]["turn"] for body in yard.aws.bodies("default")]
+    yard.work()
+    assert (result.get(timeout=1), headers) == ([0, 1, 2, 3], [0, 1, 2, 3])
+    assert (one.args, one.options) == ((3,), {"headers": {"turn": 3}})
+
+
+@pytest.mark.parametrize("immutable", [False, True])
+@pytest.mark.parametrize("generated", [False, True])
+@pytest.mark.parametrize("kind", ["group", "chain", "chord"])
+def test_sending_changes_nothing_of_what_a_canvas_was_made_of(
+    kind: str, generated: bool, immutable: bool
+) -> None:
+    class Scribbling(Middleware):
+        def publish(self, publication: Publication) -> Iterator[None]:
+            publication.options.setdefault("headers", {})["seen"] = True
+            publication.options.setdefault("link", []).append(yard.ident.s())
+            kwargs: Any = publication.kwargs
+            kwargs["y"] = 5
+            yield
+
+    yard = Yard()
+    yard.app.add_middleware(Scribbling())
+    same = yard.add.s(1).set(link=[yard.ident.s()], headers={"own": 1})
+    parts = [same, same, yard.add.s(2) | yard.add.s(3)]
+    before = [each.to_dict() for each in parts]
+    of = iter(parts) if generated else parts
+    makes: dict[str, Callable[[], Signature[Any]]] = {
+        "group": lambda: group(of),
+        "chain": lambda: chain(*of),
+        "chord": lambda: chord(of, yard.total.s()),
+    }
+    canvas = makes[kind]()
+    canvas.immutable = immutable
+    canvas.apply_async(
+        (), {"y": 4}, countdown=7, headers={"more": 2}, link_error=[yard.ident.si(0)]
+    )
+    assert [each.to_dict() for each in parts] == before
+
+
+def test_a_task_that_is_in_a_group_twice_is_two_tasks() -> None:
+    yard = Yard()
+    same = yard.ident.s(7)
+    both = group([same, same])
+    first, second = both.delay(), both.delay()
+    yard.work()
+    assert [each.get(timeout=1) for each in (first, second)] == [[7, 7], [7, 7]]
+    assert len({each.id for each in (*first, *second)}) == 4
 
 
 @pytest.mark.parametrize("eager", [False, True])
