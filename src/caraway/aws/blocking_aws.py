@@ -171,8 +171,7 @@ class BlockingAws:
         """
         if len(requests) == 1:
             return await self._travel.go(lane, requests)
-        cut = batches(lane[0], [(request, None) for request in requests])
-        several = [[request for request, _ in members] for members in cut]
+        several = [requests[some] for some in batches(lane[0], requests)]
 
         def go(batch: Sequence[Request[Any]]) -> list[Any]:
             return run_now(self._travel.go(lane, batch))

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
-from caraway.aws.failures import answer_of, error_of_code
+from caraway.aws.failures import answer_of, error_of_code, meaning_of
 from caraway.lean import dataclass
 from caraway.requests import partiql
 from caraway.requests.dynamodb import READ_LIMIT, BatchGetItem, ConditionFailed, GetItem, UpdateItem
@@ -134,7 +134,7 @@ class _Entries(Batch):
         told: dict[int, Any] = {}
         for entry in response.get("Successful", ()):
             place = int(entry["Id"])
-            told[place] = answer_of(requests[place], entry)
+            told[place] = meaning_of(requests[place], entry)
         for entry in response.get("Failed", ()):
             place = int(entry["Id"])
             code, message = entry.get("Code", ""), entry.get("Message", "")

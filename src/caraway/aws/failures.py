@@ -147,8 +147,19 @@ def answer_of(request: Request[R], response: Mapping[str, Any]) -> R:
     kind = about.get("HTTPHeaders", {}).get("content-type", "")
     if kind.startswith("text/html") and not about.get("RequestId"):
         raise _not_of_aws(request, "it is a web page")
+    return meaning_of(request, response)
+
+
+def meaning_of(request: Request[R], told: Mapping[str, Any]) -> R:
+    """Return what a response of AWS, or the entry of one, means.
+
+    Raises
+    ------
+    EndpointUnreachable
+        If it lacks what AWS's have.
+    """
     try:
-        return request.answer(response)
+        return request.answer(told)
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise _not_of_aws(request, f"no {error} in it") from error
 

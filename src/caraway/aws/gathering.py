@@ -129,7 +129,8 @@ class Gathering:
         waited, line.waiting = line.waiting.members, Waiting(lane[0])
         line.departures += 1
         line.is_watched = False
-        line.ready += batches(lane[0], [each for each in waited if not each[1].cancelled()])
+        left = [each for each in waited if not each[1].cancelled()]
+        line.ready += (left[some] for some in batches(lane[0], [request for request, _ in left]))
         self._send(lane, line)
 
     def _send(self, lane: Lane, line: _Line) -> None:

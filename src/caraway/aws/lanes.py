@@ -84,9 +84,9 @@ class Waiting(Generic[T]):
         return self._batch.is_enough(len(self.members), self._bytes)
 
 
-def batches(batch: Batch, members: Sequence[tuple[Any, T]]) -> Iterator[Sequence[tuple[Any, T]]]:
-    """Yield what waits, in batches: however requests come together, they are cut here."""
+def batches(batch: Batch, requests: Sequence[Request[Any]]) -> Iterator[slice]:
+    """Yield which requests leave in each batch: however they come together, they are cut here."""
     begin = 0
-    for count in batch.cut([request for request, _ in members]):
-        yield members[begin : begin + count]
+    for count in batch.cut(requests):
+        yield slice(begin, begin + count)
         begin += count

@@ -104,8 +104,9 @@ class Headers(dict[str, bytes]):
     """Headers as the SDK has them: bytes by their names, whose case does not matter."""
 
     def __missing__(self, name: str) -> bytes:
+        wanted = name.lower()
         for each, value in self.items():
-            if each.lower() == name.lower():
+            if each.lower() == wanted:
                 return value
         raise KeyError(name)
 
