@@ -68,7 +68,8 @@ class AsyncioAws:
         self._clock = Clock()
         self.heard_at = float("-inf")
         self._renewed_at = float("-inf")
-        self._remembered: dict[Request[Any], asyncio.Future[Any]] = {}
+        self._asked: dict[Request[Any], asyncio.Future[Any]] = {}
+        self._remembered: dict[Request[Any], Any] = {}
         self._travel = Travel(self)
         self._calls = 0
         self._gathering = Gathering(self._travel, lambda: self._calls > 0)
@@ -76,6 +77,9 @@ class AsyncioAws:
 
     async def perform(self, request: Request[R]) -> R:
         """Perform one request."""
+        remembered: R | None = self._remembered.get(request) if request.memoised else None
+        if remembered is not None:
+            return remembered
         if self._lifetime is None:
             await self._open()
         return await self._begun(request)
@@ -137,6 +141,7 @@ class AsyncioAws:
                 await self._gathering.close()
                 await self._wire.close()
                 # Futures hold their loop: a port that outlives it must not keep it alive.
+                self._asked.clear()
                 self._remembered.clear()
                 self._lifetime = None
 
@@ -147,14 +152,11 @@ class AsyncioAws:
 
     async def _remember(self, request: Request[R]) -> R:
         """Ask once; whoever asks meanwhile waits for the same answer, a failure is forgotten."""
-        found = self._remembered.get(request)
-        answer: R
-        if found is not None and found.done() and not (found.cancelled() or found.exception()):
-            answer = found.result()
-            return answer
-        if found is None or found.done():
-            found = self._remembered[request] = asyncio.ensure_future(self._single(request))
-        answer = await asyncio.shield(found)
+        found = self._asked.get(request)
+        if found is None or (found.done() and (found.cancelled() or found.exception())):
+            found = self._asked[request] = asyncio.ensure_future(self._single(request))
+        answer: R = await asyncio.shield(found)
+        self._remembered[request] = answer
         return answer
 
     async def _single(self, request: Request[R]) -> R:

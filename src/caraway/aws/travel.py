@@ -42,6 +42,8 @@ _UNKNOWN: Final = frozenset(
 )
 """Codes of a place that does not know an operation."""
 _PASSING: Final = (Throttled, EndpointUnreachable)
+_UNSETTLED: Final = (Alone, *_PASSING)
+"""What a batch says of an entry that is not its last word."""
 _REFUSALS: Final = (AccessDenied, RequestFailed)
 
 
@@ -91,20 +93,20 @@ class Travel:
         """Perform requests together; return the answer or the exception of each, in its place."""
         if len(requests) == 1:
             return await self._carrier.alone(requests)
-        outcomes: list[Any] = [None] * len(requests)
-        left = list(range(len(requests)))
+        outcomes, is_answered = await self._ask(lane[0], requests)
+        if not any(isinstance(each, _UNSETTLED) for each in outcomes):  # as it nearly always is
+            self._doubts_s.pop(lane, None)
+            return outcomes
         # An entry that is sent again comes after those that were behind it.
-        pauses_s = () if keeps_order(lane) else PAUSES_S
-        for pause_s in (*pauses_s, None):
-            asked = [requests[place] for place in left]
-            answers, is_answered = await self._ask(lane[0], asked)
-            for place, answer in zip(left, answers, strict=True):
-                outcomes[place] = answer
-            left = [place for place in left if isinstance(outcomes[place], _PASSING)]
-            if not left or not is_answered or pause_s is None:
+        for pause_s in () if keeps_order(lane) else PAUSES_S:
+            left = [place for place, each in enumerate(outcomes) if isinstance(each, _PASSING)]
+            if not left or not is_answered:
                 break
             # Other workers are told the same at the same time.
             await self._carrier.sleep(random.uniform(pause_s / 2, pause_s))  # noqa: S311
+            answers, is_answered = await self._ask(lane[0], [requests[place] for place in left])
+            for place, answer in zip(left, answers, strict=True):
+                outcomes[place] = answer
         await self._those_alone(lane, requests, outcomes)
         return outcomes
 
