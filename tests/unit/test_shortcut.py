@@ -157,7 +157,8 @@ def test_the_third_request_says_what_the_sdk_has_said_twice(way: Way, aws: FakeA
     last = answers[-1]["ResponseMetadata"]
     told = answers[0]["ResponseMetadata"]
     assert (last.keys(), last["RequestId"]) == (told.keys(), "an-id")
-    assert last["HTTPHeaders"].keys() == told["HTTPHeaders"].keys()
+    assert len(last["HTTPHeaders"]) == len(told["HTTPHeaders"])
+    assert all(name in last["HTTPHeaders"] for name in told["HTTPHeaders"])
     assert answers[0]["Item"] == {"id": {"S": "a"}}
     assert "Item" not in answers[2]
     assert second["X-Amz-Target"] == third["X-Amz-Target"]

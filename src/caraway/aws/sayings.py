@@ -6,6 +6,7 @@ time, is what the SDK has said, to the last character of the signature.
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from contextlib import contextmanager
@@ -13,12 +14,12 @@ from contextvars import ContextVar
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 from botocore.awsrequest import AWSPreparedRequest
 from botocore.handlers import add_recursion_detection_header
 
 from caraway.aws.sigv4 import ALGORITHM, Signer
+from caraway.core.ids import new_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -159,6 +160,7 @@ class Saying:
         self._signed = {name: plain[name] for name in signed if name in plain}
         self._signed["host"] = host if parts.port in {None, usual} else f"{host}:{parts.port}"
         self._place = place
+        self._is_traced = "AWS_LAMBDA_FUNCTION_NAME" in os.environ  # where that header is for
         self._signer = Signer("/".join(place), signed)
 
     def says_the_same(self, other: Saying) -> bool:
@@ -180,9 +182,10 @@ class Saying:
         if credentials.token:
             headers["X-Amz-Security-Token"] = credentials.token.encode()
         headers["Authorization"] = self.authorization(body, credentials, at).encode()
-        headers["amz-sdk-invocation-id"] = str(uuid4()).encode()
+        headers["amz-sdk-invocation-id"] = new_id().encode()
         headers["Content-Length"] = str(len(body)).encode()
-        add_recursion_detection_header({"headers": headers})
+        if self._is_traced:
+            add_recursion_detection_header({"headers": headers})
         return AWSPreparedRequest("POST", self._url, headers, body, False, {})
 
     def is_of(self, request: Any, credentials: Credentials) -> bool:

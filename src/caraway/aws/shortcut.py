@@ -140,13 +140,14 @@ def answer(
 ) -> dict[str, Any] | None:
     """Return a successful answer as the SDK reads it; None if the SDK is to read it.
 
-    ``left`` are members that only the SDK reads.
+    ``left`` are members that only the SDK reads. The headers stay as they are: the case of their
+    names does not matter.
     """
     for member in left:
         if member in body:
             return None
     try:
-        read = json.loads(body) if body else {}
+        read = json.loads(body.decode()) if body else {}
     except ValueError:
         return None
     if not isinstance(read, dict):
@@ -154,10 +155,10 @@ def answer(
     for null, told in _NULLS:
         if null in body and body.count(null) > body.count(told):
             read = _without_nulls(read)
-    lower = {name.lower(): value for name, value in headers.items()}
-    about: dict[str, Any] = {"HTTPStatusCode": 200, "HTTPHeaders": lower, "RetryAttempts": 0}
-    if "x-amzn-requestid" in lower:
-        about["RequestId"] = lower["x-amzn-requestid"]
+    about: dict[str, Any] = {"HTTPStatusCode": 200, "HTTPHeaders": headers, "RetryAttempts": 0}
+    request_id = headers.get("x-amzn-requestid")
+    if request_id is not None:
+        about["RequestId"] = request_id
     read["ResponseMetadata"] = about
     return read
 
