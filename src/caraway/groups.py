@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from caraway.call_options import in_zone_of, options_to_json
@@ -261,11 +261,8 @@ class group(Canvas[R_co]):  # noqa: N801 - Celery's name
     def own_tasks(self) -> Iterator[Signature[Any]]:
         """Give its tasks with its arguments and options."""
         first, own = options_of_group(self.options)
-        is_generated = self.is_generated
         for place, task in enumerate(self._tasks):
-            # A generator may change what it gave, and give it again.
-            member = task.clone() if is_generated else task
-            member = member.given(own if place else {**own, **first}, self.args, self.kwargs)
+            member = task.given(own if place else {**own, **first}, self.args, self.kwargs)
             yield member.sealed() if self.immutable else member
 
     def pushed_down(self) -> group[R_co]:
@@ -287,7 +284,7 @@ class group(Canvas[R_co]):  # noqa: N801 - Celery's name
         return f"group({self._tasks!r})"
 
 
-class _Once(Iterator[Signature[Any]]):
+class _Once(Iterable[Signature[Any]]):
     """The tasks of a generator, which nobody can have a second time."""
 
     def __init__(self, tasks: Iterator[Signature[Any]]) -> None:
@@ -302,10 +299,10 @@ class _Once(Iterator[Signature[Any]]):
             self._looked_at = list(islice(self._tasks, 1))
         return self._looked_at
 
-    def __iter__(self) -> _Once:
+    def __iter__(self) -> Iterator[Signature[Any]]:
         self._check()
         self._begun = True
-        return self
+        return chain(self._looked_at, self._tasks)
 
     def _check(self) -> None:
         if self._begun:
@@ -313,9 +310,6 @@ class _Once(Iterator[Signature[Any]]):
                 "this group was made of a generator, which has run: its tasks are sent; make the "
                 "group again, or make it of a list"
             )
-
-    def __next__(self) -> Signature[Any]:
-        return self._looked_at.pop() if self._looked_at else next(self._tasks)
 
 
 def is_signature(value: object) -> bool:

@@ -105,10 +105,7 @@ class Signature(Generic[R_co]):
         cloned = object.__new__(type(self))
         cloned.__dict__ = {**vars(self)}
         cloned.kwargs = {**self.kwargs}
-        cloned.options = {
-            name: _own_copy(value) if name in _CHANGEABLE else value
-            for name, value in self.options.items()
-        }
+        cloned.options = self.copied_options()
         if options:
             check_options(options)
             cloned.options = with_options(cloned.options, options)
@@ -117,6 +114,13 @@ class Signature(Generic[R_co]):
         if kwargs and not self.immutable:
             cloned.kwargs.update(kwargs)
         return cloned
+
+    def copied_options(self) -> dict[str, Any]:
+        """Return its options, which stay as they are now."""
+        return {
+            name: _own_copy(value) if name in _CHANGEABLE else value
+            for name, value in self.options.items()
+        }
 
     def whole_args(self, before: Sequence[Any]) -> tuple[Any, ...]:
         """Return its arguments with others in front, unless it is immutable."""

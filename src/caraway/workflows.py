@@ -13,7 +13,7 @@ from caraway.calls import Made, departures_alike
 from caraway.canvas import Canvas
 from caraway.core.context import current
 from caraway.core.ids import new_id
-from caraway.core.lots import lots
+from caraway.core.lots import lots_in_turn
 from caraway.core.message import digest_of
 from caraway.core.outcomes import all_done
 from caraway.core.publish import AT_A_TIME
@@ -53,7 +53,7 @@ def send_workflow(app: AppBase, canvas: Signature[Any]) -> Any:
     outline = Outline(app, canvas)
     batch = None if memory is not None else collecting(app)
     with Ahead(aws, site) as ahead:
-        for calls in lots(outline.calls(), AT_A_TIME):
+        for calls in lots_in_turn(outline.calls(), AT_A_TIME):
             if batch is not None:
                 batch.make_room()
             several = departures(app, calls, aws.now())
@@ -70,7 +70,7 @@ async def asend_workflow(app: AppBase, canvas: Signature[Any]) -> Any:
     aws, site = (app.aio, app.site) if memory is None else (memory, app.eager_site)
     outline = Outline(app, canvas)
     batch = None if memory is not None else collecting(app)
-    for calls in lots(outline.calls(), AT_A_TIME):
+    for calls in lots_in_turn(outline.calls(), AT_A_TIME):
         if batch is not None:
             await batch.amake_room()
         several = departures(app, calls, aws.now())
@@ -90,7 +90,7 @@ def run_workflow(app: AppBase, canvas: Signature[Any], throw: bool | None) -> An
     from caraway import eager  # here: a producer needs no executor
 
     now, outline = datetime.now(timezone.utc), Outline(app, canvas, streamed=False)
-    several = departures(app, list(outline.calls()), now)
+    several = departures(app, outline.calls(), now)
     all_done([each.end() for each in several])
     memory, errors = eager.run(app, [each.outgoing for each in several], now)
 
@@ -261,13 +261,17 @@ def call_as_json(call: Call[Signature[Any]]) -> Json:
     return call.what.clone(call.prepended, task_id=call.id).to_dict()
 
 
-def departures(app: AppBase, calls: Sequence[Placed], now: datetime) -> list[Departure]:
-    """Describe calls that are sent together, each inside its middleware."""
+def departures(app: AppBase, calls: Iterable[Placed], now: datetime) -> list[Departure]:
+    """Describe calls that are sent together, each inside its middleware.
+
+    Each is described before the next one is asked for: what gives them may have one signature that
+    it changes for each.
+    """
     described: list[Departure] = []
     try:
         for (task, options), several in groupby(calls, key=_what_is_called):
             made = (
-                Made(call.what.whole_args(call.prepended), call.what.kwargs, call.id, place)
+                Made(call.what.whole_args(call.prepended), {**call.what.kwargs}, call.id, place)
                 for call, place in several
             )
             for each in departures_alike(app, app.tasks.get(task, task), options, made, now):
@@ -280,4 +284,4 @@ def departures(app: AppBase, calls: Sequence[Placed], now: datetime) -> list[Dep
 
 def _what_is_called(placed: Placed) -> tuple[str, Mapping[str, Any]]:
     signature = placed[0].what
-    return signature.task, signature.options
+    return signature.task, signature.copied_options()

@@ -248,18 +248,19 @@ def test_a_generator_cannot_be_sent_twice() -> None:
 
 def test_a_generator_may_change_what_it_gave_and_give_it_again() -> None:
     yard = Yard()
-    one = yard.ident.s(0)
+    one = yard.add.s(0, y=0).set(headers={})
 
     def tasks() -> Iterator[Signature[Any]]:
-        for n in range(4):
+        for n in range(AT_A_TIME + 2):
             one.args = (n,)
-            yield one.set(headers={"turn": n})
+            one.kwargs["y"] = one.options["headers"]["turn"] = n
+            yield one
 
     result = group(tasks()).delay()
     headers = [loads(body)["headers"]["turn"] for body in yard.aws.bodies("default")]
     yard.work()
-    assert (result.get(timeout=1), headers) == ([0, 1, 2, 3], [0, 1, 2, 3])
-    assert (one.args, one.options) == ((3,), {"headers": {"turn": 3}})
+    assert result.get(timeout=1) == [2 * n for n in range(AT_A_TIME + 2)]
+    assert headers == list(range(AT_A_TIME + 2))
 
 
 @pytest.mark.parametrize("immutable", [False, True])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -19,3 +19,13 @@ def lots(things: Iterable[T], size: int) -> Iterator[list[T]]:
     left = iter(things)
     while several := list(islice(left, size)):
         yield several
+
+
+def lots_in_turn(things: Iterable[T], size: int) -> Iterator[Iterator[T]]:
+    """Give things in iterators over ``size`` each, of which none is used after the next is there.
+
+    A thing is taken when it is asked for, but the first of each lot: there is no empty one.
+    """
+    left = iter(things)
+    for first in left:
+        yield chain((first,), islice(left, size - 1))

@@ -231,9 +231,10 @@ def flattened(members: Iterable[Steps[T]]) -> Iterator[Steps[T]]:
     A member that calls nothing is none: nobody could say that it has ended.
     """
     for member in members:
-        if is_group(member):
-            yield from flattened(member[0].members)
-        elif any(map(_calls, member)):
+        first = member[0] if len(member) == 1 else None
+        if isinstance(first, Group):
+            yield from flattened(first.members)
+        elif isinstance(first, Call) or any(map(_calls, member)):
             yield member
 
 
