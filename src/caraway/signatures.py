@@ -67,11 +67,12 @@ class Signature(Generic[R_co]):
         immutable: bool = False,
         app: AppBase | None = None,
     ) -> None:
-        check_options(options or {})
+        if options:
+            check_options(options)
         self.task = task
-        self.args = tuple(args or ())
-        self.kwargs = dict(kwargs or {})
-        self.options = dict(options or {})
+        self.args = tuple(args) if args else ()
+        self.kwargs = {**kwargs} if kwargs else {}
+        self.options = {**options} if options else {}
         self.immutable = immutable
         self.own_app = app
         """The app it was given; None for the current one."""
@@ -284,7 +285,7 @@ class Signature(Generic[R_co]):
 
     def steps(self) -> Steps[Signature[Any]]:
         """Return it as the steps of a workflow."""
-        return (Call(self, self.id),)
+        return (Call(self, self.options.get("task_id")),)
 
     def part(self) -> Signature[Any]:
         """Return it as a part of a canvas: only what is sent by itself is sent as it is made.
