@@ -255,6 +255,7 @@ def test_celerys_way_to_write_the_option_says_what_ours_is() -> None:
     ids=["call", "chain", "group", "chord", "nested"],
 )
 def test_stamps_survive_json_and_are_everybodys(make: Callable[[], Any]) -> None:
+    Stage()  # whose app is the current one
     stamp = UUID(int=5)
     by_visit, by_option = make().stamp(run=stamp), make().set(stamps={"run": stamp})
     for canvas in (by_visit, by_option):
