@@ -3,6 +3,9 @@
 :func:`dataclasses.dataclass` writes and compiles six methods for each frozen class, which was half
 of what it took to import Caraway. Here ``__init__`` is compiled when the first instance is made,
 and the methods that are the same for all are shared. In all else they are what they were.
+
+A class of many fields, of which most instances set a few, can say ``sparse: ClassVar[bool] = True``
+in its body: an instance then does not hold what is the default itself, and finds it at its class.
 """
 
 from __future__ import annotations
@@ -61,11 +64,13 @@ def _compiled(cls: type[Any]) -> Callable[..., None]:
     """Return the ``__init__`` of a class, as the standard library would write it."""
     known: dict[str, Any] = {"__name__": cls.__module__}
     parameters, body = ["self"], []
+    is_sparse = getattr(cls, "sparse", False)
     for each in dataclasses.fields(cls):
-        name, value = each.name, each.name
+        name, value, unless = each.name, each.name, ""
         if each.default is not dataclasses.MISSING:
             known[f"_{name}"] = each.default
             parameter = f"{name}=_{name}"
+            unless = f"if {name} is not _{name}: " if is_sparse else ""
         elif each.default_factory is not dataclasses.MISSING:
             known[f"_{name}"] = each.default_factory
             parameter, value = f"{name}=_{name}", f"_{name}() if {name} is _{name} else {name}"
@@ -73,7 +78,7 @@ def _compiled(cls: type[Any]) -> Callable[..., None]:
             parameter = name
         if each.init:
             parameters.append(parameter)
-            body.append(f"self_dict[{name!r}] = {value}")
+            body.append(f"{unless}self_dict[{name!r}] = {value}")
         elif each.default_factory is not dataclasses.MISSING:
             body.append(f"self_dict[{name!r}] = _{name}()")
     if body:  # by object.__setattr__, as the standard library does it, it takes three times as long

@@ -49,6 +49,15 @@ class Solid(Point[str]):
 
 
 @dataclass(frozen=True)
+class Sparse:
+    sparse: ClassVar[bool] = True
+
+    x: int
+    y: int | None = None
+    z: int | None = 0
+
+
+@dataclass(frozen=True)
 class Nothing:
     pass
 
@@ -166,6 +175,17 @@ def test_the_standard_library_takes_it_for_one_of_its_own() -> None:
     match point:
         case Point(x, y):
             assert (x, y) == (1, 2)
+
+
+def test_a_sparse_one_does_not_hold_its_defaults() -> None:
+    sparse = Sparse(1)
+    assert vars(sparse) == {"x": 1}
+    assert (sparse.x, sparse.y, sparse.z) == (1, None, 0)
+    assert vars(Sparse(1, y=2, z=None)) == {"x": 1, "y": 2, "z": None}
+    assert sparse == Sparse(1, None, 0) == pickle.loads(pickle.dumps(sparse))
+    assert sparse != Sparse(1, 0)
+    assert replace(Sparse(1, 2), y=None) == sparse
+    assert repr(sparse) == "Sparse(x=1, y=None, z=0)"
 
 
 def test_other_dataclasses_are_the_standard_librarys() -> None:

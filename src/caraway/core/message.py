@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from caraway.core.codec import canonical, dumps
 from caraway.core.envelope import VERSION
@@ -67,8 +67,6 @@ class Message:
         When the task was first sent; attempts keep it.
     eta, expires
         Not to be run before; not to be started after.
-    digest
-        :func:`digest_of` the first arguments; attempts keep it.
     headers
         The caller's own, handed to ``self.request.headers``.
     stamps
@@ -99,7 +97,11 @@ class Message:
         Name of the schedule entry and the time it was due, for messages from EventBridge.
     when
         The entry's timing, in messages from EventBridge; see :mod:`caraway.core.occurrences`.
+    digest
+        :func:`digest_of` the first arguments; attempts keep it.
     """
+
+    sparse: ClassVar[bool] = True
 
     id: str
     task: str
@@ -112,7 +114,6 @@ class Message:
     sent_at: datetime | None = None
     eta: datetime | None = None
     expires: datetime | None = None
-    digest: str = ""
     headers: Mapping[str, Json] = field(default_factory=dict)
     stamps: Mapping[str, Json] = field(default_factory=dict)
     link: tuple[Json, ...] = field(default=(), repr=False)
@@ -134,6 +135,7 @@ class Message:
     schedule: str | None = None
     scheduled_time: datetime | None = None
     when: Mapping[str, Json] | None = None
+    digest: str = ""
 
     def __post_init__(self) -> None:
         if not self.digest:
@@ -148,13 +150,16 @@ class Message:
     def to_json(self) -> dict[str, Json]:
         """Return the envelope as JSON data, without what is at its default."""
         envelope: dict[str, Json] = {"caraway": VERSION}
-        for name, value in vars(self).items():
-            if value is None or (not value and name in _SPARSE):
+        for name, value in vars(self).items():  # without most that are: it is sparse
+            kind = type(value)
+            if kind is str:
+                envelope[name] = value
+            elif value is None or (not value and name in _SPARSE):
                 continue
-            if isinstance(value, datetime):
-                envelope[name] = value.isoformat()
+            elif kind is tuple:
+                envelope[name] = list(value)
             else:
-                envelope[name] = list(value) if isinstance(value, tuple) else value
+                envelope[name] = _text_of(value) if isinstance(value, datetime) else value
         return envelope
 
     def to_body(self) -> str:
@@ -186,6 +191,19 @@ class Message:
             for name, value in changes.items()
         }
         return replace(self, **fields)
+
+
+_told: tuple[datetime | None, str] = (None, "")
+
+
+def _text_of(time: datetime) -> str:
+    """Return a time as text; that of the last one is kept, as calls of a group have one time."""
+    global _told
+    last, text = _told
+    if last is not time:
+        text = time.isoformat()
+        _told = time, text
+    return text
 
 
 _CHANGEABLE: Final = frozenset(
