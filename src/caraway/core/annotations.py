@@ -63,12 +63,19 @@ class Typed:
         What to call the place in an error message: ``"argument user"``.
     annotation
         The annotation, resolved; ``Any`` if there is none.
+
+    Attributes
+    ----------
+    plain
+        Types of JSON whose values are what the annotation says, and go as they are.
     """
 
     def __init__(self, path: str, annotation: Any) -> None:
         self._path = path
         self._annotation = annotation
         self._fits = _native(annotation) or _nothing
+        known = PLAIN if self._fits is _anything else _scalar_types(annotation) or frozenset()
+        self.plain = known & PLAIN
 
     def to_wire(self, value: Any, serializer: Serializer | None = None) -> Json:
         """Return the value as JSON-able data, checked and coerced.
@@ -83,7 +90,7 @@ class Typed:
         EncodeError
             If something in it cannot be serialised.
         """
-        if serializer is None and type(value) in PLAIN and self._fits(value):
+        if serializer is None and type(value) in self.plain:
             return value
         write = encode if serializer is None else serializer.encode
         if self._fits(value) or self._adapter is None:

@@ -88,6 +88,8 @@ class Parameters:
             places: Iterable[Typed] = itertools.repeat(_UNTYPED)
         else:
             self._read.check(args, kwargs)
+            if serializer is None and self._read.is_plain(args, kwargs):
+                return list(args), dict(kwargs)
             places = self._read.places()
         return self._converted(Typed.to_wire, places, args, kwargs, serializer)
 
@@ -108,6 +110,8 @@ class Parameters:
             If ``read`` does not accept one.
         """
         self._read.check(args, kwargs)
+        if self._read.is_plain(args, kwargs):
+            return tuple(args), dict(kwargs)
         values, named = self._converted(Typed.from_wire, self._read.places(), args, kwargs, read)
         return tuple(values), named
 
@@ -209,6 +213,7 @@ class _Signature:
             self._add(parameter, resolve(parameter.annotation, known, f"{name}: {parameter.name}"))
         returned = resolve(signature.return_annotation, known, f"{name}: its return type")
         self.returned = Typed("result", returned)
+        self._plain = [place.plain for place in self.by_position]
         self._stub = _stub(name, parameters)
 
     def _add(self, parameter: inspect.Parameter, annotation: Any) -> None:
@@ -228,6 +233,19 @@ class _Signature:
     def places(self) -> Iterable[Typed]:
         """Return the places of positional arguments, without end."""
         return itertools.chain(self.by_position, itertools.repeat(self.other_positions))
+
+    def is_plain(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+        """Say whether arguments that fit are all the same here and on the wire, by a quick look."""
+        if len(args) > len(self._plain):
+            return False
+        for plain, value in zip(self._plain, args, strict=False):
+            if type(value) not in plain:
+                return False
+        for name, value in kwargs.items():
+            place = self.by_name.get(name)
+            if place is None or type(value) not in place.plain:
+                return False
+        return True
 
     def check(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Raise InvalidArguments, in Python's words, if the function cannot be called so."""
