@@ -13,7 +13,7 @@ from caraway.announcing import after_publish
 from caraway.core.outcomes import all_done
 from caraway.core.port import run_now
 from caraway.core.publish import AT_A_TIME
-from caraway.core.sending import send_each
+from caraway.core.sending import send_each, send_one
 from caraway.exceptions import BatchError
 
 if TYPE_CHECKING:
@@ -70,6 +70,18 @@ class Departure:
             if failure is not None:
                 raise failure
             after_publish(self.outgoing, self.args, self.kwargs)
+
+
+async def send_departure(aws: Aws, site: Site, call: Departure) -> None:
+    """Make a call durable; raises why it is not."""
+    try:
+        outcome = await send_one(aws, site, call.outgoing, call.policy)
+    except BaseException as error:
+        give_up([call], error)
+        raise
+    failure = call.end(outcome)
+    if failure is not None:
+        raise failure
 
 
 async def send_departures(

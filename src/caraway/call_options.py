@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from caraway.core.codec import encode
 from caraway.core.options import check_values
 from caraway.core.serializers import other_than_json
 from caraway.core.stamps import STAMPS
-from caraway.exceptions import ImproperlyConfigured, InvalidOption
+from caraway.exceptions import ImproperlyConfigured, InvalidOption, UnknownOption, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from caraway.base import AppBase
     from caraway.core.serializers import Serializer
     from caraway.requests.base import Json
+
+_POLICY: Final = ("max_retries", "interval_start", "interval_step", "interval_max")
 
 
 @runtime_checkable
@@ -98,6 +100,25 @@ def call_options(app: AppBase, options: Mapping[str, Any]) -> dict[str, Any]:
         if prepared.get(name) is not None:
             prepared[name] = options_to_json({name: prepared[name]})[name]
     return prepared
+
+
+def publish_policy(app: AppBase, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return how often a send is asked again, by the call's options and the app's settings.
+
+    Raises
+    ------
+    UnknownOption, InvalidOption
+        If a ``retry_policy`` names what there is not, or holds no numbers.
+    """
+    policy: Mapping[str, Any] = options.get("retry_policy") or app.conf.task_publish_retry_policy
+    for name, value in policy.items():
+        if name not in _POLICY:
+            raise UnknownOption(f"retry_policy: no {name!r}{nearest(name, _POLICY)}")
+        endless = name == "max_retries" and value is None
+        if not endless and (not isinstance(value, int | float) or value < 0):
+            raise InvalidOption(f"retry_policy: {name}={value!r}: expected a number from 0")
+    wanted = options.get("retry", app.conf.task_publish_retry)
+    return policy if wanted else {"max_retries": 0}
 
 
 def retry_options(app: AppBase, options: Mapping[str, Any]) -> dict[str, Json]:

@@ -8,21 +8,17 @@ from contextlib import ExitStack
 from contextvars import Context as ContextOfVariables
 from contextvars import copy_context
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from caraway.announcing import after_publish, before_publish, is_publish_heard
-from caraway.batches import Departure, collecting, send_departures
+from caraway.batches import Departure, collecting, send_departure
+from caraway.call_options import publish_policy
 from caraway.core.context import current
-from caraway.core.outcomes import all_done
 from caraway.core.port import run_now
 from caraway.core.trail import of_task
 from caraway.core.workflow import NOWHERE, Place
-from caraway.describing import Describing, describe_call
-from caraway.exceptions import (
-    InvalidOption,
-    UnknownOption,
-    nearest,
-)
+from caraway.describing import describe_call, describing
+from caraway.exceptions import InvalidOption
 from caraway.middleware import Publication
 from caraway.result import AsyncResult, EagerResult
 from caraway.running import Runnable
@@ -32,8 +28,6 @@ if TYPE_CHECKING:
 
     from caraway.base import AppBase
     from caraway.core.publish import Outgoing
-
-_POLICY: Final = ("max_retries", "interval_start", "interval_step", "interval_max")
 
 
 def send_call(
@@ -49,7 +43,7 @@ def send_call(
         batch.make_room()
     call = departure(app, task, args, kwargs, options, app.aws.now())
     if batch is None or not batch.put([call]):
-        all_done(run_now(send_departures(app.aws, app.site, [call])))
+        run_now(send_departure(app.aws, app.site, call))
     return _result(app, task, call.outgoing)
 
 
@@ -66,7 +60,7 @@ async def asend_call(
         await batch.amake_room()
     call = departure(app, task, args, kwargs, options, aws.now())
     if batch is None or not batch.put([call]):
-        all_done(await send_departures(aws, app.site, [call]))
+        await send_departure(aws, app.site, call)
     return _result(app, task, call.outgoing)
 
 
@@ -118,12 +112,23 @@ def departure(
     now: datetime,
     place: Place = NOWHERE,
 ) -> Departure:
-    """Describe a call that is to be sent, inside the middleware around it."""
+    """Describe a call that is to be sent, inside the middleware around it.
+
+    ``options`` are those of the call, over the task's own.
+    """
     if not is_surrounded(app):
-        outgoing = describe_call(app, task, args, kwargs, options, now, place)
-        return Departure(outgoing, args, kwargs, publish_policy(app, options))
+        describes = describing(app, task, args, kwargs, options)
+        outgoing = describes(args, kwargs, now, place=place)
+        return Departure(outgoing, args, kwargs, describes.policy)
+    options = _whole(task, options, args, kwargs)
     call, context = publication(task, args, kwargs, options), copy_context()
     return context.run(_departure, context, app, call, options, now, place)
+
+
+def _whole(
+    task: Runnable | str, options: Mapping[str, Any], args: Any, kwargs: Any
+) -> Mapping[str, Any]:
+    return task.options_of_call(options, args, kwargs) if isinstance(task, Runnable) else options
 
 
 class Made(NamedTuple):
@@ -147,17 +152,14 @@ def departures_alike(
     The options are looked at once, unless somebody may make others of them for each call. ``task``
     is its name where its code is not here.
     """
-    is_known = isinstance(task, Runnable)
-    if is_surrounded(app) or (is_known and callable(task.message_group_id)):
+    if is_surrounded(app) or (isinstance(task, Runnable) and task.own_options is None):
         for args, kwargs, id, place in several:
-            own = {**options, "task_id": id}
-            own = task.options_of_call(own, args, kwargs) if is_known else own
-            yield departure(app, task, args, kwargs, own, now, place)
+            yield departure(app, task, args, kwargs, {**options, "task_id": id}, now, place)
         return
-    options = task.options_of_call(options) if is_known else options
-    describing, policy = Describing(app, task, options, now), publish_policy(app, options)
+    describes = describing(app, task, None, None, options)
     for args, kwargs, id, place in several:
-        yield Departure(describing(args, kwargs, id=id, place=place), args, kwargs, policy)
+        outgoing = describes(args, kwargs, now, id=id, place=place)
+        yield Departure(outgoing, args, kwargs, describes.policy)
 
 
 def _departure(
@@ -215,6 +217,7 @@ def run_eagerly(
     from caraway import eager  # here: a producer needs no executor
 
     now = datetime.now(timezone.utc)
+    options = _whole(task, options, args, kwargs)
     call = publication(task, args, kwargs, options)
     with app.onion.around_publish(call):
         outgoing, _ = prepared(app, call, options, now)
@@ -225,16 +228,3 @@ def run_eagerly(
     if app.conf.task_eager_propagates if throw is None else throw:
         result.maybe_throw()
     return result
-
-
-def publish_policy(app: AppBase, options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return how often a send is asked again, by the call's options and the app's settings."""
-    policy: Mapping[str, Any] = options.get("retry_policy") or app.conf.task_publish_retry_policy
-    for name, value in policy.items():
-        if name not in _POLICY:
-            raise UnknownOption(f"retry_policy: no {name!r}{nearest(name, _POLICY)}")
-        endless = name == "max_retries" and value is None
-        if not endless and (not isinstance(value, int | float) or value < 0):
-            raise InvalidOption(f"retry_policy: {name}={value!r}: expected a number from 0")
-    wanted = options.get("retry", app.conf.task_publish_retry)
-    return policy if wanted else {"max_retries": 0}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from caraway.call_options import call_options, serializer_of
+from caraway.call_options import call_options, publish_policy, serializer_of
 from caraway.core.arguments import untyped_to_wire
 from caraway.core.context import current
 from caraway.core.ids import new_id
@@ -16,6 +16,8 @@ from caraway.core.terms import terms_of
 from caraway.core.workflow import NOWHERE, Place
 from caraway.exceptions import EncodeError, InvalidArguments, InvalidOption
 from caraway.running import Runnable
+
+_SEVERAL = (list, tuple)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -35,7 +37,26 @@ def describe_call(
     place: Place = NOWHERE,
 ) -> Outgoing:
     """Decide everything about a call, and send nothing."""
-    return Describing(app, task, options, now)(args, kwargs, place=place)
+    return Describing(app, task, options)(args, kwargs, now, place=place)
+
+
+def describing(
+    app: AppBase, task: Runnable | str, args: Any, kwargs: Any, options: Mapping[str, Any]
+) -> Describing:
+    """Return what describes a call with these options over the task's own.
+
+    That of calls without options is kept, for as long as the settings and the task stay as they
+    are.
+    """
+    if not isinstance(task, Runnable):
+        return Describing(app, task, options)
+    own = None if options else task.own_options
+    if own is None:
+        return Describing(app, task, task.options_of_call(options, args, kwargs))
+    kept: tuple[Any, Describing] | None = task.plain_calls
+    if kept is None or kept[0] != own or kept[1].site is not app.site:
+        kept = task.plain_calls = own, Describing(app, task, task.options_of_call({}))
+    return kept[1]
 
 
 class Describing:
@@ -46,17 +67,22 @@ class Describing:
     task
         The task, or its name where its code is not here.
     options
-        What ``apply_async`` takes.
+        What ``apply_async`` takes, with the task's own options.
+
+    Attributes
+    ----------
+    site
+        Where the app's things were when the options were looked at.
+    policy
+        How often a send is asked again.
 
     Raises
     ------
-    UnknownOption, InvalidOption
-        If one does not exist, or holds what it cannot.
+    UnknownOption, InvalidOption, QueueNotFound
+        If an option does not exist, or holds what it cannot.
     """
 
-    def __init__(
-        self, app: AppBase, task: Runnable | str, options: Mapping[str, Any], now: datetime
-    ) -> None:
+    def __init__(self, app: AppBase, task: Runnable | str, options: Mapping[str, Any]) -> None:
         if not isinstance(task, str | Runnable):
             raise InvalidOption(f"task={task!r:.80}: expected a task's name")
         self._name, self._to_wire = (
@@ -64,16 +90,25 @@ class Describing:
             if isinstance(task, str)
             else (task.name, task.parameters.to_wire)
         )
-        self._site = app.site
+        self.site = app.site
         self._serializer = serializer_of(app, options)
         if self._serializer is not None:
             options = {**options, "serializer": self._serializer.name}
-        self._terms = terms_of(self._name, call_options(app, options), now, self._site.compression)
+        self._terms = terms_of(
+            self._name, call_options(app, options), self.site.router, self.site.compression
+        )
+        self.policy = publish_policy(app, options)
 
     def __call__(
-        self, args: Any, kwargs: Any, *, id: str | None = None, place: Place = NOWHERE
+        self,
+        args: Any,
+        kwargs: Any,
+        now: datetime,
+        *,
+        id: str | None = None,
+        place: Place = NOWHERE,
     ) -> Outgoing:
-        """Decide everything about a call, and send nothing.
+        """Decide everything about a call that is made now, and send nothing.
 
         Parameters
         ----------
@@ -81,7 +116,7 @@ class Describing:
             The task's id; None: the one that the options name, or a new one.
         """
         args = () if args is None else args
-        if not isinstance(args, list | tuple):
+        if not isinstance(args, _SEVERAL):
             raise InvalidOption(f"args={args!r}: expected a tuple or a list of arguments")
         if not isinstance(kwargs, Mapping):
             raise InvalidOption(f"kwargs={kwargs!r}: expected a dict of arguments by name")
@@ -89,11 +124,12 @@ class Describing:
         context = current.get()
         running = context.running() if context is not None else None
         return describe_on(
-            self._site,
+            self.site,
             self._terms,
             *wire,
+            now=now,
             id=id or self._terms.options.get("task_id"),
-            new_id=context.child_id if context is not None else lambda _digest: new_id(),
+            new_id=context.child_id if context is not None else _any_id,
             parent=running.message if running is not None else None,
             digest=None if self._serializer is None else self._digest(args, kwargs, wire),
             place=place,
@@ -108,3 +144,7 @@ class Describing:
         with suppress(EncodeError, InvalidArguments):
             wire = self._to_wire(args, kwargs)
         return digest_of(self._name, *wire)
+
+
+def _any_id(_digest: str) -> str:
+    return new_id()

@@ -67,6 +67,9 @@ class Runnable:
     retry_backoff_max: float = 600
     retry_jitter: bool = True
     retry_kwargs: Mapping[str, Any] = {}
+    plain_calls: Any = None
+    """What describes its calls without options, and the options of its own that it is of; kept by
+    :mod:`caraway.describing`."""
 
     if not TYPE_CHECKING:
 
@@ -85,6 +88,20 @@ class Runnable:
     def parameters(self) -> Parameters:
         """The function's parameters: what checks and rebuilds arguments."""
         return Parameters(self.run, name=self.name, typing=self.typing)
+
+    @property
+    def own_options(self) -> Any:
+        """Its own options that are those of its calls; None where these differ by arguments."""
+        return ()
+
+    def options_of_call(
+        self,
+        options: Mapping[str, Any],
+        args: Any = None,  # noqa: ARG002 - they may have a say
+        kwargs: Any = None,  # noqa: ARG002
+    ) -> dict[str, Any]:
+        """Return the options of a call over its own; without arguments, of a signature."""
+        return dict(options)
 
     @cached_property
     def is_async(self) -> bool:

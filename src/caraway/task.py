@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextvars import ContextVar
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, ParamSpec, TypeVar
 
 from caraway import calls
@@ -33,6 +34,7 @@ _OF_EACH_CALL: Final = (
     "compression",
 )
 """Options of a task that are also those of its calls."""
+_own: Final = attrgetter("message_group_id", *_OF_EACH_CALL)
 _entering: ContextVar[Context | None] = ContextVar("caraway_entering", default=None)
 """The request whose task is about to be called by its worker, through a ``__call__`` of its own."""
 
@@ -220,9 +222,7 @@ class Task(Inside, Generic[P, R]):
         OperationalError
             If AWS did not take the message.
         """
-        sent: Result[R] = calls.send_call(
-            self.app, self, args, kwargs or {}, self.options_of_call(options, args, kwargs)
-        )
+        sent: Result[R] = calls.send_call(self.app, self, args, kwargs or {}, options)
         return sent
 
     async def aapply_async(
@@ -232,9 +232,7 @@ class Task(Inside, Generic[P, R]):
         **options: Any,
     ) -> Result[R]:
         """Send the task with options, from asynchronous code."""
-        sent: Result[R] = await calls.asend_call(
-            self.app, self, args, kwargs or {}, self.options_of_call(options, args, kwargs)
-        )
+        sent: Result[R] = await calls.asend_call(self.app, self, args, kwargs or {}, options)
         return sent
 
     def apply(
@@ -252,10 +250,14 @@ class Task(Inside, Generic[P, R]):
         throw
             Raise what the task raises; None is the setting ``task_eager_propagates``.
         """
-        ran: EagerResult[R] = calls.run_eagerly(
-            self.app, self, args, kwargs or {}, self.options_of_call(options, args, kwargs), throw
-        )
+        ran: EagerResult[R] = calls.run_eagerly(self.app, self, args, kwargs or {}, options, throw)
         return ran
+
+    @property
+    def own_options(self) -> Any:
+        """Its own options that are those of its calls; None where these differ by arguments."""
+        own = _own(self)
+        return None if callable(own[0]) else own
 
     def options_of_call(
         self, options: Mapping[str, Any], args: Any = None, kwargs: Any = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +13,7 @@ from caraway.exceptions import InvalidOption
 from tests.yard import Yard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from caraway import Publication, Signature
 
@@ -94,3 +95,77 @@ def test_a_member_whose_option_cannot_be_is_refused_wherever_it_stands(place: in
     with pytest.raises(InvalidOption, match="time_limit=-1"):
         group(several).delay()
     assert not yard.aws.bodies("default")
+
+
+def sent_by_a_plain_call(yard: Yard) -> dict[str, Any]:
+    """Return the message of a call without options, and the name of its queue."""
+    id = yard.ident.delay(1).id
+    names = ("default", "other", "fourth")
+    found = [
+        {"queue": name, **json.loads(body)} for name in names for body in yard.aws.bodies(name)
+    ]
+    (sent,) = [each for each in found if each["id"] == id]
+    return sent
+
+
+CHANGES: dict[str, tuple[Callable[[Yard], object], str, object]] = {
+    "its queue": (lambda yard: setattr(yard.ident, "queue", "other"), "queue", "other"),
+    "the default queue": (
+        lambda yard: yard.app.conf.update(task_default_queue="fourth"),
+        "queue",
+        "fourth",
+    ),
+    "a route": (
+        lambda yard: yard.app.conf.update(task_routes={"ident": "other"}),
+        "queue",
+        "other",
+    ),
+    "its time limit": (lambda yard: setattr(yard.ident, "time_limit", 5), "time_limit", 5),
+    "the time limit": (
+        lambda yard: yard.app.conf.update(task_time_limit=7),
+        "time_limit",
+        7,
+    ),
+    "its message group": (
+        lambda yard: setattr(yard.ident, "message_group_id", "acme"),
+        "group_id",
+        "acme",
+    ),
+    "a message group of each": (
+        lambda yard: setattr(yard.ident, "message_group_id", lambda x: f"number-{x}"),
+        "group_id",
+        "number-1",
+    ),
+    "a middleware": (
+        lambda yard: yard.app.add_middleware(Heading()),
+        "headers",
+        {"trace": "a"},
+    ),
+}
+
+
+class Heading(Middleware):
+    def publish(self, publication: Publication) -> Iterator[None]:
+        publication.headers["trace"] = "a"
+        yield
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_plain_call_goes_by_what_is_said_when_it_is_made(change: str) -> None:
+    yard = Yard()
+    yard.app.conf.task_queues = [Queue("default"), Queue("other"), Queue("fourth")]
+    make, name, value = CHANGES[change]
+    before = sent_by_a_plain_call(yard)
+    assert before.get(name) != value
+    make(yard)
+    assert sent_by_a_plain_call(yard)[name] == value
+
+
+def test_a_plain_call_expires_from_when_it_is_made() -> None:
+    yard = Yard()
+    yard.ident.expires = 60
+    for _ in range(2):
+        body = sent_by_a_plain_call(yard)
+        lives = datetime.fromisoformat(body["expires"]) - datetime.fromisoformat(body["sent_at"])
+        assert lives == timedelta(seconds=60)
+        yard.aws.pass_time(1)

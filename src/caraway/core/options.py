@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
 from math import ceil, inf
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from caraway.core.fields import NAME_LIMIT, is_name, read_time, signature_fault
 from caraway.core.record import HORIZON_S
@@ -16,6 +16,9 @@ from caraway.exceptions import InvalidMessage, InvalidOption, UnknownOption, nea
 if TYPE_CHECKING:
     from caraway.core.routing import Queue
     from caraway.requests.base import Json
+
+When: TypeAlias = "datetime | timedelta | None"
+"""A point in time, or the time from when a call is made."""
 
 OPTIONS: Final = frozenset(
     {
@@ -132,18 +135,35 @@ def time_of(value: Any, what: str) -> datetime | None:
             )
 
 
-def after(now: datetime, value: Any, what: str) -> datetime:
-    """Return the time that lies a number of seconds, or a timedelta, after now."""
+def span_of(value: Any, what: str) -> timedelta:
+    """Return a time from now as a timedelta, from a number of seconds or from one."""
     if isinstance(value, bool) or not isinstance(value, int | float | timedelta):
         raise InvalidOption(f"{what}={value!r}: expected seconds, not {type(value).__qualname__}")
     try:
-        return now + (value if isinstance(value, timedelta) else timedelta(seconds=value))
+        return value if isinstance(value, timedelta) else timedelta(seconds=value)
     except (ValueError, OverflowError) as error:
         raise InvalidOption(f"{what}={value!r} seconds are not within a calendar") from error
 
 
-def due_time(options: Mapping[str, Any], now: datetime) -> datetime | None:
-    """Return when a call is due, from its ``countdown`` (seconds) or ``eta``.
+def point(when: When, now: datetime, what: str) -> datetime | None:
+    """Return a time from now as the point in time that it is for a call made now.
+
+    Raises
+    ------
+    InvalidOption
+        If no calendar has it.
+    """
+    if not isinstance(when, timedelta):
+        return when
+    try:
+        return now + when
+    except OverflowError as error:
+        said = f"{what}={when.total_seconds()!r} seconds are not within a calendar"
+        raise InvalidOption(said) from error
+
+
+def due(options: Mapping[str, Any]) -> When:
+    """Return when calls are due, from their ``countdown`` (seconds) or ``eta``.
 
     Raises
     ------
@@ -154,7 +174,12 @@ def due_time(options: Mapping[str, Any], now: datetime) -> datetime | None:
         return time_of(options.get("eta"), "eta")
     if options.get("eta") is not None:
         raise InvalidOption("give countdown or eta, not both")
-    return after(now, options["countdown"], "countdown")
+    return span_of(options["countdown"], "countdown")
+
+
+def due_time(options: Mapping[str, Any], now: datetime) -> datetime | None:
+    """Return when a call that is made now is due; as :func:`due`."""
+    return point(due(options), now, "countdown")
 
 
 def delay_for(eta: datetime | None, queue: Queue, now: datetime) -> int:

@@ -137,12 +137,13 @@ def describe(
     UnknownOption, InvalidOption, QueueNotFound
         If the call cannot work; nothing has been sent then.
     """
-    terms = terms_of(task, options, now, site.compression)
+    terms = terms_of(task, options, site.router, site.compression)
     return describe_on(
         site,
         terms,
         args,
         kwargs,
+        now=now,
         id=terms.options.get("task_id"),
         new_id=new_id,
         parent=parent,
@@ -158,6 +159,7 @@ def describe_on(
     args: Sequence[Json],
     kwargs: Mapping[str, Json],
     *,
+    now: datetime,
     id: str | None,
     new_id: Callable[[str], str],
     parent: Message | None = None,
@@ -172,13 +174,14 @@ def describe_on(
     id
         The task's id, where the options name it or it is derived.
     """
-    task, options = terms.task, terms.options
-    if id is not None:
-        options = {**options, "task_id": id}
-    queue = site.router.route(task, args, kwargs, options)
-    eta, sent_at = terms.eta, terms.fields["sent_at"]
+    task, options, queue = terms.task, terms.options, terms.queue
+    if queue is None:
+        asked = options if id is None else {**options, "task_id": id}
+        queue = site.router.route(task, args, kwargs, asked)
+    times = terms.times(now)
+    eta = times.get("eta")
     if place.chord is not None or values is not None:
-        check_within_horizon(eta, sent_at)
+        check_within_horizon(eta, now)
     group_id = options.get("message_group_id")
     if group_id is None and queue.fifo:  # what a task of a group leads to stays in the group
         group_id = (parent.group_id if parent else None) or DEFAULT_GROUP
@@ -199,12 +202,13 @@ def describe_on(
         added=place.added,
         values=values,
         group_id=group_id,
+        **times,
         **terms.fields,
     )
     return Outgoing(
         message,
         queue,
-        delay_for(eta, queue, sent_at),
+        delay_for(eta, queue, now),
         deduplication_id(options.get("message_deduplication_id"), queue),
     )
 

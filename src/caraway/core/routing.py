@@ -267,6 +267,22 @@ class Router:
             )
         return found
 
+    def queue_of_all(self, name: str, options: Mapping[str, Any]) -> Queue | None:
+        """Return the queue of every call of a task with these options, as :meth:`route` would.
+
+        None where it takes more than the name: for a router function, or for a map.
+        """
+        if name in (MAP, STARMAP):
+            return None
+        chosen = _asked_for(options.get("queue"))
+        for rule in self._rules:
+            if chosen is not None:
+                break
+            if callable(rule.target) and rule.matches(name):
+                return None
+            chosen = rule.queue(name, (), {}, options)
+        return self.queue(chosen if chosen is not None else self.default)
+
     def route(
         self,
         name: str,

@@ -100,6 +100,22 @@ async def send(aws: Aws, site: Site, outgoing: Outgoing) -> None:
     await send_all(aws, [await request_to_send(aws, site, outgoing)])
 
 
+async def send_one(
+    aws: Aws, site: Site, outgoing: Outgoing, policy: Mapping[str, Any]
+) -> Exception | None:
+    """Make a message durable as :func:`send_each` does, with less around it: most come alone."""
+    try:
+        request = await request_to_send(aws, site, outgoing)
+        if isinstance(request, SendMessage):
+            await aws.perform(request)
+            return None
+        (outcome,) = await _performed(aws, [request])
+    except CarawayError as error:
+        outcome = error
+    (left,) = await _again(aws, site, [outgoing], policy, [outcome])
+    return left
+
+
 async def send_all(aws: Aws, requests: Sequence[Sending]) -> None:
     """Make several messages durable, in batches; raises the first failure."""
     all_done(await _performed(aws, requests))
@@ -116,7 +132,17 @@ async def send_each(
     (0 s), ``interval_step`` (0.2 s) and ``interval_max`` (0.2 s), on top of the SDK's own retries.
     Those that were taken are not sent again.
     """
-    outcomes = await _send_some(aws, site, outgoings)
+    return await _again(aws, site, outgoings, policy, await _send_some(aws, site, outgoings))
+
+
+async def _again(
+    aws: Aws,
+    site: Site,
+    outgoings: Sequence[Outgoing],
+    policy: Mapping[str, Any],
+    outcomes: list[str | Exception],
+) -> list[Exception | None]:
+    """Send again what did not pass, as often as the policy says; return what is left of each."""
     tried, wait_s = 0, float(policy.get("interval_start", 0))
     while left := [place for place, each in enumerate(outcomes) if isinstance(each, _PASSING)]:
         limit = policy.get("max_retries", 3)

@@ -6,13 +6,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from caraway.core.options import (
-    after,
     by_our_names,
     check_options,
     check_values,
-    due_time,
+    due,
     known_compression,
+    point,
     signatures,
+    span_of,
     time_of,
 )
 from caraway.core.serializers import JSON
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from caraway.core.options import When
+    from caraway.core.routing import Queue, Router
+
 _AS_GIVEN: Final = frozenset(
     {"headers", "ignore_result", "soft_time_limit", "stamps", "time_limit"}
 )
@@ -30,7 +34,7 @@ _AS_GIVEN: Final = frozenset(
 
 @dataclass(frozen=True)
 class Terms:
-    """What the options of calls say at a time.
+    """What the options of calls say, whenever these are made.
 
     Attributes
     ----------
@@ -40,21 +44,37 @@ class Terms:
         The options themselves, by our names.
     fields
         Those fields of a message that follow from them alone, where they are not at their defaults.
+    queue
+        Where the calls go; None where a router function looks at each of them.
+    due, expires
+        When they are due, and when it is too late for them.
     """
 
     task: str
     options: Mapping[str, Any]
     fields: Mapping[str, Any]
+    queue: Queue | None
+    due: When
+    expires: When
 
-    @property
-    def eta(self) -> datetime | None:
-        """When the calls are due."""
-        eta: datetime | None = self.fields.get("eta")
-        return eta
+    def times(self, now: datetime) -> dict[str, Any]:
+        """Return the fields of a message that is sent now: ``sent_at``, ``eta`` and ``expires``.
+
+        Raises
+        ------
+        InvalidOption
+            If no calendar has one of them.
+        """
+        times: dict[str, Any] = {"sent_at": now}
+        if (eta := point(self.due, now, "countdown")) is not None:
+            times["eta"] = eta
+        if (expires := point(self.expires, now, "expires")) is not None:
+            times["expires"] = expires
+        return times
 
 
 def terms_of(
-    task: str, options: Mapping[str, Any], now: datetime, compression: str | None = None
+    task: str, options: Mapping[str, Any], router: Router, compression: str | None = None
 ) -> Terms:
     """Return what options say, checked.
 
@@ -67,7 +87,7 @@ def terms_of(
 
     Raises
     ------
-    UnknownOption, InvalidOption
+    UnknownOption, InvalidOption, QueueNotFound
         If one does not exist, or holds what it cannot.
     """
     check_options(options)
@@ -76,14 +96,9 @@ def terms_of(
     fields = {
         name: value for name, value in options.items() if name in _AS_GIVEN and value is not None
     }
-    fields["sent_at"] = now
-    if (eta := due_time(options, now)) is not None:
-        fields["eta"] = eta
     expires = options.get("expires")
-    if isinstance(expires, int | float | timedelta):
-        expires = after(now, expires, "expires")
-    if expires is not None:
-        fields["expires"] = time_of(expires, "expires")
+    is_span = isinstance(expires, int | float | timedelta)
+    expires = span_of(expires, "expires") if is_span else time_of(expires, "expires")
     for name in ("link", "link_error"):
         if (links := options.get(name)) is not None:
             fields[name] = signatures(links, name)
@@ -91,4 +106,5 @@ def terms_of(
         fields["serializer"] = options["serializer"]
     if wanted := options.get("compression") or compression:
         fields["compression"] = known_compression(wanted)
-    return Terms(task, options, fields)
+    queue = router.queue_of_all(task, options)
+    return Terms(task, options, fields, queue, due(options), expires)
