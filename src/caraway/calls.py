@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from contextvars import Context as ContextOfVariables
 from contextvars import copy_context
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from caraway.announcing import after_publish, before_publish, is_publish_heard
 from caraway.batches import Departure, collecting, send_departure
@@ -131,26 +131,23 @@ def _whole(
     return task.options_of_call(options, args, kwargs) if isinstance(task, Runnable) else options
 
 
-class Made(NamedTuple):
-    """A call as a workflow makes it: its arguments, its id, and where it stands."""
-
-    args: Sequence[Any]
-    kwargs: Mapping[str, Any]
-    id: str | None
-    place: Place
-
-
 def departures_alike(
     app: AppBase,
     task: Any,
     options: Mapping[str, Any],
-    several: Iterable[Made],
+    several: Iterable[tuple[Sequence[Any], Mapping[str, Any], str | None, Place]],
     now: datetime,
 ) -> Iterator[Departure]:
     """Describe calls of a task that have the same options, one after the other.
 
-    The options are looked at once, unless somebody may make others of them for each call. ``task``
-    is its name where its code is not here.
+    The options are looked at once, unless somebody may make others of them for each call.
+
+    Parameters
+    ----------
+    task
+        Its name where its code is not here.
+    several
+        Of each call its arguments, those by name, its id, and where it stands in its workflow.
     """
     if is_surrounded(app) or (isinstance(task, Runnable) and task.own_options is None):
         for args, kwargs, id, place in several:

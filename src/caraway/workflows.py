@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from caraway.batches import Ahead, Departure, collecting, give_up, send_departures
-from caraway.calls import Made, departures_alike
+from caraway.calls import departures_alike
 from caraway.canvas import Canvas
 from caraway.core.context import current
 from caraway.core.ids import new_id
@@ -271,7 +271,7 @@ def departures(app: AppBase, calls: Iterable[Placed], now: datetime) -> list[Dep
     try:
         for (task, options), several in groupby(calls, key=_what_is_called):
             made = (
-                Made(call.what.whole_args(call.prepended), {**call.what.kwargs}, call.id, place)
+                (call.what.whole_args(call.prepended), {**call.what.kwargs}, call.id, place)
                 for call, place in several
             )
             for each in departures_alike(app, app.tasks.get(task, task), options, made, now):

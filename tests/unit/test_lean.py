@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import pytest
 
-from caraway.lean import dataclass
+from caraway.lean import dataclass, made
 
 T = TypeVar("T")
 
@@ -55,6 +55,7 @@ class Sparse:
     x: int
     y: int | None = None
     z: int | None = 0
+    names: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -179,13 +180,22 @@ def test_the_standard_library_takes_it_for_one_of_its_own() -> None:
 
 def test_a_sparse_one_does_not_hold_its_defaults() -> None:
     sparse = Sparse(1)
-    assert vars(sparse) == {"x": 1}
+    assert vars(sparse) == {"x": 1, "names": []}
     assert (sparse.x, sparse.y, sparse.z) == (1, None, 0)
-    assert vars(Sparse(1, y=2, z=None)) == {"x": 1, "y": 2, "z": None}
+    assert vars(Sparse(1, 2, None, ["a"])) == {"x": 1, "y": 2, "z": None, "names": ["a"]}
     assert sparse == Sparse(1, None, 0) == pickle.loads(pickle.dumps(sparse))
     assert sparse != Sparse(1, 0)
     assert replace(Sparse(1, 2), y=None) == sparse
-    assert repr(sparse) == "Sparse(x=1, y=None, z=0)"
+    assert repr(sparse) == "Sparse(x=1, y=None, z=0, names=[])"
+
+
+def test_a_sparse_one_can_be_made_of_its_fields() -> None:
+    made_of_fields = made(Sparse, {"x": 1, "names": ["a"]})
+    assert made_of_fields == Sparse(1, names=["a"])
+    assert (made_of_fields.y, made_of_fields.z) == (None, 0)
+    assert replace(made_of_fields, z=5) == Sparse(1, z=5, names=["a"])
+    with pytest.raises(FrozenInstanceError):
+        made_of_fields.x = 2  # type: ignore[misc]
 
 
 def test_other_dataclasses_are_the_standard_librarys() -> None:

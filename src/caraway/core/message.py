@@ -16,7 +16,7 @@ from caraway.core.envelope import VERSION
 from caraway.core.fields import READERS, is_place
 from caraway.core.ids import occurrence_id
 from caraway.exceptions import EncodeError, InvalidMessage
-from caraway.lean import dataclass
+from caraway.lean import dataclass, made
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -248,10 +248,15 @@ def read_message(envelope: Mapping[str, Json]) -> Message:
         fields["id"] = _occurrence_id(fields)
     if "chord" in fields and not is_place(fields):
         raise InvalidMessage("chord: the message names no place in its group")
-    try:
-        return Message(**fields)
-    except EncodeError as error:
-        raise InvalidMessage(f"the arguments have no digest: {error}") from error
+    fields.setdefault("kwargs", {})
+    fields.setdefault("headers", {})
+    fields.setdefault("stamps", {})
+    if not fields.get("digest"):
+        try:
+            fields["digest"] = digest_of(fields["task"], fields.get("args", ()), fields["kwargs"])
+        except EncodeError as error:
+            raise InvalidMessage(f"the arguments have no digest: {error}") from error
+    return made(Message, fields)
 
 
 def _occurrence_id(fields: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ from caraway.core.serializers import Contents
 from caraway.core.terms import terms_of
 from caraway.core.transitions import Records
 from caraway.core.workflow import NOWHERE, Call, Place, Values
-from caraway.lean import dataclass
+from caraway.lean import dataclass, made
 from caraway.requests.sqs import DELAY_LIMIT_S
 
 if TYPE_CHECKING:
@@ -187,30 +187,36 @@ def describe_on(
         group_id = (parent.group_id if parent else None) or DEFAULT_GROUP
     digest = digest or digest_of(task, args, kwargs)
     id = id or new_id(digest)
-    message = Message(
-        id=id,
-        task=task,
-        args=tuple(args),
-        kwargs=dict(kwargs),
-        root_id=(parent.root_id or parent.id) if parent else id,
-        parent_id=parent.id if parent else None,
-        digest=digest,
-        chain=signatures(place.chain, "chain"),
-        group=place.group,
-        group_index=place.group_index,
-        chord=place.chord,
-        added=place.added,
-        values=values,
-        group_id=group_id,
+    fields = {
+        "id": id,
+        "task": task,
+        "args": tuple(args),
+        "kwargs": dict(kwargs),
+        "root_id": (parent.root_id or parent.id) if parent else id,
+        "parent_id": parent.id if parent else None,
+        "headers": {},
+        "stamps": {},
+        "values": values,
+        "group_id": group_id,
         **times,
         **terms.fields,
-    )
+        **_fields_of(place),
+        "digest": digest,
+    }
+    message = made(Message, fields)
     return Outgoing(
         message,
         queue,
         delay_for(eta, queue, now),
         deduplication_id(options.get("message_deduplication_id"), queue),
     )
+
+
+def _fields_of(place: Place) -> Mapping[str, Any]:
+    """Return the fields of a message that say where its task stands."""
+    if place is NOWHERE:
+        return {}
+    return {**vars(place), "chain": signatures(place.chain, "chain")}
 
 
 def from_call(

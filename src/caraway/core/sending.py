@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import sha256
 from math import ceil
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -32,12 +33,13 @@ if TYPE_CHECKING:
 Sending: TypeAlias = "SendMessage | CreateSchedule"
 """What makes a message durable."""
 
+_url_of: Final = lru_cache(1_000)(GetQueueUrl)
 _PASSING: Final = (EndpointUnreachable, Throttled)
 
 
 async def queue_url(aws: Aws, site: Site, queue: Queue) -> str:
     """Return a queue's address; a port asks AWS once per queue."""
-    return await aws.perform(GetQueueUrl(queue.sqs_name(site.queue_prefix)))
+    return await aws.perform(_url_of(queue.sqs_name(site.queue_prefix)))
 
 
 async def request_to_send(aws: Aws, site: Site, outgoing: Outgoing) -> Sending:
