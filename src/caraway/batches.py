@@ -53,6 +53,8 @@ class Departure:
 
     def end(self, failure: BaseException | None = None) -> Exception | None:
         """Tell signals and middleware what came of it; return its failure, or theirs."""
+        if self.around is None and isinstance(failure, Exception):
+            return failure  # not raised, and noted in its traceback, for each call that shares it
         try:
             if self.around is not None:
                 middleware, context = self.around

@@ -89,9 +89,11 @@ def publication(
 ) -> Publication:
     """Return a call as middleware sees it; the caller's own options stay as they are."""
     changed = dict(options)
-    for name in ("headers", "stamps"):
-        if isinstance(held := changed.get(name), Mapping):
+    for name, held in options.items():
+        if isinstance(held, Mapping):
             changed[name] = dict(held)
+        elif isinstance(held, list):  # links
+            changed[name] = list(held)
     name, known = (task, None) if isinstance(task, str) else (getattr(task, "name", ""), task)
     context = current.get()
     request = context.running() if context is not None else None

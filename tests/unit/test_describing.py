@@ -169,3 +169,22 @@ def test_a_plain_call_expires_from_when_it_is_made() -> None:
         lives = datetime.fromisoformat(body["expires"]) - datetime.fromisoformat(body["sent_at"])
         assert lives == timedelta(seconds=60)
         yard.aws.pass_time(1)
+
+
+def test_what_a_middleware_links_to_a_call_is_linked_to_no_other() -> None:
+    yard = Yard()
+
+    class Linking(Middleware):
+        def publish(self, publication: Publication) -> Iterator[None]:
+            publication.options["link"].append(yard.add.s(publication.args[0]).to_dict())
+            yield
+
+    yard.app.add_middleware(Linking())
+    links = [yard.ident.s()]
+    group(yard.ident.s(n).set(link=links) for n in range(3)).delay()
+    yard.ident.apply_async((3,), link=links)
+    bodies = list(map(json.loads, yard.aws.bodies("default")))
+    assert [[each["args"] for each in body["link"]] for body in bodies] == [
+        [[], [n]] for n in range(4)
+    ]
+    assert len(links) == 1

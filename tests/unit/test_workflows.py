@@ -226,6 +226,17 @@ def test_nothing_is_sent_behind_calls_of_a_group_that_have_failed() -> None:
     assert told == [5, *range(AT_A_TIME, 2 * AT_A_TIME)]
 
 
+def test_a_failure_that_all_calls_share_is_raised_once() -> None:
+    def raised_for(calls: int) -> list[str]:
+        yard = Yard()
+        yard.aws.fate = lambda _request: "fail"
+        with pytest.raises(EndpointUnreachable) as raised:
+            group(yard.ident.s(n) for n in range(calls)).apply_async(retry=False)
+        return [each.name for each in raised.traceback]
+
+    assert raised_for(90) == raised_for(2)
+
+
 def test_a_generator_that_fails_takes_back_nothing_of_what_it_gave() -> None:
     yard = Yard()
 
