@@ -24,7 +24,7 @@ from caraway.result import AsyncResult, EagerResult
 from caraway.running import Runnable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from caraway.base import AppBase
     from caraway.core.publish import Outgoing
@@ -138,7 +138,7 @@ def departures_alike(
     task: Any,
     options: Mapping[str, Any],
     several: Iterable[tuple[Sequence[Any], Mapping[str, Any], str | None, Place]],
-    now: datetime,
+    now: Callable[[], datetime],
 ) -> Iterator[Departure]:
     """Describe calls of a task that have the same options, one after the other.
 
@@ -150,14 +150,16 @@ def departures_alike(
         Its name where its code is not here.
     several
         Of each call its arguments, those by name, its id, and where it stands in its workflow.
+    now
+        Tells the time at which each is made.
     """
     if is_surrounded(app) or (isinstance(task, Runnable) and task.own_options is None):
         for args, kwargs, id, place in several:
-            yield departure(app, task, args, kwargs, {**options, "task_id": id}, now, place)
+            yield departure(app, task, args, kwargs, {**options, "task_id": id}, now(), place)
         return
     describes = describing(app, task, None, None, options)
     for args, kwargs, id, place in several:
-        outgoing = describes(args, kwargs, now, id=id, place=place)
+        outgoing = describes(args, kwargs, now(), id=id, place=place)
         yield Departure(outgoing, args, kwargs, describes.policy)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from operator import is_
 from typing import TYPE_CHECKING, Any
 
 from caraway.call_options import call_options, publish_policy, serializer_of
@@ -45,8 +46,8 @@ def describing(
 ) -> Describing:
     """Return what describes a call with these options over the task's own.
 
-    That of calls without options is kept, for as long as the settings and the task stay as they
-    are.
+    That of calls without options is kept while the settings and the task's own options have the
+    same values, unless another serializer than JSON writes them: a new one may get its name.
     """
     if not isinstance(task, Runnable):
         return Describing(app, task, options)
@@ -54,9 +55,12 @@ def describing(
     if own is None:
         return Describing(app, task, task.options_of_call(options, args, kwargs))
     kept: tuple[Any, Describing] | None = task.plain_calls
-    if kept is None or kept[0] != own or kept[1].site is not app.site:
-        kept = task.plain_calls = own, Describing(app, task, task.options_of_call({}))
-    return kept[1]
+    if kept is not None and kept[1].site is app.site and all(map(is_, kept[0], own)):
+        return kept[1]
+    describes = Describing(app, task, task.options_of_call({}))
+    if describes.serializer is None:
+        task.plain_calls = own, describes
+    return describes
 
 
 class Describing:
@@ -75,6 +79,8 @@ class Describing:
         Where the app's things were when the options were looked at.
     policy
         How often a send is asked again.
+    serializer
+        What writes the arguments; None for JSON.
 
     Raises
     ------
@@ -91,9 +97,9 @@ class Describing:
             else (task.name, task.parameters.to_wire)
         )
         self.site = app.site
-        self._serializer = serializer_of(app, options)
-        if self._serializer is not None:
-            options = {**options, "serializer": self._serializer.name}
+        self.serializer = serializer_of(app, options)
+        if self.serializer is not None:
+            options = {**options, "serializer": self.serializer.name}
         self._terms = terms_of(
             self._name, call_options(app, options), self.site.router, self.site.compression
         )
@@ -120,7 +126,7 @@ class Describing:
             raise InvalidOption(f"args={args!r}: expected a tuple or a list of arguments")
         if not isinstance(kwargs, Mapping):
             raise InvalidOption(f"kwargs={kwargs!r}: expected a dict of arguments by name")
-        wire = self._to_wire(args, kwargs, self._serializer)
+        wire = self._to_wire(args, kwargs, self.serializer)
         context = current.get()
         running = context.running() if context is not None else None
         return describe_on(
@@ -131,7 +137,7 @@ class Describing:
             id=id or self._terms.options.get("task_id"),
             new_id=context.child_id if context is not None else _any_id,
             parent=running.message if running is not None else None,
-            digest=None if self._serializer is None else self._digest(args, kwargs, wire),
+            digest=None if self.serializer is None else self._digest(args, kwargs, wire),
             place=place,
         )
 

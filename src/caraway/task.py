@@ -34,7 +34,7 @@ _OF_EACH_CALL: Final = (
     "compression",
 )
 """Options of a task that are also those of its calls."""
-_own: Final = attrgetter("message_group_id", *_OF_EACH_CALL)
+_own: Final = attrgetter("message_group_id", "name", *_OF_EACH_CALL)
 _entering: ContextVar[Context | None] = ContextVar("caraway_entering", default=None)
 """The request whose task is about to be called by its worker, through a ``__call__`` of its own."""
 

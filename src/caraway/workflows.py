@@ -56,7 +56,7 @@ def send_workflow(app: AppBase, canvas: Signature[Any]) -> Any:
         for calls in lots_in_turn(outline.calls(), AT_A_TIME):
             if batch is not None:
                 batch.make_room()
-            several = departures(app, calls, aws.now())
+            several = departures(app, calls, aws.now)
             if batch is None or not batch.put(several):
                 ahead.send(several)
     return outline.sent()
@@ -73,7 +73,7 @@ async def asend_workflow(app: AppBase, canvas: Signature[Any]) -> Any:
     for calls in lots_in_turn(outline.calls(), AT_A_TIME):
         if batch is not None:
             await batch.amake_room()
-        several = departures(app, calls, aws.now())
+        several = departures(app, calls, aws.now)
         if batch is None or not batch.put(several):
             all_done(await send_departures(aws, site, several))
     return outline.sent()
@@ -90,7 +90,7 @@ def run_workflow(app: AppBase, canvas: Signature[Any], throw: bool | None) -> An
     from caraway import eager  # here: a producer needs no executor
 
     now, outline = datetime.now(timezone.utc), Outline(app, canvas, streamed=False)
-    several = departures(app, outline.calls(), now)
+    several = departures(app, outline.calls(), lambda: now)
     all_done([each.end() for each in several])
     memory, errors = eager.run(app, [each.outgoing for each in several], now)
 
@@ -261,11 +261,13 @@ def call_as_json(call: Call[Signature[Any]]) -> Json:
     return call.what.clone(call.prepended, task_id=call.id).to_dict()
 
 
-def departures(app: AppBase, calls: Iterable[Placed], now: datetime) -> list[Departure]:
+def departures(
+    app: AppBase, calls: Iterable[Placed], now: Callable[[], datetime]
+) -> list[Departure]:
     """Describe calls that are sent together, each inside its middleware.
 
     Each is described before the next one is asked for: what gives them may have one signature that
-    it changes for each.
+    it changes for each, and may take its time.
     """
     described: list[Departure] = []
     try:

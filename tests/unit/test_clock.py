@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caraway.aws.clock import CHECK_EVERY_S, Clock
+from caraway.aws.clock import CHECK_EVERY_S, TICK_S, Clock
 
 NOON = 1_767_268_800.0
 
@@ -123,6 +123,20 @@ def test_no_date_is_too_strange_to_be_passed_by(date: str) -> None:
     clock = Clock(Wall())
     clock.learn({"ResponseMetadata": {"HTTPHeaders": {"date": date}}}, asked=NOON)
     assert clock.now().tzinfo is timezone.utc
+
+
+def test_what_is_asked_within_a_millisecond_is_told_one_time() -> None:
+    wall = Wall()
+    clock = Clock(wall)
+    first = clock.now()
+    wall.time = NOON + TICK_S / 2
+    assert clock.now() is first
+    wall.time = NOON + 2 * TICK_S
+    assert clock.now().timestamp() == pytest.approx(wall.time)
+    clock.learn(dated(NOON + 60), asked=wall.time)
+    assert clock.now().timestamp() == pytest.approx(NOON + 60)
+    wall.time = NOON - 60
+    assert clock.now() < first
 
 
 def test_now_is_in_utc() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from caraway import Middleware, Queue, group
+from caraway import Middleware, Queue, group, serialization
 from caraway.exceptions import InvalidOption
 from tests.yard import Yard
 
@@ -188,3 +188,35 @@ def test_what_a_middleware_links_to_a_call_is_linked_to_no_other() -> None:
         [[], [n]] for n in range(4)
     ]
     assert len(links) == 1
+
+
+def test_a_member_is_dated_when_the_generator_gives_it() -> None:
+    yard = Yard()
+
+    def slowly() -> Iterator[Signature[Any]]:
+        for n in range(3):
+            yard.aws.pass_time(30)
+            yield yard.ident.s(n)
+
+    begun = yard.aws.now()
+    group(slowly()).apply_async(expires=60)
+    bodies = list(map(json.loads, yard.aws.bodies("default")))
+    for n, body in enumerate(bodies, start=1):
+        assert datetime.fromisoformat(body["sent_at"]) == begun + timedelta(seconds=30 * n)
+        assert datetime.fromisoformat(body["expires"]) == begun + timedelta(seconds=30 * n + 60)
+
+
+def _writing(mark: str) -> Callable[[Any], str]:
+    return lambda _value: mark
+
+
+def test_a_serializer_that_is_registered_anew_writes_the_next_plain_call() -> None:
+    yard = Yard()
+    yard.app.conf.accept_content = ["json", "mine"]
+    yard.ident.serializer = "mine"
+    try:
+        for mark in ("one", "two"):
+            serialization.register("mine", _writing(mark), str, "text/x-mine", "utf-8")
+            assert mark in json.dumps(sent_by_a_plain_call(yard)["args"])
+    finally:
+        serialization.unregister("mine")

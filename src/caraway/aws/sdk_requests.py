@@ -51,7 +51,11 @@ def _remembering(manager: PoolManager) -> None:
     own = manager.connection_from_url
     known: WeakValueDictionary[str, HTTPConnectionPool] = WeakValueDictionary()
 
-    def connection_from_url(url: str) -> HTTPConnectionPool:
+    def connection_from_url(
+        url: str, pool_kwargs: dict[str, Any] | None = None
+    ) -> HTTPConnectionPool:
+        if pool_kwargs is not None:
+            return own(url, pool_kwargs)
         found = known.get(url)
         if found is None:
             found = known[url] = own(url)

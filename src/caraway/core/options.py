@@ -158,7 +158,7 @@ def point(when: When, now: datetime, what: str) -> datetime | None:
     try:
         return now + when
     except OverflowError as error:
-        said = f"{what}={when.total_seconds()!r} seconds are not within a calendar"
+        said = f"{what}={when.total_seconds():.15g} seconds are not within a calendar"
         raise InvalidOption(said) from error
 
 
