@@ -64,6 +64,12 @@ def test_what_is_written_is_read_again(message: Message) -> None:
     assert read(message.to_body()) == message
 
 
+def test_the_arguments_are_written_also_where_there_are_none() -> None:
+    message = Message("i", "shop.send")
+    for each in (message, message.next_attempt(), read(message.next_attempt().to_body())):
+        assert each.to_json()["args"] == []
+
+
 @given(messages)
 def test_what_is_written_again_has_the_same_text(message: Message) -> None:
     assert read(message.to_body()).to_body() == message.to_body()

@@ -105,7 +105,7 @@ class Message:
 
     id: str
     task: str
-    args: tuple[Json, ...] = field(default=(), repr=False)
+    args: tuple[Json, ...] = field(default_factory=tuple, repr=False)  # always written
     kwargs: Mapping[str, Json] = field(default_factory=dict, repr=False)
     attempt: int = 0
     retries: int = 0
@@ -248,12 +248,13 @@ def read_message(envelope: Mapping[str, Json]) -> Message:
         fields["id"] = _occurrence_id(fields)
     if "chord" in fields and not is_place(fields):
         raise InvalidMessage("chord: the message names no place in its group")
+    fields.setdefault("args", ())
     fields.setdefault("kwargs", {})
     fields.setdefault("headers", {})
     fields.setdefault("stamps", {})
     if not fields.get("digest"):
         try:
-            fields["digest"] = digest_of(fields["task"], fields.get("args", ()), fields["kwargs"])
+            fields["digest"] = digest_of(fields["task"], fields["args"], fields["kwargs"])
         except EncodeError as error:
             raise InvalidMessage(f"the arguments have no digest: {error}") from error
     return made(Message, fields)
