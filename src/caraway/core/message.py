@@ -252,12 +252,12 @@ def read_message(envelope: Mapping[str, Json]) -> Message:
     fields.setdefault("kwargs", {})
     fields.setdefault("headers", {})
     fields.setdefault("stamps", {})
-    if not fields.get("digest"):
-        try:
-            fields["digest"] = digest_of(fields["task"], fields["args"], fields["kwargs"])
-        except EncodeError as error:
-            raise InvalidMessage(f"the arguments have no digest: {error}") from error
-    return made(Message, fields)
+    message = made(Message, fields)
+    try:
+        message.__post_init__()
+    except EncodeError as error:
+        raise InvalidMessage(f"the arguments have no digest: {error}") from error
+    return message
 
 
 def _occurrence_id(fields: Mapping[str, Any]) -> str:

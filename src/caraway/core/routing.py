@@ -272,16 +272,9 @@ class Router:
 
         None where it takes more than the name: for a router function, or for a map.
         """
-        if name in (MAP, STARMAP):
-            return None
-        chosen = _asked_for(options.get("queue"))
-        for rule in self._rules:
-            if chosen is not None:
-                break
-            if callable(rule.target) and rule.matches(name):
-                return None
-            chosen = rule.queue(name, (), {}, options)
-        return self.queue(chosen if chosen is not None else self.default)
+        first = next((rule for rule in self._rules if rule.matches(name)), None)
+        is_asked = first is not None and callable(first.target) and options.get("queue") is None
+        return None if is_asked or name in (MAP, STARMAP) else self.route(name, options=options)
 
     def route(
         self,
